@@ -1,0 +1,1 @@
+"""Measurements of trimtab beside other CPU inference engines; see README.md."""

@@ -1,0 +1,243 @@
+"""The engines under measurement, each behind the same five methods.
+
+One object is one loaded model with its inputs. `plain` is the call that the
+engine's own documentation shows to its users; `bound` is the fastest way that
+the engine has in Python, with inputs and outputs fixed beforehand. Every engine
+is imported where it is used, so that a worker process holds exactly one.
+
+Settings, equal in meaning: `threads` threads for one call, one call at a time,
+float32 arithmetic, everything else at the engine's default (that includes
+onnxruntime's spinning threads: a worker that is not being measured is stopped,
+so nobody else pays for them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+Feeds = Mapping[str, np.ndarray]
+Call = Callable[[], Any]
+
+
+class Engine(Protocol):
+    """A model loaded by one engine, with the inputs that it will be called on."""
+
+    def plain(self) -> Call:
+        """Return the call as a user of the engine writes it."""
+
+    def bound(self) -> Call:
+        """Return the fastest call, inputs and outputs fixed beforehand."""
+
+    def concurrent(self) -> Call:
+        """Return a call for one more Python thread on the same model."""
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """Run once and return the outputs by name."""
+
+
+class OnnxRuntime:
+    """onnxruntime, CPU provider, all graph optimisations (its default)."""
+
+    def __init__(self, path: str, feeds: Feeds, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+        known = {value.name for value in self.session.get_inputs()}
+        self.feeds = {name: feeds[name] for name in feeds if name in known}
+        self.names = [value.name for value in self.session.get_outputs()]
+
+    def plain(self) -> Call:
+        session, feeds = self.session, self.feeds
+        return lambda: session.run(None, feeds)
+
+    concurrent = plain
+
+    def bound(self) -> Call:
+        from onnxruntime import OrtValue
+
+        binding = self.session.io_binding()
+        for name, array in self.feeds.items():
+            binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(array))
+        for name, array in self.outputs().items():
+            value = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+            binding.bind_ortvalue_output(name, value)
+        session = self.session
+        return lambda: session.run_with_iobinding(binding)
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        results = self.session.run(None, self.feeds)
+        return dict(zip(self.names, results, strict=True))
+
+
+class OpenVino:
+    """OpenVINO, CPU device, latency hint, one stream, f32 pinned.
+
+    `static` first sets the model's inputs to the shapes that it will be called
+    with, which a user can do when the shapes are known beforehand.
+    """
+
+    static = False
+
+    def __init__(self, path: str, feeds: Feeds, threads: int) -> None:
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(path)
+        if self.static:
+            model.reshape(
+                {
+                    port: list(feeds[name].shape)
+                    for port, name in self._match(model.inputs, feeds)
+                }
+            )
+        self.model = core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_NUM_THREADS": threads,
+                "PERFORMANCE_HINT": "LATENCY",
+                "NUM_STREAMS": "1",
+            },
+        )
+        self.request = self.model.create_infer_request()
+        self.feeds = {
+            name: feeds[name] for _, name in self._match(self.model.inputs, feeds)
+        }
+
+    @staticmethod
+    def _match(ports: Any, feeds: Feeds) -> list[tuple[Any, str]]:
+        pairs = []
+        for port in ports:
+            names = port.get_names() & feeds.keys()
+            if not names:
+                raise KeyError(f"no input array for {port.get_names()}")
+            pairs.append((port, names.pop()))
+        return pairs
+
+    def plain(self) -> Call:
+        infer, feeds = self.request.infer, self.feeds
+        return lambda: infer(feeds, share_inputs=True, share_outputs=True)
+
+    def concurrent(self) -> Call:
+        infer, feeds = self.model.create_infer_request().infer, self.feeds
+        return lambda: infer(feeds, share_inputs=True, share_outputs=True)
+
+    def bound(self) -> Call:
+        import openvino
+
+        request = self.model.create_infer_request()
+        for port, name in self._match(self.model.inputs, self.feeds):
+            array = np.ascontiguousarray(self.feeds[name])
+            request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
+        infer = request.infer
+        return lambda: infer(share_outputs=True)
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        results = self.request.infer(self.feeds)
+        named = {}
+        for position, port in enumerate(self.model.outputs):
+            for name in port.get_names():
+                named[name] = results[position]
+        return named
+
+
+class OpenVinoStatic(OpenVino):
+    """OpenVINO with the input shapes fixed before the model is compiled."""
+
+    static = True
+
+
+class Torch:
+    """torch in eager mode, on the module that the ONNX file was exported from.
+
+    `path` is the model's name; the module's arguments are in the order of the
+    ONNX inputs.
+    """
+
+    def __init__(self, path: str, feeds: Feeds, threads: int) -> None:
+        import torch
+
+        from benchmarks.torch_twins import twin
+
+        torch.set_num_threads(threads)
+        torch.set_grad_enabled(False)
+        self.module = twin(path)
+        self.args = [torch.from_numpy(np.array(array)) for array in feeds.values()]
+
+    def plain(self) -> Call:
+        module, args = self.module, self.args
+        return lambda: module(*args)
+
+    concurrent = plain
+    bound = plain
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        result = self.module(*self.args)
+        results = result if isinstance(result, tuple | list) else (result,)
+        return {str(i): value.numpy() for i, value in enumerate(results)}
+
+
+class Trimtab:
+    """The package that these benchmarks belong to."""
+
+    def __init__(self, path: str, feeds: Feeds, threads: int) -> None:
+        import trimtab
+
+        self.model = trimtab.load_model(path, threads=threads)
+        self.feeds = dict(feeds)
+
+    def plain(self) -> Call:
+        run, feeds = self.model.run, self.feeds
+        return lambda: run(feeds)
+
+    concurrent = plain
+
+    def bound(self) -> Call:
+        expected = self.outputs()
+        outputs = {name: np.empty_like(y) for name, y in expected.items()}
+        run = self.model.bind(self.feeds, outputs).run
+        for _ in range(2):  # so short a time must not come from doing nothing
+            for y in outputs.values():
+                y.reshape(-1).view(np.uint8).fill(0xFF)
+            run()
+            for name, y in outputs.items():
+                if not np.array_equal(y, expected[name]):
+                    raise RuntimeError(f"a bound run wrote other values to {name!r}")
+        return lambda: run()
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        return dict(self.model.run(self.feeds))
+
+
+# name -> (class, module to import, distribution that carries its version)
+ENGINES: dict[str, tuple[type, str, str]] = {
+    "trimtab": (Trimtab, "trimtab", "trimtab"),
+    "onnxruntime": (OnnxRuntime, "onnxruntime", "onnxruntime"),
+    "openvino": (OpenVino, "openvino", "openvino"),
+    "openvino_static": (OpenVinoStatic, "openvino", "openvino"),
+    "torch": (Torch, "torch", "torch"),
+}
+
+
+def engine_of(label: str) -> str:
+    """Engine behind a worker's label: ``onnxruntime#2`` is a second onnxruntime.
+
+    Examples
+    --------
+    >>> engine_of("onnxruntime#2")
+    'onnxruntime'
+    """
+    name = label.partition("#")[0]
+    if name not in ENGINES:
+        raise ValueError(f"unknown engine {label!r}; known: {', '.join(ENGINES)}")
+    return name

@@ -1,0 +1,84 @@
+/* Aligned blocks with a hook that makes the k-th allocation fail.
+ * The hook is the only mutable state of the process in this folder; tests set it
+ * to prove that every allocation failure is survived. */
+#include "base/alloc.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+enum { FIRST_CAPACITY = 8 };
+
+static atomic_int_fast64_t n_allocations;
+static atomic_int_fast64_t fail_at; /* 0: off */
+static atomic_bool fail_sticky;
+
+static bool injected_failure(void)
+{
+    int_fast64_t count =
+        atomic_fetch_add_explicit(&n_allocations, 1, memory_order_relaxed) + 1;
+    int_fast64_t k = atomic_load_explicit(&fail_at, memory_order_relaxed);
+    if (k == 0 || count < k) return false;
+    return count == k || atomic_load_explicit(&fail_sticky, memory_order_relaxed);
+}
+
+void *tt_alloc(size_t bytes)
+{
+    size_t rounded;
+    if (injected_failure()) return NULL;
+    if (!tt_round_up(bytes == 0 ? 1 : bytes, TT_ALIGNMENT, &rounded)) return NULL;
+    return aligned_alloc(TT_ALIGNMENT, rounded);
+}
+
+void *tt_calloc(size_t count, size_t bytes)
+{
+    size_t total;
+    void *block;
+    if (!tt_mul_size(count, bytes, &total)) return NULL;
+    block = tt_alloc(total);
+    if (block != NULL) memset(block, 0, total);
+    return block;
+}
+
+/* `block` may point at a pointer of any type, so it is read and written as
+ * bytes. */
+bool tt_grow(void **block, size_t *capacity, size_t wanted, size_t bytes)
+{
+    size_t n = *capacity == 0 ? FIRST_CAPACITY : *capacity, total;
+    void *old, *grown;
+    if (wanted <= *capacity) return true;
+    while (n < wanted)
+        if (!tt_mul_size(n, 2, &n)) return false;
+    if (!tt_mul_size(n, bytes, &total)) return false;
+    grown = tt_alloc(total);
+    if (grown == NULL) return false;
+    memcpy(&old, (void *)block, sizeof old);
+    if (old != NULL) memcpy(grown, old, *capacity * bytes);
+    tt_free(old);
+    memcpy((void *)block, &grown, sizeof grown);
+    *capacity = n;
+    return true;
+}
+
+char *tt_strdup(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = tt_alloc(bytes);
+    if (copy != NULL) memcpy(copy, text, bytes);
+    return copy;
+}
+
+void tt_free(void *block)
+{
+    free(block);
+}
+
+int64_t tt_alloc_fail_at(int64_t k, bool sticky)
+{
+    int_fast64_t count = atomic_exchange(&n_allocations, 0);
+    atomic_store(&fail_sticky, sticky);
+    atomic_store(&fail_at, k > 0 ? k : 0);
+    return count;
+}

@@ -1,0 +1,32 @@
+/* What this processor can do and how much of it we may use. */
+#ifndef TT_BASE_CPU_H
+#define TT_BASE_CPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Instruction sets, best last.  Capped by TRIMTAB_ISA (scalar, avx2, avx512)
+ * and by ONEDNN_MAX_CPU_ISA, both read once. */
+typedef enum { TT_ISA_SCALAR, TT_ISA_AVX2, TT_ISA_AVX512 } tt_isa;
+
+typedef struct {
+    tt_isa isa;
+    bool has_avx512_vnni, has_avx512_bf16, has_avx512_fp16, has_amx, has_avx_vnni;
+    size_t l1d_bytes, l2_bytes, l3_bytes; /* of one core / shared; never 0 */
+    int n_threads;      /* min of affinity mask and cgroup quota, at least 1 */
+    char brand[64];
+} tt_cpu;
+
+/* Found out once; the same pointer ever after.  Thread-safe. */
+const tt_cpu *tt_cpu_get(void);
+const char *tt_isa_name(tt_isa isa);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

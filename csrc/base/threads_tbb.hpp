@@ -1,0 +1,221 @@
+/* threads.cpp on TBB.
+ *
+ * Worker threads do not survive fork(), and a lock that one of them holds stays
+ * locked in the child.  So the fork handler lets nobody in, waits for those who are
+ * inside (LONGEST_WAIT at most), and ends the scheduler: parent and child start a
+ * new one at their next use (about 1 ms, measured 2026-11 on 2 cores).  Where other
+ * threads keep the scheduler alive it only falls asleep; the child then builds its
+ * arenas again, has no workers, and computes the same on one thread. */
+#ifndef TT_BASE_THREADS_TBB_HPP
+#define TT_BASE_THREADS_TBB_HPP
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <new>
+#include <thread>
+
+#include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
+#include <tbb/partitioner.h>
+#include <tbb/task_arena.h>
+
+namespace {
+namespace backend {
+
+constexpr const char *name = "tbb";
+
+constexpr std::chrono::seconds LONGEST_WAIT{2};
+constexpr std::chrono::milliseconds FALL_ASLEEP{1}; /* idle workers spin this long */
+
+struct built_arena;
+std::mutex registry;     /* held by the fork handlers from before to after */
+built_arena *registered; /* every live arena of this generation */
+std::atomic<bool> is_forking{false};
+thread_local int my_depth = 0;       /* bodies that this thread is inside of */
+std::atomic<unsigned> generation{0}; /* of the process: plus one per fork */
+
+/* A TBB arena of one generation, and how many callers are inside. */
+struct built_arena {
+    tbb::task_arena tasks;
+    std::atomic<int> n_inside{0};
+    const unsigned born = generation.load(std::memory_order_relaxed);
+    built_arena *next = nullptr, *previous = nullptr;
+
+    explicit built_arena(int n_threads) : tasks(n_threads)
+    {
+        std::lock_guard<std::mutex> lock(registry);
+        next = registered;
+        if (next != nullptr) next->previous = this;
+        registered = this;
+    }
+    ~built_arena()
+    {
+        std::lock_guard<std::mutex> lock(registry);
+        if (next != nullptr) next->previous = previous;
+        if (previous != nullptr)
+            previous->next = next;
+        else
+            registered = next;
+    }
+    built_arena(const built_arena &) = delete;
+    built_arena &operator=(const built_arena &) = delete;
+
+    bool is_stale() const
+    {
+        return born != generation.load(std::memory_order_relaxed);
+    }
+    template <class Body> void run(Body body)
+    {
+        inside here(*this);
+        tasks.execute(body);
+    }
+
+  private:
+    /* Either the fork handler sees the caller, or the caller sees the handler. */
+    struct inside {
+        built_arena &arena;
+        explicit inside(built_arena &a) : arena(a)
+        {
+            arena.n_inside.fetch_add(1);
+            while (is_forking.load() && my_depth == 0) {
+                arena.n_inside.fetch_sub(1);
+                registry.lock();
+                registry.unlock();
+                arena.n_inside.fetch_add(1);
+            }
+            ++my_depth;
+        }
+        ~inside()
+        {
+            --my_depth;
+            arena.n_inside.fetch_sub(1, std::memory_order_release);
+        }
+    };
+};
+
+/* The destructor of a stale arena would wait for threads that do not exist: it
+ * stays in memory, once per fork. */
+void discard(built_arena *built)
+{
+    if (built != nullptr && !built->is_stale()) delete built;
+}
+
+bool is_anyone_inside()
+{
+    for (built_arena *a = registered; a != nullptr; a = a->next)
+        if (a->n_inside.load() != 0) return true;
+    return false;
+}
+
+/* Waits until no body runs; false when that takes too long, or can never be
+ * because this very thread is inside one. */
+bool wait_for_callers()
+{
+    auto limit = std::chrono::steady_clock::now() + LONGEST_WAIT;
+    while (is_anyone_inside()) {
+        if (my_depth > 0 || std::chrono::steady_clock::now() > limit) return false;
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    return true;
+}
+
+bool was_ended = false; /* between the handlers: no worker was left at the fork */
+
+void before_fork()
+{
+    registry.lock();
+    is_forking.store(true);
+    was_ended = false;
+    if (registered == nullptr || !wait_for_callers()) return;
+    try {
+        tbb::task_scheduler_handle scheduler{tbb::attach{}};
+        for (built_arena *a = registered; a != nullptr; a = a->next)
+            a->tasks.terminate();
+        was_ended = tbb::finalize(scheduler, std::nothrow);
+    } catch (...) {
+        was_ended = false;
+    }
+    if (!was_ended) std::this_thread::sleep_for(FALL_ASLEEP);
+}
+
+void after_fork_in_parent()
+{
+    is_forking.store(false);
+    registry.unlock();
+}
+
+void after_fork_in_child()
+{
+    if (!was_ended) {
+        generation.fetch_add(1, std::memory_order_relaxed);
+        registered = nullptr;
+    }
+    after_fork_in_parent();
+}
+
+/* One slot for each thread that runs single-threaded plans: such callers never
+ * wait for each other. */
+struct own_slot {
+    built_arena *built = nullptr;
+    ~own_slot()
+    {
+        discard(built);
+    }
+};
+thread_local own_slot slot;
+
+built_arena &single_arena()
+{
+    if (slot.built == nullptr || slot.built->is_stale())
+        slot.built = new built_arena(1);
+    return *slot.built;
+}
+
+class arena {
+  public:
+    ~arena()
+    {
+        discard(shared.load());
+    }
+
+    /* Isolated, so that a thread that waits for its loop does not start another
+     * caller's body on top of its own stack. */
+    template <class Body> void run(int n_threads, Body body)
+    {
+        if (n_threads == 1)
+            single_arena().run(body);
+        else
+            built(n_threads).run([&] { tbb::this_task_arena::isolate(body); });
+    }
+
+  private:
+    std::atomic<built_arena *> shared{nullptr};
+
+    built_arena &built(int n_threads)
+    {
+        built_arena *found = shared.load(std::memory_order_acquire);
+        while (found == nullptr || found->is_stale()) {
+            built_arena *fresh = new built_arena(n_threads);
+            if (shared.compare_exchange_strong(found, fresh)) return *fresh;
+            delete fresh;
+        }
+        return *found;
+    }
+};
+
+template <class Body> void parallel(int64_t n_ranges, Body &body)
+{
+    tbb::parallel_for(int64_t{0}, n_ranges, body, tbb::static_partitioner{});
+}
+
+int current_threads()
+{
+    return tbb::this_task_arena::max_concurrency();
+}
+
+} // namespace backend
+} // namespace
+
+#endif

@@ -1,0 +1,57 @@
+/* NumPy arrays <-> tensors.  The only header of this folder that knows how arrays
+ * are read, made and checked; NumPy's own headers are in array.c alone. */
+#ifndef TT_BIND_ARRAY_H
+#define TT_BIND_ARRAY_H
+
+#include "bind/module.h"
+
+int tt_array_import(tt_state *state);
+
+/* Describes `arg` as a tensor.  Read in place: arrays, buffers and DLPack tensors
+ * of the input's dtype with non-negative strides.  Otherwise, when may_copy, a
+ * converted row-major copy is made and counted in model->n_copies; else this fails
+ * and says why.  *made gets what must live until the call is over (or NULL when
+ * that is `arg` itself). */
+int tt_array_read(tt_model_object *model, const tt_input *input, PyObject *arg,
+                  bool may_copy, tt_tensor *tensor, PyObject **made);
+
+/* An uninitialised row-major array; *data is its memory, aligned to 64 from
+ * TT_OWN_BLOCK_BYTES on. */
+PyObject *tt_array_new(tt_state *state, const tt_shape *shape, void **data);
+
+/* An array over a block of tt_alloc, which it frees in the end.  Takes the block in
+ * any case. */
+PyObject *tt_array_adopt(tt_state *state, const tt_shape *shape, void *block);
+
+/* A row-major copy of a row-major tensor. */
+PyObject *tt_array_copy_of(tt_state *state, const tt_tensor *tensor);
+
+/* The other direction: a tensor with a block of tt_alloc of its own.  Fails with
+ * TT_CALLBACK in *err (and no Python exception) when the object is no numeric
+ * array. */
+tt_status tt_array_to_tensor(tt_state *state, PyObject *object, tt_tensor *out,
+                             tt_error *err);
+
+/* How an `out` array can take an output. */
+typedef enum { TT_OUT_ERROR = -1, TT_OUT_DIRECT, TT_OUT_BY_COPY } tt_out;
+
+/* Checks `out`: an array, writable, of this dtype and shape, sharing no memory with
+ * the inputs (unless it is written by a copy afterwards).  TT_OUT_BY_COPY when it
+ * is not row-major or not aligned. */
+tt_out tt_array_check_out(tt_state *state, PyObject *out, PyObject *name,
+                          const tt_shape *shape, const tt_input *inputs,
+                          const tt_tensor *tensors, int n_inputs, void **data);
+/* dst[...] = src. */
+int tt_array_assign(PyObject *dst, PyObject *src);
+size_t tt_array_bytes(PyObject *array);
+/* Do the first bytes of two arrays of tt_array_check_out overlap? */
+bool tt_array_overlap(PyObject *a, PyObject *b);
+
+/* An int64 array of shape (n_rows, n_columns) and its data. */
+PyObject *tt_array_int64(Py_ssize_t n_rows, Py_ssize_t n_columns, int64_t **data);
+
+/* The NumPy dtype for values of `dtype` (borrowed): ml_dtypes' where NumPy has
+ * none, an unsigned integer of the same width where ml_dtypes is missing. */
+PyObject *tt_array_dtype(tt_state *state, tt_dtype dtype);
+
+#endif

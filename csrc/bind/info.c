@@ -1,0 +1,159 @@
+/* Functions of the module: what this machine and this build can do. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cpu.h"
+#include "base/peaks.h"
+#include "base/threads.h"
+#include "bind/module.h"
+#include "graph/onnx_gate.h"
+#include "ops/op.h"
+
+static PyObject *cpu_info(PyObject *module, PyObject *ignored)
+{
+    const tt_cpu *cpu = tt_cpu_get();
+    (void)module;
+    (void)ignored;
+    return Py_BuildValue(
+        "{sssssisnsnsnsNsNsNsNsN}", "brand", cpu->brand, "isa", tt_isa_name(cpu->isa),
+        "n_threads", cpu->n_threads, "l1d_bytes", (Py_ssize_t)cpu->l1d_bytes,
+        "l2_bytes", (Py_ssize_t)cpu->l2_bytes, "l3_bytes", (Py_ssize_t)cpu->l3_bytes,
+        "avx_vnni", PyBool_FromLong(cpu->has_avx_vnni), "avx512_vnni",
+        PyBool_FromLong(cpu->has_avx512_vnni), "avx512_bf16",
+        PyBool_FromLong(cpu->has_avx512_bf16), "avx512_fp16",
+        PyBool_FromLong(cpu->has_avx512_fp16), "amx", PyBool_FromLong(cpu->has_amx));
+}
+
+static PyObject *dnnl_info(PyObject *module, PyObject *ignored)
+{
+    tt_dnnl_info info;
+    (void)module;
+    (void)ignored;
+    tt_dnnl_info_get(&info);
+    return Py_BuildValue(
+        "{sNsssssssssiss}", "version",
+        PyUnicode_FromFormat("%d.%d.%d", info.major, info.minor, info.patch), "hash",
+        info.hash, "cpu_runtime", info.cpu_runtime, "gpu_runtime", info.gpu_runtime,
+        "effective_isa", info.effective_isa, "n_gpus", info.n_gpus, "threads_runtime",
+        tt_threads_runtime());
+}
+
+/* {field: (default, what it bounds)} */
+static PyObject *limits_default(PyObject *module, PyObject *ignored)
+{
+    PyObject *dict = PyDict_New();
+    tt_limits limits = tt_limits_default();
+    (void)module;
+    (void)ignored;
+    if (dict == NULL) return NULL;
+#define ADD_FIELD(field, value, text)                                              \
+    do {                                                                           \
+        PyObject *item = Py_BuildValue("(Ls)", (long long)limits.field, text);     \
+        int failed = item == NULL || PyDict_SetItemString(dict, #field, item) < 0; \
+        Py_XDECREF(item);                                                          \
+        if (failed) {                                                              \
+            Py_DECREF(dict);                                                       \
+            return NULL;                                                           \
+        }                                                                          \
+    } while (0);
+    TT_LIMITS_LIST(ADD_FIELD)
+#undef ADD_FIELD
+    return dict;
+}
+
+/* A dict for each record of the table; until 0: no end. */
+static PyObject *operators(PyObject *module, PyObject *ignored)
+{
+    PyObject *list = PyList_New(0);
+    const tt_op *op;
+    (void)module;
+    (void)ignored;
+    for (int i = 0; list != NULL && (op = tt_op_at(i)) != NULL; ++i) {
+        PyObject *item = Py_BuildValue("{sssssisiss}", "name", op->name, "domain",
+                                       op->domain, "since", op->since, "until",
+                                       op->until, "summary", op->summary);
+        if (item == NULL || PyList_Append(list, item) < 0) Py_CLEAR(list);
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
+/* has_operator(domain, name, version) -> bool */
+static PyObject *has_operator(PyObject *module, PyObject *args)
+{
+    const char *domain, *name;
+    int version;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "ssi:has_operator", &domain, &name, &version))
+        return NULL;
+    return PyBool_FromLong(tt_op_find(domain, name, version) != NULL);
+}
+
+/* onnx_gate(data, limits=None): raises what the gate refuses */
+static PyObject *onnx_gate(PyObject *module, PyObject *args)
+{
+    PyObject *limits_object = NULL;
+    Py_buffer data;
+    tt_limits limits;
+    tt_unlocked unlocked;
+    tt_error err = {0};
+    tt_status status;
+    if (!PyArg_ParseTuple(args, "y*|O:onnx_gate", &data, &limits_object)) return NULL;
+    if (tt_limits_read(limits_object, &limits) < 0) {
+        PyBuffer_Release(&data);
+        return NULL;
+    }
+    tt_unlock(&unlocked, tt_state_of(module));
+    status = tt_onnx_gate(data.buf, (size_t)data.len, &limits, &err);
+    tt_relock(&unlocked);
+    PyBuffer_Release(&data);
+    if (status != TT_OK) return tt_raise(tt_state_of(module), status, &err);
+    Py_RETURN_NONE;
+}
+
+static PyObject *measure_peaks(PyObject *module, PyObject *args)
+{
+    int n_threads = 1;
+    tt_peaks peaks;
+    tt_unlocked unlocked;
+    tt_error err = {0};
+    tt_status status;
+    if (!PyArg_ParseTuple(args, "|i:measure_peaks", &n_threads)) return NULL;
+    tt_unlock(&unlocked, tt_state_of(module));
+    status = tt_peaks_measure(n_threads, &peaks, &err);
+    tt_relock(&unlocked);
+    if (status != TT_OK) return tt_raise(tt_state_of(module), status, &err);
+    return Py_BuildValue("{sisdsdsdsdsdsd}", "n_threads", n_threads, "f32_gops",
+                         peaks.f32_gops, "bf16_gops", peaks.bf16_gops, "int8_gops",
+                         peaks.int8_gops, "l2_gbps", peaks.l2_gbps, "l3_gbps",
+                         peaks.l3_gbps, "memory_gbps", peaks.memory_gbps);
+}
+
+static PyObject *fail_alloc(PyObject *module, PyObject *args)
+{
+    long long k;
+    int sticky = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "L|p:fail_alloc", &k, &sticky)) return NULL;
+    return PyLong_FromLongLong(tt_alloc_fail_at(k, sticky != 0));
+}
+
+PyMethodDef tt_module_functions[] = {
+    {"cpu_info",       cpu_info,       METH_NOARGS,  "cpu_info()\n\nThe processor, as a dict."},
+    {"dnnl_info",      dnnl_info,      METH_NOARGS,
+     "dnnl_info()\n\nThe linked oneDNN, as a dict."                                           },
+    {"limits_default", limits_default, METH_NOARGS,
+     "limits_default()\n\n{field: (value, what it bounds)}"                                   },
+    {"operators",      operators,      METH_NOARGS,
+     "operators()\n\nname, domain, since, until, summary of each, as dicts."                  },
+    {"has_operator",   has_operator,   METH_VARARGS,
+     "has_operator(domain, name, version)\n\nIs there a record for this opset?"               },
+    {"onnx_gate",      onnx_gate,      METH_VARARGS,
+     "onnx_gate(data, limits=None)\n\nRaise if protobuf must not parse these bytes."          },
+    {"measure_peaks",  measure_peaks,  METH_VARARGS,
+     "measure_peaks(threads=1)\n\nArithmetic and bandwidth, measured now."                    },
+    {"fail_alloc",     fail_alloc,     METH_VARARGS,
+     "fail_alloc(k, sticky=False)\n\nTest hook: the k-th allocation fails; 0: off. "
+     "Returns the number of allocations since the last call."                                 },
+    {NULL,             NULL,           0,            NULL                                     },
+};

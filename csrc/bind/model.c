@@ -1,0 +1,327 @@
+/* trimtab._core.Model: flat bytes and buffers -> a tt_model. */
+#include "bind/array.h"
+
+#include <string.h>
+
+/* ---- making -------------------------------------------------------------- */
+
+int tt_limits_read(PyObject *object, tt_limits *limits)
+{
+    *limits = tt_limits_default();
+    if (object == NULL || object == Py_None) return 0;
+#define READ_FIELD(field, value, text)                                                \
+    do {                                                                              \
+        PyObject *number = PyObject_GetAttrString(object, #field);                    \
+        if (number == NULL) return -1;                                                \
+        limits->field = PyLong_AsLongLong(number);                                    \
+        Py_DECREF(number);                                                            \
+        if (limits->field == -1 && PyErr_Occurred()) return -1;                       \
+        if (limits->field < 0) {                                                      \
+            PyErr_Format(PyExc_ValueError, "limits." #field " must not be negative"); \
+            return -1;                                                                \
+        }                                                                             \
+    } while (0);
+    TT_LIMITS_LIST(READ_FIELD)
+#undef READ_FIELD
+    return 0;
+}
+
+static int read_device(tt_state *state, const char *name, tt_device *device)
+{
+    if (strcmp(name, "cpu") == 0)
+        *device = TT_DEVICE_CPU;
+    else if (strcmp(name, "gpu") == 0)
+        *device = TT_DEVICE_GPU;
+    else {
+        tt_raise_format(state, TT_BAD_INPUT, "device must be 'cpu' or 'gpu', got '%s'",
+                        name);
+        return -1;
+    }
+    return 0;
+}
+
+static int read_options(tt_state *state, PyObject *args, PyObject *kwargs,
+                        Py_buffer *bytes, PyObject **buffers, tt_model_object *self,
+                        tt_options *options)
+{
+    static char *keywords[] = {"data",   "buffers", "threads",  "device", "staging",
+                               "passes", "limits",  "fallback", "copy",   NULL};
+    PyObject *limits = NULL, *fallback = Py_None;
+    const char *device = "cpu";
+    int n_threads = 0, staging = 0, may_copy = 1;
+    long passes = TT_PASS_ALL;
+    *options = tt_options_default();
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*O|$isplOOp:Model", keywords,
+                                     bytes, buffers, &n_threads, &device, &staging,
+                                     &passes, &limits, &fallback, &may_copy))
+        return -1;
+    if (read_device(state, device, &options->device) < 0) return -1;
+    if (tt_limits_read(limits, &options->limits) < 0) return -1;
+    if (n_threads < 0) {
+        tt_raise_format(state, TT_BAD_INPUT, "threads must be at least 1, got %d",
+                        n_threads);
+        return -1;
+    }
+    if (n_threads > 0) options->n_threads = n_threads;
+    options->staging = staging != 0;
+    options->passes = (unsigned)passes & (unsigned)TT_PASS_ALL;
+    self->may_copy = may_copy != 0;
+    if (fallback != Py_None) {
+        Py_INCREF(fallback);
+        self->fallback = fallback;
+        options->fallback = tt_fallback_call;
+        options->fallback_arg = self;
+    }
+    return 0;
+}
+
+static int list_inputs(tt_model_object *self)
+{
+    const tt_graph *graph = tt_model_graph(self->model);
+    self->inputs = PyMem_Calloc((size_t)graph->n_inputs + 1, sizeof *self->inputs);
+    if (self->inputs == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    self->n_inputs = graph->n_inputs;
+    for (int i = 0; i < graph->n_inputs; ++i) {
+        const tt_value *value = &graph->values[graph->inputs[i]];
+        self->inputs[i].name = value->name;
+        self->inputs[i].dtype = value->shape.dtype;
+        self->inputs[i].key = PyUnicode_InternFromString(value->name);
+        if (self->inputs[i].key == NULL) return -1;
+        self->has_open_dims = self->has_open_dims || value->shape.rank < 0;
+        for (int d = 0; d < value->shape.rank; ++d)
+            self->has_open_dims = self->has_open_dims || value->shape.dims[d] < 0;
+    }
+    return 0;
+}
+
+static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    tt_state *state = PyType_GetModuleState(type);
+    tt_model_object *self = (tt_model_object *)type->tp_alloc(type, 0);
+    Py_buffer bytes = {0};
+    PyObject *buffer_list;
+    tt_buffer *buffers = NULL;
+    tt_options options;
+    tt_unlocked unlocked;
+    tt_error err = {0};
+    tt_status status;
+    int n_buffers;
+    if (self == NULL) return NULL;
+    self->state = state;
+    if (read_options(state, args, kwargs, &bytes, &buffer_list, self, &options) < 0)
+        goto failed;
+    if (tt_buffers_from_sequence(buffer_list, &buffers, &n_buffers) < 0) goto failed;
+    tt_unlock(&unlocked, state);
+    status = tt_model_new(bytes.buf, (size_t)bytes.len, buffers, n_buffers, &options,
+                          &self->model, &err);
+    tt_relock(&unlocked);
+    PyMem_Free(buffers);
+    if (status != TT_OK) {
+        self->model = NULL;
+        tt_raise(state, status, &err);
+        goto failed;
+    }
+    if (list_inputs(self) < 0) goto failed;
+    PyBuffer_Release(&bytes);
+    return (PyObject *)self;
+failed:
+    if (bytes.obj != NULL) PyBuffer_Release(&bytes);
+    Py_DECREF(self);
+    return NULL;
+}
+
+static int model_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((tt_model_object *)object)->fallback);
+    return 0;
+}
+
+/* The engine calls `fallback` for as long as there is a model. */
+static int model_clear(PyObject *object)
+{
+    (void)object;
+    return 0;
+}
+
+static void model_dealloc(PyObject *object)
+{
+    tt_model_object *self = (tt_model_object *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    tt_model_free(self->model);
+    for (int i = 0; i < self->n_inputs; ++i)
+        Py_XDECREF(self->inputs[i].key);
+    PyMem_Free(self->inputs);
+    Py_XDECREF(self->fallback);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+/* ---- looking ------------------------------------------------------------- */
+
+/* A dim: int, symbol, or None. */
+static PyObject *dim_object(const tt_value *value, int i)
+{
+    if (value->shape.dims[i] != TT_UNKNOWN_DIM)
+        return PyLong_FromLongLong(value->shape.dims[i]);
+    if (value->symbols[i] != NULL) return PyUnicode_FromString(value->symbols[i]);
+    Py_RETURN_NONE;
+}
+
+/* (name, dtype name or None, tuple of dims or None) */
+static PyObject *value_object(const tt_value *value)
+{
+    PyObject *dims;
+    if (value->shape.rank == TT_UNKNOWN_RANK) {
+        Py_INCREF(Py_None);
+        dims = Py_None;
+    } else {
+        dims = PyTuple_New(value->shape.rank);
+        for (int i = 0; dims != NULL && i < value->shape.rank; ++i) {
+            PyObject *dim = dim_object(value, i);
+            if (dim == NULL) {
+                Py_CLEAR(dims);
+                break;
+            }
+            PyTuple_SET_ITEM(dims, i, dim);
+        }
+    }
+    if (dims == NULL) return NULL;
+    return Py_BuildValue(
+        "szN", value->name,
+        value->shape.dtype == TT_DTYPE_NONE ? NULL : tt_dtype_name(value->shape.dtype),
+        dims);
+}
+
+static PyObject *list_values(const tt_graph *graph, const int *indices, int n)
+{
+    PyObject *list = PyList_New(n);
+    for (int i = 0; list != NULL && i < n; ++i) {
+        PyObject *item = value_object(&graph->values[indices[i]]);
+        if (item == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, i, item);
+    }
+    return list;
+}
+
+static PyObject *model_inputs(PyObject *self, void *closure)
+{
+    const tt_graph *graph = tt_model_graph(((tt_model_object *)self)->model);
+    (void)closure;
+    return list_values(graph, graph->inputs, graph->n_inputs);
+}
+
+static PyObject *model_outputs(PyObject *self, void *closure)
+{
+    const tt_graph *graph = tt_model_graph(((tt_model_object *)self)->model);
+    (void)closure;
+    return list_values(graph, graph->outputs, graph->n_outputs);
+}
+
+/* Names of what nodes of the main graph compute, in order. */
+static PyObject *model_values(PyObject *self, void *closure)
+{
+    const tt_graph *graph = tt_model_graph(((tt_model_object *)self)->model);
+    PyObject *list = PyList_New(0);
+    (void)closure;
+    for (int i = 0; list != NULL && i < graph->n_nodes; ++i)
+        for (int k = 0; k < graph->nodes[i].n_outputs; ++k) {
+            int value = graph->nodes[i].outputs[k];
+            PyObject *name;
+            if (value < 0 || graph->values[value].name[0] == '\0') continue;
+            name = PyUnicode_FromString(graph->values[value].name);
+            if (name == NULL || PyList_Append(list, name) < 0) {
+                Py_XDECREF(name);
+                Py_DECREF(list);
+                return NULL;
+            }
+            Py_DECREF(name);
+        }
+    return list;
+}
+
+static PyObject *model_stats(PyObject *object, PyObject *ignored)
+{
+    tt_model_object *self = (tt_model_object *)object;
+    tt_model_stats stats;
+    tt_unlocked unlocked;
+    (void)ignored;
+    tt_unlock(&unlocked, self->state);
+    tt_model_stats_get(self->model, &stats);
+    tt_relock(&unlocked);
+    const tt_named_int items[] = {
+        {"weights_bytes",  stats.weights_bytes },
+        {"packed_bytes",   stats.packed_bytes  },
+        {"plans_bytes",    stats.plans_bytes   },
+        {"contexts_bytes", stats.contexts_bytes},
+        {"n_plans",        stats.n_plans       },
+        {"n_contexts",     stats.n_contexts    },
+        {"n_compiles",     stats.n_compiles    },
+        {"n_runs",         stats.n_runs        },
+        {"n_copies",       self->n_copies      },
+        {"bytes_copied",   self->bytes_copied  },
+        {"n_fallbacks",    self->n_fallbacks   },
+        {NULL,             0                   },
+    };
+    return tt_dict_of_ints(items);
+}
+
+static PyObject *model_trim(PyObject *object, PyObject *ignored)
+{
+    tt_model_object *self = (tt_model_object *)object;
+    tt_unlocked unlocked;
+    (void)ignored;
+    tt_unlock(&unlocked, self->state);
+    tt_model_trim(self->model);
+    tt_relock(&unlocked);
+    Py_RETURN_NONE;
+}
+
+static PyObject *model_program(PyObject *self, PyObject *args)
+{
+    PyObject *names = Py_None;
+    if (!PyArg_ParseTuple(args, "|O:program", &names)) return NULL;
+    return tt_program_object_new((tt_model_object *)self, names);
+}
+
+static PyMethodDef methods[] = {
+    {"program", model_program, METH_VARARGS,
+     "program(names=None)\n\nProgram that computes these values; None: the outputs."      },
+    {"stats",   model_stats,   METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."   },
+    {"trim",    model_trim,    METH_NOARGS,  "trim()\n\nDrop plans and memory not in use."},
+    {NULL,      NULL,          0,            NULL                                         },
+};
+
+static PyGetSetDef getters[] = {
+    {"inputs",  model_inputs,  NULL, "(name, dtype, dims) of each input",      NULL},
+    {"outputs", model_outputs, NULL, "(name, dtype, dims) of each output",     NULL},
+    {"values",  model_values,  NULL, "names of all values that nodes compute", NULL},
+    {NULL,      NULL,          NULL, NULL,                                     NULL},
+};
+
+static PyType_Slot slots[] = {
+    TT_SLOT(Py_tp_new, model_new),
+    TT_SLOT(Py_tp_dealloc, model_dealloc),
+    TT_SLOT(Py_tp_traverse, model_traverse),
+    TT_SLOT(Py_tp_clear, model_clear),
+    {Py_tp_methods, methods                                                                  },
+    {Py_tp_getset,  getters                                                                  },
+    {Py_tp_doc,     "Model(data, buffers, *, threads=0, device='cpu', staging=False, "
+                "passes=-1, limits=None, fallback=None, copy=True)\n\n"
+                "A model read from wire bytes; 0 threads: as many as allowed."},
+    {0,             NULL                                                                     },
+};
+
+PyType_Spec tt_model_spec = {
+    .name = "trimtab._core.Model",
+    .basicsize = sizeof(tt_model_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = slots,
+};

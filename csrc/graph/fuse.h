@@ -1,0 +1,24 @@
+/* Rewrites of a graph into a cheaper one with the same meaning.
+ *
+ * Each is a table of rules {name, match and apply}; a rule looks at one node and its
+ * neighbours.  Weights rules need constants only and run once per model; the others
+ * need shapes and run once per plan. */
+#ifndef TT_GRAPH_FUSE_H
+#define TT_GRAPH_FUSE_H
+
+#include "graph/graph.h"
+
+/* Identity, Dropout, casts to the same type, ... vanish. */
+tt_status tt_graph_simplify(tt_graph *graph, tt_error *err);
+/* BatchNormalization (and Mul, Add by constants) into the weights before it. */
+tt_status tt_graph_fuse_weights(tt_graph *graph, tt_error *err);
+/* Matmuls of one input with constant weights become one. */
+tt_status tt_graph_fuse_parallel(tt_graph *graph, tt_error *err);
+/* Operators that exporters spell out: Gelu, LayerNormalization, Swish, ... */
+tt_status tt_graph_fuse_composed(tt_graph *graph, tt_error *err);
+/* Scales out of attention's matmuls, its mask into its softmax. */
+tt_status tt_graph_fuse_attention(tt_graph *graph, tt_error *err);
+/* Activations and sums become post-ops of Conv, MatMul, ... */
+tt_status tt_graph_fuse_posts(tt_graph *graph, tt_error *err);
+
+#endif

@@ -1,0 +1,102 @@
+/* Questions and answers of rewrite rules; see match.h. */
+#include "graph/match.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "ops/op.h"
+
+bool tt_node_is(const tt_node *node, const char *op_type)
+{
+    return !node->dead && node->op != NULL && node->op->domain[0] == '\0' &&
+           strcmp(node->op->name, op_type) == 0;
+}
+
+tt_node *tt_match_producer(tt_graph *graph, int value, const char *op_type)
+{
+    tt_node *node;
+    if (value < 0 || graph->values[value].constant != NULL) return NULL;
+    if (graph->values[value].producer < 0) return NULL;
+    node = &graph->nodes[graph->values[value].producer];
+    if (node->dead || node->op == NULL) return NULL;
+    return op_type == NULL || tt_node_is(node, op_type) ? node : NULL;
+}
+
+tt_node *tt_match_only_producer(tt_graph *graph, int value, const char *op_type)
+{
+    tt_node *node = tt_match_producer(graph, value, op_type);
+    return node != NULL && tt_graph_n_uses(graph, value) == 1 ? node : NULL;
+}
+
+bool tt_match_any_scalar(const tt_graph *graph, int value, double *out)
+{
+    const tt_constant *constant = tt_graph_constant(graph, value);
+    return constant != NULL && tt_scalar_value(constant, out);
+}
+
+bool tt_match_scalar(const tt_graph *graph, int value, double expected)
+{
+    double found;
+    return tt_match_any_scalar(graph, value, &found) &&
+           fabs(found - expected) <= 1e-5 * fabs(expected);
+}
+
+int tt_match_other(const tt_node *node, int value)
+{
+    if (node->n_inputs != 2) return TT_ABSENT;
+    if (node->inputs[0] == value) return node->inputs[1];
+    return node->inputs[1] == value ? node->inputs[0] : TT_ABSENT;
+}
+
+bool tt_node_become(tt_graph *graph, tt_node *node, const char *op_type, int version,
+                    const int *inputs, int n_inputs)
+{
+    const tt_op *op = tt_op_find("", op_type, version);
+    int *list = tt_region_alloc(graph->region, (size_t)n_inputs + 1, sizeof *list);
+    if (op == NULL || list == NULL) return false;
+    memcpy(list, inputs, (size_t)n_inputs * sizeof *list);
+    node->op = op;
+    node->op_type = op->name;
+    node->domain = op->domain;
+    node->version = version;
+    node->inputs = list;
+    node->n_inputs = n_inputs;
+    node->attributes = NULL;
+    node->n_attributes = 0;
+    return true;
+}
+
+static tt_attribute *add_attribute(tt_graph *graph, tt_node *node, const char *name)
+{
+    size_t n = (size_t)node->n_attributes;
+    tt_attribute *list = tt_region_alloc(graph->region, n + 1, sizeof *list);
+    if (list == NULL) return NULL;
+    if (n > 0) memcpy(list, node->attributes, n * sizeof *list);
+    list[n].name = name;
+    list[n].n = 1;
+    node->attributes = list;
+    node->n_attributes++;
+    return &list[n];
+}
+
+bool tt_node_set_int(tt_graph *graph, tt_node *node, const char *name, int64_t value)
+{
+    int64_t *item = tt_region_alloc(graph->region, 1, sizeof *item);
+    tt_attribute *attribute = item ? add_attribute(graph, node, name) : NULL;
+    if (attribute == NULL) return false;
+    *item = value;
+    attribute->kind = TT_ATTRIBUTE_INT;
+    attribute->as.ints = item;
+    return true;
+}
+
+bool tt_node_set_float(tt_graph *graph, tt_node *node, const char *name, float value)
+{
+    float *item = tt_region_alloc(graph->region, 1, sizeof *item);
+    tt_attribute *attribute = item ? add_attribute(graph, node, name) : NULL;
+    if (attribute == NULL) return false;
+    *item = value;
+    attribute->kind = TT_ATTRIBUTE_FLOAT;
+    attribute->as.floats = item;
+    return true;
+}

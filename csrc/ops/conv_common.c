@@ -1,0 +1,252 @@
+/* Lowering of convolutions: see conv_common.h.
+ *
+ * oneDNN works channels-last with weights packed in the layout it chooses (constant
+ * weights) or in its plain channels-last order (weights computed by the model).
+ * When a post-op, a dtype or a shape would get oneDNN's reference implementation,
+ * the post-ops move to a step of their own, and last of all the convolution goes to
+ * the kernel of our own. */
+#include "ops/conv_common.h"
+
+#include <string.h>
+
+#include "kernels/conv.h"
+
+typedef struct {
+    const tt_conv_geometry *geometry;
+    tt_operand src, weights, bias;
+    bool has_constant_weights;
+    tt_md plain; /* weights as oneDNN wants their dims */
+    tt_work work;
+    tt_conv_params params;
+    tt_prim_args args;
+} conv_state;
+
+static tt_status create_conv(tt_engine *engine, const void *params, tt_prim **out,
+                             tt_error *err)
+{
+    return tt_conv_new(engine, params, out, err);
+}
+
+static tt_status create_deconv(tt_engine *engine, const void *params, tt_prim **out,
+                               tt_error *err)
+{
+    return tt_deconv_new(engine, params, out, err);
+}
+
+/* Weights as [g,] oc, ic, k..; a Conv holds [g oc, ic, k..], a ConvTranspose
+ * [g ic, oc, k..]. */
+static tt_md weights_md(const tt_conv_geometry *g, const tt_shape *shape,
+                        const int64_t *strides)
+{
+    tt_md md = {.dtype = shape->dtype};
+    int first = g->is_transposed ? 1 : 0, second = 1 - first, n = 0;
+    if (g->groups > 1) {
+        md.dims[n] = g->groups;
+        md.strides[n++] =
+            strides[0] * (g->is_transposed ? g->src_channels : g->dst_channels);
+    }
+    md.dims[n] = g->dst_channels;
+    md.strides[n++] = strides[first];
+    md.dims[n] = g->src_channels;
+    md.strides[n++] = strides[second];
+    for (int i = 0; i < g->window.rank; ++i) {
+        md.dims[n] = g->window.kernel[i];
+        md.strides[n++] = strides[2 + i];
+    }
+    md.ndims = n;
+    return md;
+}
+
+static void fill_params(conv_state *s, const tt_lower *lower, const tt_shape *dst)
+{
+    const tt_window *w = &s->geometry->window;
+    tt_conv_params *p = &s->params;
+    p->src = tt_operand_md(lower, s->src);
+    p->weights = s->plain;
+    p->weights.any = s->has_constant_weights;
+    if (s->bias != TT_NO_OPERAND) p->bias = tt_operand_md(lower, s->bias);
+    p->dst = (tt_md){.dtype = dst->dtype, .ndims = dst->rank};
+    memcpy(p->dst.dims, dst->dims, sizeof dst->dims);
+    tt_strides_channels_last(dst->dims, dst->rank, p->dst.strides);
+    tt_strides_channels_last(p->src.dims, p->src.ndims, p->src.strides);
+    for (int i = 0; i < w->rank; ++i) {
+        p->strides[i] = w->strides[i];
+        p->dilations[i] = w->dilations[i] - 1;
+        p->pads_begin[i] = w->pads_begin[i];
+        p->pads_end[i] = w->pads_end[i];
+    }
+}
+
+/* *out is NULL when oneDNN has only its reference implementation. */
+static tt_status create(tt_lower *lower, conv_state *s, tt_prim **out, tt_error *err)
+{
+    tt_prim_create make = s->geometry->is_transposed ? create_deconv : create_conv;
+    tt_status status = tt_lower_create(lower, make, &s->params, &s->work, out, err);
+    if (status == TT_UNSUPPORTED) {
+        *out = NULL;
+        return TT_OK;
+    }
+    TT_TRY(status);
+    if (tt_prim_is_reference(*out)) {
+        tt_prim_free(*out);
+        *out = NULL;
+    }
+    return TT_OK;
+}
+
+/* Weights computed by the model in the plain order that oneDNN's GEMM convolution
+ * reads: spatial dims, then input channels, then output channels. */
+static tt_status order_weights(tt_lower *lower, conv_state *s, tt_error *err)
+{
+    const tt_shape shape = *tt_operand_shape(lower, s->weights);
+    bool transposed = s->geometry->is_transposed;
+    int64_t strides[TT_MAX_RANK], step = 1;
+    int order[TT_MAX_RANK], n = 0;
+    for (int i = 2; i < shape.rank; ++i)
+        order[n++] = i;
+    order[n++] = transposed ? 0 : 1;
+    order[n++] = transposed ? 1 : 0;
+    if (transposed && s->geometry->groups > 1) return TT_OK;
+    for (int i = n - 1; i >= 0; --i) {
+        strides[order[i]] = step;
+        step *= shape.dims[order[i]];
+    }
+    TT_TRY(tt_lower_copy(lower, s->weights, strides, &s->weights, err));
+    s->plain = weights_md(s->geometry, &shape, strides);
+    s->params.weights = s->plain;
+    return TT_OK;
+}
+
+static tt_status destination(tt_lower *lower, const tt_node *node, conv_state *s,
+                             tt_operand *out, tt_error *err)
+{
+    if (s->args.sum != TT_NO_OPERAND)
+        return tt_lower_dst_inplace(lower, node, 0, s->args.sum, out, err);
+    return tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST, out, err);
+}
+
+/* Takes prim in any case. */
+static tt_status add_prim(tt_lower *lower, const tt_node *node, conv_state *s,
+                          tt_prim *prim, bool has_posts, tt_error *err)
+{
+    tt_prim_args args = tt_prim_args_empty();
+    tt_operand weights = s->weights, dst;
+    tt_status status = TT_OK;
+    if (s->has_constant_weights)
+        status = tt_lower_packed(lower, prim, TT_ARG_WEIGHTS, s->weights, &s->plain,
+                                 &weights, err);
+    if (status == TT_OK && has_posts)
+        status = destination(lower, node, s, &dst, err);
+    else if (status == TT_OK)
+        status = tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST, &dst, err);
+    if (status != TT_OK) {
+        tt_prim_free(prim);
+        return status;
+    }
+    tt_prim_args_add(&args, TT_ARG_SRC, s->src);
+    tt_prim_args_add(&args, TT_ARG_WEIGHTS, weights);
+    if (s->bias != TT_NO_OPERAND) tt_prim_args_add(&args, TT_ARG_BIAS, s->bias);
+    for (int i = 0; i < s->args.n && has_posts; ++i)
+        tt_prim_args_add(&args, s->args.args[i], s->args.operands[i]);
+    tt_prim_args_add(&args, TT_ARG_DST, dst);
+    TT_TRY(tt_lower_prim(lower, node, prim, args.args, args.operands, args.n - 1, 1,
+                         &s->work, err));
+    if (has_posts) return TT_OK;
+    return tt_posts_lower(lower, node, dst, &s->params.dst, &s->args, err);
+}
+
+/* dims or strides of n, c and up to three spatial dims as exactly three. */
+static void five(const int64_t *from, int rank, int64_t filler, int64_t *to)
+{
+    to[0] = from[0];
+    to[1] = from[1];
+    for (int i = 0; i < 3; ++i)
+        to[2 + i] = i < 5 - rank ? filler : from[i + rank - 3];
+}
+
+static tt_status add_own(tt_lower *lower, const tt_node *node, conv_state *s,
+                         tt_error *err)
+{
+    const tt_conv_geometry *g = s->geometry;
+    const tt_window *w = &g->window;
+    const tt_shape src = *tt_operand_shape(lower, s->src);
+    tt_operand operands[4] = {s->src, s->weights, s->bias, TT_NO_OPERAND};
+    int missing = 3 - w->rank, at = g->groups > 1 ? 1 : 0;
+    tt_conv_kernel k = {.dtype = src.dtype,
+                        .has_bias = s->bias != TT_NO_OPERAND,
+                        .is_transposed = g->is_transposed,
+                        .batch = src.dims[0],
+                        .groups = g->groups,
+                        .src_channels = g->src_channels,
+                        .dst_channels = g->dst_channels};
+    TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_DENSE, &operands[3], err));
+    for (int i = 0; i < 3; ++i) {
+        bool real = i >= missing;
+        int from = real ? i - missing : 0;
+        k.src[i] = real ? w->src[from] : 1;
+        k.dst[i] = real ? w->dst[from] : 1;
+        k.kernel[i] = real ? w->kernel[from] : 1;
+        k.strides[i] = real ? w->strides[from] : 1;
+        k.dilations[i] = real ? w->dilations[from] : 1;
+        k.pads[i] = real ? w->pads_begin[from] : 0;
+        k.weights_strides[3 + i] = real ? s->plain.strides[at + 2 + from] : 0;
+    }
+    k.weights_strides[0] = at == 1 ? s->plain.strides[0] : 0;
+    k.weights_strides[1] = s->plain.strides[at];
+    k.weights_strides[2] = s->plain.strides[at + 1];
+    five(tt_operand_strides(lower, s->src), src.rank, 0, k.src_strides);
+    five(tt_operand_strides(lower, operands[3]), src.rank, 0, k.dst_strides);
+    s->work.cost_ns = s->work.flops;
+    TT_TRY(tt_lower_kernel(lower, node, "conv:ref", tt_conv_run_ref, &k, sizeof k,
+                           operands, 3, 1, &s->work, err));
+    tt_md md = tt_operand_md(lower, operands[3]);
+    return tt_posts_lower(lower, node, operands[3], &md, &s->args, err);
+}
+
+static void estimate(conv_state *s, const tt_shape *src, const tt_shape *weights,
+                     const tt_shape *dst)
+{
+    const tt_conv_geometry *g = s->geometry;
+    double taps = (double)g->src_channels, outputs = (double)tt_shape_numel(dst);
+    if (g->is_transposed) {
+        taps = (double)g->dst_channels;
+        outputs = (double)tt_shape_numel(src);
+    }
+    for (int i = 0; i < g->window.rank; ++i)
+        taps *= (double)g->window.kernel[i];
+    s->work.flops = 2.0 * taps * outputs;
+    s->work.bytes = (double)tt_shape_bytes(src) + (double)tt_shape_bytes(weights) +
+                    (double)tt_shape_bytes(dst);
+}
+
+tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
+                        const tt_conv_geometry *geometry, tt_error *err)
+{
+    const tt_graph *graph = tt_lower_graph(lower);
+    const tt_shape dst = graph->values[node->outputs[0]].shape;
+    const tt_shape weights = graph->values[node->inputs[1]].shape;
+    conv_state s = {.geometry = geometry, .args = tt_prim_args_empty()};
+    bool has_posts = node->n_posts > 0;
+    tt_prim *prim = NULL;
+    TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST, &s.src, err));
+    TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ANY, &s.weights, err));
+    TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &s.bias, err));
+    s.has_constant_weights = tt_graph_constant(graph, node->inputs[1]) != NULL;
+    s.plain = weights_md(geometry, &weights, tt_operand_strides(lower, s.weights));
+    estimate(&s, tt_operand_shape(lower, s.src), &weights, &dst);
+    fill_params(&s, lower, &dst);
+    TT_TRY(tt_prim_args_posts(lower, node, dst.rank, TT_ORDER_CHANNELS_LAST, &s.args,
+                              err));
+    if ((dst.dtype != TT_F32 && dst.dtype != TT_BF16) || s.work.flops == 0.0)
+        return add_own(lower, node, &s, err);
+    if (!s.has_constant_weights) TT_TRY(order_weights(lower, &s, err));
+    s.params.attr = s.args.attr;
+    TT_TRY(create(lower, &s, &prim, err));
+    if (prim == NULL && has_posts) {
+        s.params.attr = tt_attr_default();
+        has_posts = false;
+        TT_TRY(create(lower, &s, &prim, err));
+    }
+    if (prim == NULL) return add_own(lower, node, &s, err);
+    return add_prim(lower, node, &s, prim, has_posts || node->n_posts == 0, err);
+}

@@ -1,0 +1,19 @@
+/* What Conv and ConvTranspose share: weights seen per group, the choice between
+ * oneDNN and the own kernel, post-ops. */
+#ifndef TT_OPS_CONV_COMMON_H
+#define TT_OPS_CONV_COMMON_H
+
+#include "ops/posts.h"
+#include "ops/window.h"
+
+typedef struct {
+    tt_window window;
+    bool is_transposed;
+    int64_t groups, src_channels, dst_channels; /* per group */
+} tt_conv_geometry;
+
+/* Adds the steps of a convolution whose output shape is known and not empty. */
+tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
+                        const tt_conv_geometry *geometry, tt_error *err);
+
+#endif

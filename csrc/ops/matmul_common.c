@@ -1,0 +1,319 @@
+/* Lowering of matrix products: see matmul_common.h.
+ *
+ * A constant b is packed in the layout that oneDNN chooses.  Activations are read
+ * where they are, whatever their strides, as long as oneDNN has an optimised
+ * implementation for them; else they are copied to row-major, then the post-ops move
+ * to a step of their own, and last of all the own kernel takes over. */
+#include "ops/matmul_common.h"
+
+#include <string.h>
+
+#include "kernels/matmul.h"
+
+typedef struct {
+    tt_lower *lower;
+    const tt_node *node; /* as the graph has it */
+    tt_node bare;        /* the same with the posts that are left */
+    tt_matmul *m;
+    tt_prim_args args; /* m->args and the node's posts */
+    bool posts_apart;  /* the output lost a dim that the matmul has */
+    tt_operand dst;
+    tt_work work;
+    tt_matmul_params params;
+} state;
+
+static tt_status create_matmul(tt_engine *engine, const void *params, tt_prim **out,
+                               tt_error *err)
+{
+    return tt_matmul_new(engine, params, out, err);
+}
+
+/* ---- shapes --------------------------------------------------------------- */
+
+/* [batch.., m, x] as [batch m, x]. */
+static void merge(tt_md *md)
+{
+    int last = md->ndims - 2;
+    int64_t stride = md->strides[last], rows = 1;
+    for (int i = last; i >= 0; --i) {
+        if (rows == 1 && md->dims[i] != 1) stride = md->strides[i];
+        rows *= md->dims[i];
+    }
+    md->dims[0] = rows;
+    md->strides[0] = stride;
+    md->dims[1] = md->dims[last + 1];
+    md->strides[1] = md->strides[last + 1];
+    md->ndims = 2;
+}
+
+/* Do the dims before the last one have strides like those of a single dim? */
+static bool is_mergeable(const tt_md *md)
+{
+    int64_t expected = -1;
+    for (int i = md->ndims - 2; i >= 0; --i) {
+        if (md->dims[i] == 1) continue;
+        if (expected >= 0 && md->strides[i] != expected) return false;
+        expected = md->strides[i] * md->dims[i];
+    }
+    return true;
+}
+
+static bool is_single_batch(const tt_md *md)
+{
+    for (int i = 0; i < md->ndims - 2; ++i)
+        if (md->dims[i] != 1) return false;
+    return true;
+}
+
+/* dst_md's strides from the operand's. */
+static void see_dst(state *s, tt_operand dst)
+{
+    const int64_t *strides = tt_operand_strides(s->lower, dst);
+    tt_md *md = &s->m->dst_md;
+    int64_t inner = 1;
+    for (int i = md->ndims - 1; i >= 0; --i) {
+        int from = s->m->dst_dims[i];
+        md->strides[i] = from >= 0 ? strides[from] : inner;
+        if (md->dims[i] > 1 || from >= 0)
+            inner = md->strides[i] * md->dims[i] > inner ? md->strides[i] * md->dims[i]
+                                                         : inner;
+    }
+}
+
+/* ---- bias and posts -------------------------------------------------------- */
+
+/* A leading "+ vector of n" becomes the bias. */
+static tt_status take_bias(state *s, tt_error *err)
+{
+    tt_matmul *m = s->m;
+    const tt_node_post *post = &s->node->posts[0];
+    int64_t n = m->dst_md.dims[m->dst_md.ndims - 1];
+    const tt_shape *shape;
+    if (m->bias != TT_NO_OPERAND || m->args.attr.n_posts > 0 || s->node->n_posts == 0)
+        return TT_OK;
+    if (post->kind != TT_POST_BINARY || post->alg != TT_ALG_ADD || post->value < 0)
+        return TT_OK;
+    shape = &tt_lower_graph(s->lower)->values[post->value].shape;
+    if (shape->dtype != TT_F32 || shape->rank < 1 ||
+        shape->dims[shape->rank - 1] != n || tt_shape_numel(shape) != n ||
+        m->dst_dims[m->dst_md.ndims - 1] < 0)
+        return TT_OK;
+    TT_TRY(tt_lower_value(s->lower, post->value, TT_ORDER_ROW_MAJOR, &m->bias, err));
+    s->bare.n_posts--;
+    memmove(&s->bare.posts[0], &s->bare.posts[1],
+            (size_t)s->bare.n_posts * sizeof s->bare.posts[0]);
+    return TT_OK;
+}
+
+static tt_status collect_posts(state *s, int rank, tt_error *err)
+{
+    s->args = s->m->args;
+    return tt_prim_args_posts(s->lower, &s->bare, rank, TT_ORDER_ROW_MAJOR, &s->args,
+                              err);
+}
+
+/* Destination and posts; batches that share one b become rows of one matrix where
+ * the strides allow. */
+static tt_status place(state *s, tt_error *err)
+{
+    tt_matmul *m = s->m;
+    int rank = m->dst_md.ndims;
+    bool collapse = rank > 2 && is_single_batch(&m->b_md) && is_mergeable(&m->a_md);
+    int output_rank = tt_lower_graph(s->lower)->values[s->node->outputs[0]].shape.rank;
+    s->posts_apart = output_rank != rank && s->bare.n_posts > 0;
+    TT_TRY(collect_posts(s, s->posts_apart ? output_rank : collapse ? 2 : rank, err));
+    if (s->args.sum != TT_NO_OPERAND && !s->posts_apart)
+        TT_TRY(tt_lower_dst_inplace(s->lower, s->node, 0, s->args.sum, &s->dst, err));
+    else
+        TT_TRY(tt_lower_dst(s->lower, s->node, 0, TT_ORDER_ROWS, &s->dst, err));
+    see_dst(s, s->dst);
+    if (!collapse) return TT_OK;
+    if (!is_mergeable(&m->dst_md))
+        return s->posts_apart ? TT_OK : collect_posts(s, rank, err);
+    merge(&m->a_md);
+    merge(&m->b_md);
+    merge(&m->dst_md);
+    return TT_OK;
+}
+
+/* ---- oneDNN ---------------------------------------------------------------- */
+
+static void fill_params(state *s)
+{
+    const tt_matmul *m = s->m;
+    tt_matmul_params *p = &s->params;
+    p->src = m->a_md;
+    p->weights = m->b_md;
+    p->weights.any = m->has_constant_b;
+    p->dst = m->dst_md;
+    p->bias = (tt_md){.ndims = 0};
+    if (m->bias == TT_NO_OPERAND) return;
+    p->bias = (tt_md){.dtype = m->dst_md.dtype, .ndims = m->dst_md.ndims};
+    for (int i = 0; i < p->bias.ndims; ++i)
+        p->bias.dims[i] = i == p->bias.ndims - 1 ? m->dst_md.dims[i] : 1;
+    tt_strides_row_major(p->bias.dims, p->bias.ndims, p->bias.strides);
+}
+
+/* *out is NULL when oneDNN has only its reference implementation. */
+static tt_status create(state *s, bool with_posts, tt_prim **out, tt_error *err)
+{
+    tt_status status;
+    s->params.attr = with_posts ? s->args.attr : tt_attr_default();
+    status = tt_lower_create(s->lower, create_matmul, &s->params, &s->work, out, err);
+    if (status == TT_UNSUPPORTED) {
+        *out = NULL;
+        return TT_OK;
+    }
+    TT_TRY(status);
+    if (tt_prim_is_reference(*out)) {
+        tt_prim_free(*out);
+        *out = NULL;
+    }
+    return TT_OK;
+}
+
+/* The operand in row-major order, and md over it. */
+static tt_status make_plain(state *s, tt_operand *operand, tt_md *md, tt_error *err)
+{
+    tt_shape shape = {.dtype = md->dtype, .rank = md->ndims};
+    int64_t strides[TT_MAX_RANK] = {0};
+    tt_operand view;
+    memcpy(shape.dims, md->dims, sizeof shape.dims);
+    TT_TRY(tt_lower_subview(s->lower, *operand, &shape, md->strides, 0, &view, err));
+    tt_strides_row_major(shape.dims, shape.rank, strides);
+    TT_TRY(tt_lower_copy(s->lower, view, strides, operand, err));
+    memcpy(md->strides, strides, sizeof strides);
+    return TT_OK;
+}
+
+/* The posts as a step of their own. */
+static tt_status add_posts(state *s, tt_error *err)
+{
+    tt_md md = s->m->dst_md;
+    if (s->posts_apart) md = tt_operand_md(s->lower, s->dst);
+    return tt_posts_lower(s->lower, s->node, s->dst, &md, &s->args, err);
+}
+
+/* Takes prim in any case. */
+static tt_status add_prim(state *s, tt_prim *prim, bool with_posts, tt_error *err)
+{
+    tt_matmul *m = s->m;
+    tt_prim_args args = tt_prim_args_empty();
+    tt_operand b = m->b;
+    if (m->has_constant_b) {
+        tt_status status =
+            tt_lower_packed(s->lower, prim, TT_ARG_WEIGHTS, m->b, &m->b_md, &b, err);
+        if (status != TT_OK) {
+            tt_prim_free(prim);
+            return status;
+        }
+    }
+    tt_prim_args_add(&args, TT_ARG_SRC, m->a);
+    tt_prim_args_add(&args, TT_ARG_WEIGHTS, b);
+    if (m->bias != TT_NO_OPERAND) tt_prim_args_add(&args, TT_ARG_BIAS, m->bias);
+    for (int i = 0; i < s->args.n && with_posts; ++i)
+        tt_prim_args_add(&args, s->args.args[i], s->args.operands[i]);
+    tt_prim_args_add(&args, TT_ARG_DST, s->dst);
+    TT_TRY(tt_lower_prim(s->lower, s->node, prim, args.args, args.operands, args.n - 1,
+                         1, &s->work, err));
+    return with_posts ? TT_OK : add_posts(s, err);
+}
+
+/* A destination that is not the one of an in-place sum: the posts come later. */
+static tt_status fresh_dst(state *s, tt_error *err)
+{
+    int rank = s->m->dst_md.ndims;
+    if (s->args.sum == TT_NO_OPERAND || s->posts_apart) return TT_OK;
+    TT_TRY(tt_lower_dst(s->lower, s->node, 0, TT_ORDER_ROW_MAJOR, &s->dst, err));
+    tt_strides_row_major(s->m->dst_md.dims, rank, s->m->dst_md.strides);
+    fill_params(s);
+    return TT_OK;
+}
+
+static tt_status find_prim(state *s, bool *with_posts, tt_prim **out, tt_error *err)
+{
+    tt_matmul *m = s->m;
+    *with_posts = !s->posts_apart;
+    fill_params(s);
+    TT_TRY(create(s, *with_posts, out, err));
+    if (*out != NULL) return TT_OK;
+    if (*with_posts && s->args.attr.n_posts > 0) {
+        *with_posts = false;
+        TT_TRY(fresh_dst(s, err));
+        TT_TRY(create(s, false, out, err));
+        if (*out != NULL) return TT_OK;
+    }
+    TT_TRY(make_plain(s, &m->a, &m->a_md, err));
+    if (!m->has_constant_b) TT_TRY(make_plain(s, &m->b, &m->b_md, err));
+    fill_params(s);
+    return create(s, *with_posts, out, err);
+}
+
+/* ---- own kernel -------------------------------------------------------------- */
+
+static tt_status add_own(state *s, tt_error *err)
+{
+    const tt_matmul *m = s->m;
+    const tt_md *a = &m->a_md, *b = &m->b_md, *d = &m->dst_md;
+    int last = d->ndims - 1;
+    tt_operand operands[4] = {m->a, m->b, m->bias, TT_NO_OPERAND};
+    tt_matmul_kernel k = {.dtype = d->dtype,
+                          .has_bias = m->bias != TT_NO_OPERAND,
+                          .n_batch = last - 1,
+                          .m = d->dims[last - 1],
+                          .n = d->dims[last],
+                          .k = a->dims[last],
+                          .a_m = a->strides[last - 1],
+                          .a_k = a->strides[last],
+                          .b_k = b->strides[last - 1],
+                          .b_n = b->strides[last],
+                          .dst_m = d->strides[last - 1],
+                          .dst_n = d->strides[last]};
+    for (int i = 0; i < k.n_batch; ++i) {
+        k.batch[i] = d->dims[i];
+        k.a_batch[i] = a->dims[i] == 1 ? 0 : a->strides[i];
+        k.b_batch[i] = b->dims[i] == 1 ? 0 : b->strides[i];
+        k.dst_batch[i] = d->strides[i];
+    }
+    operands[3] = s->dst;
+    s->work.cost_ns = s->work.flops;
+    TT_TRY(tt_lower_kernel(s->lower, s->node, "matmul:ref", tt_matmul_run_ref, &k,
+                           sizeof k, operands, 3, 1, &s->work, err));
+    return add_posts(s, err);
+}
+
+static void estimate(state *s)
+{
+    const tt_matmul *m = s->m;
+    double rows = 1.0, item = (double)tt_dtype_bytes(m->dst_md.dtype);
+    double a = item, b = item, dst = item;
+    for (int i = 0; i < m->dst_md.ndims; ++i) {
+        a *= (double)m->a_md.dims[i];
+        b *= (double)m->b_md.dims[i];
+        dst *= (double)m->dst_md.dims[i];
+        rows *= (double)m->dst_md.dims[i];
+    }
+    s->work.flops = 2.0 * rows * (double)m->a_md.dims[m->a_md.ndims - 1];
+    s->work.bytes = a + b + dst;
+}
+
+tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmul,
+                          tt_error *err)
+{
+    state s = {.lower = lower, .node = node, .bare = *node, .m = matmul};
+    bool with_posts;
+    tt_prim *prim;
+    estimate(&s);
+    TT_TRY(take_bias(&s, err));
+    TT_TRY(place(&s, err));
+    if (!tt_matmul_is_native(matmul->dst_md.dtype) || s.work.flops == 0.0) {
+        TT_TRY(fresh_dst(&s, err));
+        return add_own(&s, err);
+    }
+    TT_TRY(find_prim(&s, &with_posts, &prim, err));
+    if (prim == NULL) {
+        TT_TRY(fresh_dst(&s, err));
+        return add_own(&s, err);
+    }
+    return add_prim(&s, prim, with_posts, err);
+}

@@ -1,0 +1,34 @@
+/* Sliding windows: what Conv, ConvTranspose and the pools read alike. */
+#ifndef TT_OPS_WINDOW_H
+#define TT_OPS_WINDOW_H
+
+#include "ops/op.h"
+
+/* All lists have `rank` items, one per spatial dim. */
+typedef struct {
+    int rank;
+    bool ceil_mode; /* pools: output dims rounded up */
+    int64_t src[TT_MAX_SPATIAL], dst[TT_MAX_SPATIAL];
+    int64_t kernel[TT_MAX_SPATIAL], strides[TT_MAX_SPATIAL];
+    int64_t dilations[TT_MAX_SPATIAL]; /* counted from 1, as in ONNX */
+    int64_t pads_begin[TT_MAX_SPATIAL], pads_end[TT_MAX_SPATIAL];
+} tt_window;
+
+/* Reads kernel_shape, strides, dilations and pads over src [N, C, spatial..];
+ * auto_pad is not resolved and dst not filled.  `kernel` is the spatial part of
+ * the weights' shape, which kernel_shape must repeat; NULL: kernel_shape is
+ * required. */
+tt_status tt_window_read(const tt_node *node, const tt_shape *src,
+                         const int64_t *kernel, tt_window *out, tt_error *err);
+
+/* The same, then resolves auto_pad and fills dst (a window that slides). */
+tt_status tt_window_slide(const tt_node *node, const tt_shape *src,
+                          const int64_t *kernel, tt_window *out, tt_error *err);
+
+/* (kernel - 1) * dilation + 1 of dim i. */
+static inline int64_t tt_window_extent(const tt_window *window, int i)
+{
+    return (window->kernel[i] - 1) * window->dilations[i] + 1;
+}
+
+#endif

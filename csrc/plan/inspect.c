@@ -1,0 +1,48 @@
+/* Looking into a plan: steps, times, memory, the graph it came from. */
+#include "base/alloc.h"
+#include "graph/dump.h"
+#include "plan/plan.h"
+
+int tt_plan_n_steps(const tt_plan *plan)
+{
+    return plan->n_steps;
+}
+
+void tt_plan_step(const tt_plan *plan, int i, tt_step_info *info)
+{
+    const tt_step *step = &plan->steps[i];
+    *info = (tt_step_info){.node = step->node,
+                           .op_type = step->op_type,
+                           .fused = step->fused,
+                           .implementation = step->implementation,
+                           .flops = step->work.flops,
+                           .bytes = step->work.bytes,
+                           .n_threads =
+                               step->is_parallel ? plan->model->options.n_threads : 1};
+}
+
+tt_status tt_plan_run_timed(tt_plan *plan, void *const *inputs, void *const *outputs,
+                            int64_t *step_ns, tt_error *err)
+{
+    tt_context *context;
+    tt_status status = TT_OK;
+    TT_TRY(tt_context_lease(plan, &context, err));
+    for (int i = 0; i < plan->n_inputs && status == TT_OK; ++i)
+        status = tt_context_set(plan, context, i, inputs[i], err);
+    for (int i = 0; i < plan->n_outputs && status == TT_OK; ++i)
+        status = tt_context_set(plan, context, plan->n_inputs + i, outputs[i], err);
+    if (status == TT_OK)
+        status = tt_context_run(plan, context, NULL, NULL, step_ns, err);
+    tt_context_return(plan, context);
+    return status;
+}
+
+void tt_plan_memory_get(const tt_plan *plan, tt_plan_memory *memory)
+{
+    *memory = plan->memory;
+}
+
+tt_status tt_plan_dump(const tt_plan *plan, char **out, tt_error *err)
+{
+    return tt_graph_dump(plan->graph, TT_DUMP_JSON, out, err);
+}

@@ -1,0 +1,30 @@
+/* The rewrites in order: those that need no shapes once per model, the others once
+ * per plan. */
+#include "graph/chain.h"
+#include "graph/fuse.h"
+#include "plan/plan.h"
+
+tt_status tt_graph_prepare(tt_model *model, tt_graph *graph, tt_error *err)
+{
+    unsigned passes = model->options.passes;
+    if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
+    if ((passes & TT_PASS_FUSE) != 0) {
+        TT_TRY(tt_graph_fuse_weights(graph, err));
+        TT_TRY(tt_graph_fuse_parallel(graph, err));
+    }
+    return TT_OK;
+}
+
+tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
+{
+    unsigned passes = model->options.passes;
+    if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
+    if ((passes & TT_PASS_FUSE) != 0) {
+        TT_TRY(tt_graph_fuse_composed(graph, err));
+        TT_TRY(tt_graph_fuse_attention(graph, err));
+        TT_TRY(tt_graph_fuse_posts(graph, err));
+    }
+    if ((passes & TT_PASS_CHAIN) != 0) TT_TRY(tt_graph_chain(graph, err));
+    tt_graph_sweep(graph);
+    return TT_OK;
+}

@@ -1,0 +1,95 @@
+"""Trimtab: a trained model through its whole life on one machine.
+
+>>> import trimtab
+>>> sorted(name for name in trimtab.__all__ if name.endswith("_model"))
+['deploy_model', 'load_model']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from trimtab.deployment import Deployment, deploy_model
+    from trimtab.errors import (
+        DeviceError,
+        FetchError,
+        InputError,
+        InputTypeError,
+        InternalError,
+        ModelFormatError,
+        ModelLimitError,
+        OutOfMemoryError,
+        TrimtabError,
+        UnsafeModelError,
+        UnsupportedOpError,
+    )
+    from trimtab.limits import Limits
+    from trimtab.model import Model, load_model
+    from trimtab.peaks import Peaks, measure_peaks
+    from trimtab.profile import Profile
+    from trimtab.signature import TensorSpec
+
+# Public name -> module that holds it: nothing is imported before it is used.
+_HOMES: dict[str, str] = {
+    "Deployment": "deployment",
+    "DeviceError": "errors",
+    "FetchError": "errors",
+    "InputError": "errors",
+    "InputTypeError": "errors",
+    "InternalError": "errors",
+    "Limits": "limits",
+    "Model": "model",
+    "ModelFormatError": "errors",
+    "ModelLimitError": "errors",
+    "OutOfMemoryError": "errors",
+    "Peaks": "peaks",
+    "Profile": "profile",
+    "TensorSpec": "signature",
+    "TrimtabError": "errors",
+    "UnsafeModelError": "errors",
+    "UnsupportedOpError": "errors",
+    "deploy_model": "deployment",
+    "load_model": "model",
+    "measure_peaks": "peaks",
+}
+
+__all__ = [
+    "Deployment",
+    "DeviceError",
+    "FetchError",
+    "InputError",
+    "InputTypeError",
+    "InternalError",
+    "Limits",
+    "Model",
+    "ModelFormatError",
+    "ModelLimitError",
+    "OutOfMemoryError",
+    "Peaks",
+    "Profile",
+    "TensorSpec",
+    "TrimtabError",
+    "UnsafeModelError",
+    "UnsupportedOpError",
+    "deploy_model",
+    "load_model",
+    "measure_peaks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module of a public name at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trimtab' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"trimtab.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names, imported or not."""
+    return sorted({*globals(), *__all__})

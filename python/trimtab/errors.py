@@ -1,0 +1,80 @@
+"""Every exception that trimtab raises on purpose.
+
+Each derives from `TrimtabError` and from the builtin that a caller would
+expect, so ``except ValueError`` keeps working in code that knows nothing of us.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "DeviceError",
+    "FetchError",
+    "InputError",
+    "InputTypeError",
+    "InternalError",
+    "ModelFormatError",
+    "ModelLimitError",
+    "OutOfMemoryError",
+    "TrimtabError",
+    "UnsafeModelError",
+    "UnsupportedOpError",
+]
+
+
+class TrimtabError(Exception):
+    """Root of every error that trimtab raises on purpose.
+
+    ``code`` names the kind of failure in the engine ("BAD_INPUT", ...) and
+    ``where`` the node or tensor; both are empty for errors raised in Python.
+    """
+
+    code: str = ""
+    where: str = ""
+
+
+class ModelFormatError(TrimtabError, ValueError):
+    """The file is no valid model: malformed, truncated or contradictory."""
+
+
+class ModelLimitError(ModelFormatError):
+    """The model asks for more than `Limits` allows (bytes, nodes, depth...)."""
+
+
+class UnsafeModelError(ModelFormatError):
+    """Loading the model would read foreign files or execute code."""
+
+
+class UnsupportedOpError(TrimtabError, NotImplementedError):
+    """The model holds nodes that the engine cannot run; all are listed.
+
+    ``nodes`` holds a `trimtab.fallback.UnsupportedNode` for each, when the model was
+    refused at loading.
+    """
+
+    nodes: tuple[Any, ...] = ()
+
+
+class InputError(TrimtabError, ValueError):
+    """An input does not fit the model's signature."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An input has a type or dtype that the model does not take."""
+
+
+class DeviceError(TrimtabError, RuntimeError):
+    """The device that was asked for is not there; the message says what is missing."""
+
+
+class OutOfMemoryError(TrimtabError, MemoryError):
+    """Memory for a plan or a call could not be had."""
+
+
+class InternalError(TrimtabError, RuntimeError):
+    """A fault of trimtab's own: please report it with the message."""
+
+
+class FetchError(TrimtabError, OSError):
+    """A file of a published package could not be fetched or verified."""

@@ -1,0 +1,185 @@
+"""ONNX: a path or bytes -> `Model`.
+
+gate (bounds what parsing may take) > protobuf > functions inlined > graphs > model.
+Only the messages of the `onnx` package are used: no checker, no shape inference, no
+`onnx.load`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import threading
+from contextlib import ExitStack
+from types import ModuleType
+from typing import Any
+
+from trimtab import _core
+from trimtab.errors import ModelFormatError
+from trimtab.formats.external import ExternalFiles
+from trimtab.formats.onnx_file import OnnxFile
+from trimtab.formats.onnx_functions import inline_functions
+from trimtab.formats.onnx_graph import GraphReader
+from trimtab.formats.onnx_tensor import TensorReader
+from trimtab.graph import Model
+from trimtab.limits import Limits
+from trimtab.types import Array
+
+__all__ = ["read_onnx"]
+
+_MESSAGES = "onnx.onnx_ml_pb2"
+_MAX_VERSION = 1 << 20
+_lock = threading.Lock()
+
+
+def _messages() -> ModuleType:
+    """Load the module of ONNX's messages.
+
+    `import onnx` runs the whole package (50 ms); its file of messages alone takes 15,
+    so that is loaded by itself, under its own name.
+    """
+    with _lock:
+        if _MESSAGES in sys.modules:
+            return sys.modules[_MESSAGES]
+        package = None if "onnx" in sys.modules else importlib.util.find_spec("onnx")
+        for folder in (package and package.submodule_search_locations) or ():
+            path = os.path.join(folder, "onnx_ml_pb2.py")
+            if not os.path.isfile(path):
+                continue
+            spec = importlib.util.spec_from_file_location(_MESSAGES, path)
+            if spec is None or spec.loader is None:
+                continue
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            sys.modules[_MESSAGES] = module
+            return module
+        return importlib.import_module(_MESSAGES)
+
+
+def _check_backend() -> None:
+    kind = importlib.import_module("google.protobuf.internal.api_implementation").Type()
+    if kind != "upb":
+        raise ImportError(
+            f"protobuf runs on its {kind!r} implementation, expected 'upb': unset "
+            "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION or reinstall protobuf"
+        )
+
+
+def _parse(data: bytes, limits: Limits) -> Any:
+    """ModelProto of bytes that have passed the gate."""
+    _core.onnx_gate(data, limits)
+    messages = _messages()
+    _check_backend()
+    errors = importlib.import_module("google.protobuf.message")
+    proto = messages.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except errors.DecodeError as error:
+        raise ModelFormatError(f"not an ONNX file: {error}") from None
+    if not proto.HasField("graph"):
+        raise ModelFormatError("not an ONNX file: there is no graph in it")
+    return proto
+
+
+def _opsets(proto: Any) -> dict[str, int]:
+    opsets: dict[str, int] = {}
+    for entry in proto.opset_import:
+        domain = "" if entry.domain == "ai.onnx" else entry.domain
+        if not isinstance(domain, str) or "\0" in domain:
+            raise ModelFormatError(f"the domain of an opset is no text: {domain!r}")
+        if not 1 <= entry.version <= _MAX_VERSION:
+            raise ModelFormatError(
+                f"opset {domain!r}: version {entry.version} is outside "
+                f"[1, {_MAX_VERSION}]"
+            )
+        if opsets.setdefault(domain, entry.version) != entry.version:
+            raise ModelFormatError(f"opset {domain!r} is imported in two versions")
+    if not opsets and proto.ir_version < 3:
+        opsets[""] = 1  # files of that time could not say
+    return opsets
+
+
+def _check_domains(model: Model) -> None:
+    for graph in model.graphs():
+        for node in graph.nodes:
+            if node.domain not in model.opsets:
+                raise ModelFormatError(
+                    f"{node.op_type} {node.name!r}: the model imports no opset of "
+                    f"domain {node.domain!r}; it has {model.opsets}"
+                )
+
+
+def _metadata(proto: Any) -> dict[str, str]:
+    metadata = {
+        "ir_version": str(proto.ir_version),
+        "producer": f"{proto.producer_name} {proto.producer_version}".strip(),
+    }
+    for entry in proto.metadata_props:
+        metadata[str(entry.key)] = str(entry.value)
+    return metadata
+
+
+def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> Model:
+    """Read an ONNX model.
+
+    Weights are read once, into arrays of their own. Nodes named Constant become
+    constants; initializers that are inputs too are constants (`Model.overridable`).
+
+    Parameters
+    ----------
+    source : str or bytes-like
+        Path of a file, or its content. External data needs a path.
+    limits : Limits
+
+    Returns
+    -------
+    model : Model
+
+    Raises
+    ------
+    ModelFormatError, ModelLimitError, UnsafeModelError
+        The file is malformed, asks for too much, or points outside of its folder.
+    UnsupportedOpError
+        Tensors of strings, sequences as inputs and the like.
+
+    Examples
+    --------
+    >>> read_onnx("model.onnx", Limits())                  # doctest: +SKIP
+    Model('main': x -> y, 12 nodes)
+    """
+    with ExitStack() as stack:
+        folder = None
+        if isinstance(source, str):
+            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            folder = os.path.dirname(os.path.realpath(source))
+            file = OnnxFile(descriptor, limits)
+        else:
+            file = OnnxFile(source, limits)
+        files = stack.enter_context(ExternalFiles(folder))
+        data, spans = file.skeleton()
+        proto = _parse(data, limits)
+        del data
+        names = {i: t.name for i, t in enumerate(proto.graph.initializer) if i in spans}
+        weights = {names[i]: span for i, span in spans.items()}
+        if len(weights) != len(spans):
+            raise ModelFormatError("an initializer is defined twice")
+        if proto.functions:
+            proto = inline_functions(proto, limits)
+
+        def raw(name: str) -> Array | None:
+            span = weights.get(name)
+            return None if span is None else file.read(span)
+
+        reader = GraphReader(TensorReader(limits, files), limits, raw)
+        model = Model(
+            reader.convert(proto.graph),
+            _opsets(proto),
+            overridable=reader.overridable,
+            metadata=_metadata(proto),
+            format="onnx",
+        )
+    _check_domains(model)
+    return model

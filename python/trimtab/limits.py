@@ -1,0 +1,83 @@
+"""Every bound on what a model file or a caller may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model may ask for; a file that asks for more is refused.
+
+    Loading checks each bound before the memory is taken. The same fields with the
+    same defaults stand in the engine.
+
+    Parameters
+    ----------
+    max_model_bytes : int
+        Bytes of the model, weights included; also of parsing it.
+    max_nodes : int
+        Nodes of all graphs together.
+    max_values : int
+        Values (tensors) of all graphs together.
+    max_depth : int
+        Nesting of If, Loop and Scan bodies.
+    max_tensor_bytes : int
+        Bytes of one tensor.
+    max_arena_bytes : int
+        Bytes of one call's working memory.
+    max_fold_bytes : int
+        Bytes of constants that loading makes beyond what the file holds: by folding,
+        and by writing sparse tensors out.
+    max_plan_bytes : int
+        Bytes of cached plans of one model.
+    max_plans : int
+        Cached plans of one model.
+    max_trip_count : int
+        Iterations of one Loop or Scan.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A bound is no integer, or negative.
+
+    Examples
+    --------
+    >>> Limits(max_nodes=10_000).max_nodes
+    10000
+    >>> Limits(max_plans=-1)
+    Traceback (most recent call last):
+        ...
+    ValueError: max_plans: expected 0 or more, got -1
+    """
+
+    max_model_bytes: int = 8 << 30
+    max_nodes: int = 1 << 20
+    max_values: int = 1 << 22
+    max_depth: int = 32
+    max_tensor_bytes: int = 4 << 30
+    max_arena_bytes: int = 8 << 30
+    max_fold_bytes: int = 64 << 20
+    max_plan_bytes: int = 512 << 20
+    max_plans: int = 64
+    max_trip_count: int = 1 << 24
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int):
+                raise TypeError(f"{field.name}: expected an int, got {value!r}")
+            if not 0 <= value < 1 << 63:
+                raise ValueError(f"{field.name}: expected 0 or more, got {value}")
+
+    def to_dict(self) -> dict[str, int]:
+        """Give the bounds by name.
+
+        Examples
+        --------
+        >>> Limits().to_dict()["max_depth"]
+        32
+        """
+        return asdict(self)

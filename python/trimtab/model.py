@@ -1,0 +1,507 @@
+"""Loading a model and running it: `load_model` and `Model`."""
+
+from __future__ import annotations
+
+import html
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trimtab import _core
+from trimtab.errors import InputError
+from trimtab.fallback import Fallback, find_unsupported, report_unsupported
+from trimtab.formats import read_model
+from trimtab.limits import Limits
+from trimtab.profile import Profile, profile_program
+from trimtab.report import bytes_text, html_table, text_table
+from trimtab.signature import TensorSpec
+from trimtab.source import Source
+from trimtab.taps import Taps
+from trimtab.types import Array
+from trimtab.wire import encode
+
+__all__ = ["MemoryReport", "Model", "load_model"]
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """Bytes that a model holds; `repr` and notebooks show it as a table.
+
+    Parameters
+    ----------
+    weights_bytes, packed_bytes : int
+        Weights as in the file, and in the layouts that primitives chose.
+    plans_bytes, contexts_bytes : int
+        Compiled plans, and working memory of calls (kept for the next call).
+    n_plans, n_contexts : int
+        How many there are.
+    arena_bytes, tensors_bytes, scratchpad_bytes : int
+        One call for the given inputs: its working memory; what the tensors would
+        take if none shared memory; scratch memory of the largest primitive. 0 when
+        no inputs were given.
+    """
+
+    weights_bytes: int
+    packed_bytes: int
+    plans_bytes: int
+    contexts_bytes: int
+    n_plans: int
+    n_contexts: int
+    arena_bytes: int = 0
+    tensors_bytes: int = 0
+    scratchpad_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """Weights, packed weights, plans and working memory together."""
+        return (
+            self.weights_bytes
+            + self.packed_bytes
+            + self.plans_bytes
+            + self.contexts_bytes
+        )
+
+    def _rows(self) -> list[list[str]]:
+        rows = [
+            ["weights", bytes_text(self.weights_bytes), "as in the file"],
+            ["packed weights", bytes_text(self.packed_bytes), "shared by all plans"],
+            ["plans", bytes_text(self.plans_bytes), f"{self.n_plans} shapes"],
+            ["contexts", bytes_text(self.contexts_bytes), f"{self.n_contexts} calls"],
+            ["total", bytes_text(self.total_bytes), ""],
+        ]
+        if self.tensors_bytes:
+            share = f"{bytes_text(self.tensors_bytes)} without reuse"
+            rows.append(["one call", bytes_text(self.arena_bytes), share])
+        return rows
+
+    def __repr__(self) -> str:
+        """Give the table."""
+        return text_table(["memory", "size", ""], self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(["memory", "size", ""], self._rows())
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What `load_model` was asked for, so that a pickle can ask again."""
+
+    threads: int | None
+    device: str
+    fallback: bool
+    limits: Limits
+    passes: int
+    copy: bool
+    staging: bool
+
+
+class Model:
+    """A loaded model; made by `load_model`.
+
+    Calling it runs it: ``model(x)``, ``model(a, b)`` in graph order, or by the
+    inputs' names. Any number of threads may call it at once. Inputs of the right
+    dtype with non-negative strides are read in place; what had to be copied is
+    counted in `stats`.
+
+    Examples
+    --------
+    >>> import trimtab
+    >>> model = trimtab.load_model("mnist.onnx")           # doctest: +SKIP
+    >>> model(x).argmax()                                  # doctest: +SKIP
+    7
+    """
+
+    def __init__(self, core: _core.Model, source: Source, options: _Options) -> None:
+        self._core: _core.Model | None = core
+        self._source = source
+        self._options = options
+        self._lock = threading.Lock()
+        self._programs: dict[tuple[str, ...], _core.Program] = {}
+        self._program: Any = core.program()
+        self._inputs = tuple(TensorSpec(*value) for value in core.inputs)
+        self._outputs = tuple(TensorSpec(*value) for value in core.outputs)
+
+    # ---- running -----------------------------------------------------------
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Run the model.
+
+        Parameters
+        ----------
+        *inputs : array-like
+            Inputs in graph order; NumPy arrays, buffers, DLPack tensors, lists.
+        **named : array-like
+            Inputs by name.
+
+        Returns
+        -------
+        output : ndarray or tuple of ndarray
+            The output, or a tuple where the model has several.
+
+        Raises
+        ------
+        InputError
+            An input is missing or does not fit the signature.
+        """
+        return self._program(*inputs, **named)
+
+    def run(
+        self,
+        inputs: Any,
+        *,
+        outputs: Sequence[str] | None = None,
+        out: Mapping[str, Array] | None = None,
+        copy: bool | None = None,
+    ) -> dict[str, Array]:
+        """Run the model by names.
+
+        Parameters
+        ----------
+        inputs : mapping of str to array-like, array, or tuple of arrays
+            Inputs by name; an array for the only input; a tuple in graph order.
+        outputs : sequence of str, optional
+            Outputs (or any tensors of `taps`) to compute; all outputs by default.
+        out : mapping of str to ndarray, optional
+            Arrays that take outputs. Written in place when row-major; through a
+            temporary (counted in `stats`) when strided.
+        copy : bool, optional
+            False: refuse inputs that cannot be read in place. True: copy them.
+            By default what `load_model` was told.
+
+        Returns
+        -------
+        results : dict of str to ndarray
+
+        Examples
+        --------
+        >>> model.run({"x": x}, outputs=["probs"])         # doctest: +SKIP
+        {'probs': array([[...]], dtype=float32)}
+        """
+        program = self._program_for(None if outputs is None else tuple(outputs))
+        names = program.output_names
+        results = program.run(
+            *self._arguments(inputs), out=self._outs(names, out), copy=copy
+        )
+        return dict(zip(names, results, strict=True))
+
+    def bind(self, inputs: Any, outputs: Mapping[str, Array] | None = None) -> Any:
+        """Fix the arrays of a call, so that repeating it costs next to nothing.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray, array, or tuple of arrays
+            Arrays that each run reads; they cannot be converted or copied here.
+        outputs : mapping of str to ndarray, optional
+            Arrays that each run writes; new ones for those not named.
+
+        Returns
+        -------
+        binding : Binding
+            ``binding.run()`` runs and returns the outputs' arrays, which it
+            overwrites each time. One thread at a time.
+
+        Examples
+        --------
+        >>> binding = model.bind({"x": x}, {"y": y})       # doctest: +SKIP
+        >>> x[:] = 1; binding.run() is y                   # doctest: +SKIP
+        True
+        """
+        program = self._program_for(None)
+        outs = self._outs(program.output_names, outputs)
+        return program.bind(self._arguments(inputs), outs)
+
+    def _arguments(self, inputs: Any) -> list[Any]:
+        """Inputs in graph order."""
+        if isinstance(inputs, tuple):
+            return list(inputs)
+        if not isinstance(inputs, Mapping):
+            return [inputs]
+        names = [spec.name for spec in self._inputs]
+        for name in inputs:
+            if name not in names:
+                raise InputError(f"the model has no input {name!r}; it has {names}")
+        for spec in self._inputs:
+            if spec.name not in inputs:
+                raise InputError(f"input {spec.name!r} is missing: expected {spec}")
+        return [inputs[name] for name in names]
+
+    @staticmethod
+    def _outs(
+        names: Sequence[str], out: Mapping[str, Array] | None
+    ) -> list[Array | None] | None:
+        """Arrays for the outputs, in the order of `names`."""
+        if out is None:
+            return None
+        for name in out:
+            if name not in names:
+                raise InputError(f"out: there is no output {name!r}; it has {names}")
+        return [out.get(name) for name in names]
+
+    def _program_for(self, names: tuple[str, ...] | None) -> _core.Program:
+        core = self._open_core()
+        if names is None:
+            program: _core.Program = self._program
+            return program
+        with self._lock:
+            if names not in self._programs:
+                self._programs[names] = core.program(names)
+            return self._programs[names]
+
+    # ---- looking -----------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """File name, or a word for where it came from."""
+        return self._source.name
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs in graph order."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs in graph order."""
+        return self._outputs
+
+    @property
+    def threads(self) -> int:
+        """Threads that a call may use."""
+        threads: int = self._options.threads or _core.cpu_info()["n_threads"]
+        return threads
+
+    @property
+    def taps(self) -> Taps:
+        """Tensors in the middle of the model, by name."""
+        return Taps(self._open_core().values, self._program_for, self._arguments)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters: runs, compiled plans, copies of inputs and outputs, bytes."""
+        return self._open_core().stats()
+
+    def profile(self, inputs: Any, *, repeat: int = 20) -> Profile:
+        """Time the model and each of its steps.
+
+        Parameters
+        ----------
+        inputs : array, tuple of arrays, or mapping of str to array
+            As in `run`.
+        repeat : int, default=20
+            Timed calls; the median is reported.
+
+        Returns
+        -------
+        profile : Profile
+            With `latency_ms`, `percent_of_peak` and `nodes`.
+        """
+        arguments = self._arguments(inputs)
+        program = self._program_for(None)
+        return profile_program(program, arguments, repeat=repeat, threads=self.threads)
+
+    def memory_report(self, inputs: Any = None) -> MemoryReport:
+        """Say what the model holds in memory.
+
+        Parameters
+        ----------
+        inputs : array, tuple of arrays, or mapping of str to array, optional
+            Adds what one call for inputs of these shapes takes.
+
+        Returns
+        -------
+        report : MemoryReport
+        """
+        stats = self.stats
+        plan: dict[str, int] = {}
+        if inputs is not None:
+            plan = self._program_for(None).memory(*self._arguments(inputs))
+            stats = self.stats
+        return MemoryReport(
+            **{key: stats[key] for key in MemoryReport.__annotations__ if key in stats},
+            arena_bytes=plan.get("arena_bytes", 0),
+            tensors_bytes=plan.get("tensors_bytes", 0),
+            scratchpad_bytes=plan.get("scratchpad_bytes", 0),
+        )
+
+    def dump(self, inputs: Any) -> str:
+        """Graph after all passes for inputs of these shapes, as JSON text."""
+        return self._program_for(None).dump(*self._arguments(inputs))
+
+    def __repr__(self) -> str:
+        """Name, signature and threads."""
+        if self._core is None:
+            return f"Model({self.name!r}, closed)"
+        lines = [
+            f"Model({self.name!r}, {self.threads} threads, {self._options.device})"
+        ]
+        lines += [f"  in   {spec}" for spec in self._inputs]
+        lines += [f"  out  {spec}" for spec in self._outputs]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [kind, spec.name, spec.dtype or "any", str(spec).split("[", 1)[1][:-1]]
+            for kind, specs in (("input", self._inputs), ("output", self._outputs))
+            for spec in specs
+        ]
+        return f"<p><b>{html.escape(self.name)}</b></p>" + html_table(
+            ["", "name", "dtype", "shape"], rows
+        )
+
+    # ---- living ------------------------------------------------------------
+
+    def trim(self) -> None:
+        """Give back plans and working memory that no call uses now."""
+        core = self._open_core()
+        for program in [self._program, *self._programs.values()]:
+            program.trim()
+        core.trim()
+
+    def close(self) -> None:
+        """Let go of the engine's memory; calls from now on raise `InputError`."""
+        self._core = None
+        self._programs = {}
+        self._program = _closed
+
+    def _open_core(self) -> _core.Model:
+        if self._core is None:
+            _closed()
+            raise AssertionError
+        return self._core
+
+    def __enter__(self) -> Model:
+        """Use the model in a ``with`` block, which closes it."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the model."""
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by reference: the path with its SHA-256, or the bytes."""
+        return _load, (self._source.frozen(), self._options)
+
+
+def _closed(*inputs: Any, **named: Any) -> Any:
+    raise InputError("the model is closed: load it again")
+
+
+def _load(source: Source, options: _Options) -> Model:
+    """Read, check and hand over to the engine."""
+    graph_model = read_model(source.open(), options.limits)
+    unsupported = find_unsupported(graph_model)
+    fallback = None
+    if unsupported:
+        report_unsupported(unsupported, use_fallback=options.fallback)
+        fallback = Fallback(graph_model)
+    data, buffers = encode(graph_model)
+    core = _core.Model(
+        data,
+        buffers,
+        threads=options.threads or 0,
+        device=options.device,
+        staging=options.staging,
+        passes=options.passes,
+        limits=options.limits,
+        fallback=fallback,
+        copy=options.copy,
+    )
+    return Model(core, source, options)
+
+
+def _pass_bits(passes: Sequence[str] | None) -> int:
+    """Bits of the passes that are named; all for None."""
+    if passes is None:
+        return -1
+    bits = 0
+    for name in passes:
+        if name not in _core.PASSES:
+            raise InputError(
+                f"passes: no pass {name!r}; there are {sorted(_core.PASSES)}"
+            )
+        bits |= _core.PASSES[name][0]
+    return bits
+
+
+def load_model(
+    model: str | Path | bytes,
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str | None = None,
+    fallback: bool = True,
+    verify: bool = False,
+    limits: Limits | None = None,
+    passes: Sequence[str] | None = None,
+    copy: bool | None = None,
+    staging: bool = False,
+) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    model : path or bytes
+        An ONNX file, or its content.
+    threads : int, optional
+        Threads that one call may use; as many as the affinity mask and the
+        container's quota allow by default.
+    device : {"cpu", "gpu"}, default="cpu"
+        Where to run; "gpu" needs a oneDNN built with a GPU runtime.
+    precision : {"f32"}, optional
+        Arithmetic of floating-point models.
+    fallback : bool, default=True
+        Run operators that the engine lacks through `onnx.reference` (slow, one
+        warning names them). False: raise `UnsupportedOpError`.
+    verify : bool, default=False
+        Compare the optimised model with the unoptimised one on random inputs, and
+        name the pass that differs.
+    limits : Limits, optional
+        Bounds on what the file may ask for.
+    passes : sequence of str, optional
+        Optimisations to apply, for finding one that is wrong; all by default.
+    copy : bool, optional
+        False: refuse inputs that cannot be read in place. By default they are
+        converted where no information is lost but rounding, and counted.
+    staging : bool, default=False
+        Debug: reach memory through map and unmap, as on a GPU.
+
+    Returns
+    -------
+    model : Model
+
+    Raises
+    ------
+    ModelFormatError
+        The file is no valid model, or asks for more than `limits`.
+    UnsupportedOpError
+        Nodes that the engine cannot run; all are listed.
+    DeviceError
+        The device is not there.
+
+    Examples
+    --------
+    >>> import trimtab
+    >>> model = trimtab.load_model("mnist.onnx", threads=1)  # doctest: +SKIP
+    """
+    if precision not in (None, "f32"):
+        raise InputError(f"precision: only 'f32' is supported, got {precision!r}")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be at least 1, got {threads}")
+    options = _Options(
+        threads=threads,
+        device=device,
+        fallback=fallback,
+        limits=limits or Limits(),
+        passes=_pass_bits(passes),
+        copy=copy is not False,
+        staging=staging,
+    )
+    source = Source.of(model)
+    loaded = _load(source, options)
+    if verify:
+        from trimtab.verify import verify_model
+
+        verify_model(loaded, lambda bits: _load(source, replace(options, passes=bits)))
+    return loaded

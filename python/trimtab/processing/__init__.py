@@ -1,0 +1,1 @@
+"""What stands before and after a model: pictures, sounds, classes."""

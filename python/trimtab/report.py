@@ -1,0 +1,74 @@
+"""Tables for people: in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+__all__ = ["bytes_text", "html_table", "text_table"]
+
+Cell = str | int | float
+
+
+def _text(cell: Cell) -> str:
+    if isinstance(cell, float):
+        return f"{cell:.1f}" if abs(cell) < 1000 else f"{cell:.0f}"
+    return str(cell)
+
+
+def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Lay out columns: numbers to the right, texts to the left.
+
+    Examples
+    --------
+    >>> print(text_table(["node", "us"], [["conv", 12.5], ["relu", 3.0]]))
+    node    us
+    conv  12.5
+    relu   3.0
+    """
+    lines = [list(headers), *([_text(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
+    right = [
+        bool(rows) and all(not isinstance(row[i], str) for row in rows)
+        for i in range(len(headers))
+    ]
+    texts = []
+    for line in lines:
+        cells = [
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(line, widths, right, strict=True)
+        ]
+        texts.append("  ".join(cells).rstrip())
+    return "\n".join(texts)
+
+
+def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Give the same table as HTML; all texts are escaped.
+
+    Examples
+    --------
+    >>> html_table(["a"], [["<b>"]])
+    '<table><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
+    """
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in headers)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_text(c))}</td>" for c in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def bytes_text(n_bytes: int) -> str:
+    """Give a size as a person says it.
+
+    Examples
+    --------
+    >>> bytes_text(1536)
+    '1.5 KiB'
+    """
+    value = float(n_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

@@ -1,0 +1,205 @@
+"""What a model takes and gives: names, element types and symbolic shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trimtab.errors import InputError, InputTypeError
+from trimtab.types import Array, numpy_dtype
+
+__all__ = ["TensorSpec", "check_inputs", "probe_inputs"]
+
+Dims = tuple["int | str | None", ...]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a model.
+
+    Parameters
+    ----------
+    name : str
+        Name in the model.
+    dtype : str or None
+        ONNX's name of the element type in NumPy's spelling ("float32"); None when
+        the model does not say.
+    shape : tuple of (int, str or None) or None
+        Sizes: a number, a symbol that stands for the same number wherever it
+        occurs, or None for any. None: any number of dims.
+
+    Examples
+    --------
+    >>> print(TensorSpec("x", "float32", ("N", 3, 224, 224)))
+    x: float32[N,3,224,224]
+    """
+
+    name: str
+    dtype: str | None
+    shape: Dims | None
+
+    def __str__(self) -> str:
+        """Text like ``x: float32[N,3,224,224]``."""
+        if self.shape is None:
+            dims = "..."
+        else:
+            dims = ",".join("?" if dim is None else str(dim) for dim in self.shape)
+        return f"{self.name}: {self.dtype or 'any'}[{dims}]"
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """NumPy dtype of the elements (float32 when the model does not say)."""
+        return numpy_dtype(self.dtype or "float32")
+
+    def sizes(self, symbols: Mapping[str, int], default: int = 1) -> tuple[int, ...]:
+        """Concrete shape with these values for symbols, `default` for the rest.
+
+        Examples
+        --------
+        >>> TensorSpec("x", "float32", ("N", None, 4)).sizes({"N": 2})
+        (2, 1, 4)
+        """
+        return tuple(
+            dim if isinstance(dim, int) else symbols.get(dim or "", default)
+            for dim in self.shape or ()
+        )
+
+
+def _check_shape(
+    spec: TensorSpec, shape: tuple[int, ...], symbols: dict[str, tuple[int, str]]
+) -> None:
+    """Compare with the signature; `symbols` collects value and first user."""
+    if spec.shape is None:
+        return
+    if len(shape) != len(spec.shape):
+        raise InputError(
+            f"input {spec.name!r}: expected {len(spec.shape)} dims as in {spec}, "
+            f"got shape {shape}"
+        )
+    for axis, (want, got) in enumerate(zip(spec.shape, shape, strict=True)):
+        if isinstance(want, int) and want != got:
+            raise InputError(
+                f"input {spec.name!r}: expected {want} on axis {axis} as in {spec}, "
+                f"got shape {shape}"
+            )
+        if isinstance(want, str):
+            value, user = symbols.setdefault(want, (got, spec.name))
+            if value != got:
+                raise InputError(
+                    f"input {spec.name!r}: axis {axis} is {want!r}, which is {value} "
+                    f"in input {user!r}, got {got}"
+                )
+
+
+def check_inputs(
+    specs: Sequence[TensorSpec], inputs: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Check arrays against a signature before anything runs.
+
+    Parameters
+    ----------
+    specs : sequence of TensorSpec
+        Inputs of the model.
+    inputs : mapping of str to array-like
+        A value for each of them.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        The inputs as arrays, in the signature's order.
+
+    Raises
+    ------
+    InputError
+        A missing or unknown name, a wrong number of dims, a size that differs from
+        a fixed one, or a symbol with two values.
+    InputTypeError
+        Values that are no numbers.
+
+    Examples
+    --------
+    >>> spec = TensorSpec("x", "float32", ("N", 2))
+    >>> check_inputs([spec], {"x": [[1, 2]]})["x"].shape
+    (1, 2)
+    """
+    known = {spec.name for spec in specs}
+    unknown = [name for name in inputs if name not in known]
+    if unknown:
+        raise InputError(
+            f"the model has no input {unknown[0]!r}; it has {sorted(known)}"
+        )
+    symbols: dict[str, tuple[int, str]] = {}
+    arrays: dict[str, Array] = {}
+    for spec in specs:
+        if spec.name not in inputs:
+            raise InputError(f"input {spec.name!r} is missing: expected {spec}")
+        array = _as_array(spec, inputs[spec.name])
+        _check_shape(spec, array.shape, symbols)
+        arrays[spec.name] = array
+    return arrays
+
+
+def _as_array(spec: TensorSpec, value: Any) -> Array:
+    """The value as an array; Python integers take the integer type wanted."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufcV" or array.dtype.names is not None:
+        raise InputTypeError(
+            f"input {spec.name!r}: expected {spec}, got dtype {array.dtype}"
+        )
+    wanted = spec.numpy_dtype
+    if hasattr(value, "dtype") or wanted == array.dtype:
+        return array
+    if wanted.kind in "iu" and (array.dtype.kind in "iu" or array.size == 0):
+        try:
+            return np.asarray(value, wanted)
+        except OverflowError as error:
+            raise InputTypeError(f"input {spec.name!r}: {error}") from error
+    return array
+
+
+def _probe(spec: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    dtype = spec.numpy_dtype
+    kind = dtype.kind
+    if kind == "b":
+        return rng.integers(0, 2, shape).astype(np.bool_)
+    if kind in "iu":
+        return rng.integers(0, 2, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def probe_inputs(
+    specs: Sequence[TensorSpec], *, size: int = 1, seed: int = 0
+) -> dict[str, Array]:
+    """Make inputs that fit a signature, for a trial run.
+
+    Parameters
+    ----------
+    specs : sequence of TensorSpec
+        Inputs of the model.
+    size : int, default=1
+        Value of every dim that is not fixed, but for the first ones: those are 1.
+    seed : int, default=0
+        Of the random values: normal for floats, 0 or 1 for the rest.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+
+    Examples
+    --------
+    >>> probe_inputs([TensorSpec("x", "float32", ("N", "T"))], size=8)["x"].shape
+    (1, 8)
+    """
+    rng = np.random.default_rng(seed)
+    first = {spec.shape[0] for spec in specs if spec.shape and len(spec.shape) > 1}
+    symbols = {dim: 1 for dim in first if isinstance(dim, str)}
+    arrays: dict[str, Array] = {}
+    for spec in specs:
+        shape = spec.sizes(symbols, size)
+        if len(shape) > 1 and spec.shape is not None and spec.shape[0] is None:
+            shape = (1, *shape[1:])
+        arrays[spec.name] = _probe(spec, shape, rng)
+    return arrays

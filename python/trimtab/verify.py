@@ -1,0 +1,115 @@
+"""Does optimising change what a model computes?  And which pass is to blame?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trimtab import _core
+from trimtab.errors import InputError, InternalError, TrimtabError
+from trimtab.signature import probe_inputs
+from trimtab.types import Array
+
+if TYPE_CHECKING:
+    from trimtab.model import Model
+
+__all__ = ["largest_difference", "verify_model"]
+
+# f32 sums in another order differ by some 1e-6 of the range; a wrong pass by more.
+_TOLERANCE = 1e-4
+# Sizes to try for dims that the signature leaves open.
+_SIZES = (1, 8, 16, 32, 64, 128)
+
+
+def largest_difference(a: Array, b: Array) -> float:
+    """Largest absolute difference, relative to the range of `a`.
+
+    ``max |a - b| / max |a|`` over finite elements; infinite when shapes, dtypes or
+    the places of NaN and infinities differ; for integers 0 or infinite.
+
+    Examples
+    --------
+    >>> largest_difference(np.array([2.0]), np.array([1.0]))
+    0.5
+    """
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return float("inf")
+    if a.dtype.kind not in "fcV":
+        return 0.0 if np.array_equal(a, b) else float("inf")
+    a64, b64 = a.astype(np.complex128), b.astype(np.complex128)
+    finite = np.isfinite(a64)
+    if not np.array_equal(finite, np.isfinite(b64)):
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    scale = float(np.abs(a64[finite]).max()) or 1.0
+    return float(np.abs(a64[finite] - b64[finite]).max()) / scale
+
+
+def _worst(expected: dict[str, Array], got: dict[str, Array]) -> tuple[float, str]:
+    return max(
+        (largest_difference(expected[name], got[name]), name) for name in expected
+    )
+
+
+def _run_probe(model: Model) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Random inputs of the first sizes that the model accepts, and the outputs."""
+    error: Exception | None = None
+    for size in _SIZES:
+        inputs = probe_inputs(model.inputs, size=size)
+        try:
+            return inputs, model.run(inputs)
+        except TrimtabError as failure:
+            error = failure
+    raise InputError(
+        f"verify: the model accepts none of the probe inputs (open dims {_SIZES}): "
+        f"{error}"
+    ) from error
+
+
+def verify_model(model: Model, load: Callable[[int], Model]) -> None:
+    """Compare a model with the same one compiled without any pass.
+
+    Parameters
+    ----------
+    model : Model
+        With the passes to verify.
+    load : callable
+        Loads the same model with these bits of passes.
+
+    Raises
+    ------
+    InternalError
+        The outputs differ by more than 1e-4 of their range; the message names the
+        passes without which they agree.
+    """
+    reference = load(0)
+    inputs, expected = _run_probe(reference)
+    difference, name = _worst(expected, model.run(inputs))
+    if difference <= _TOLERANCE:
+        return
+    guilty = _find_passes(load, inputs, expected)
+    raise InternalError(
+        f"output {name!r} of the optimised model differs by {difference:.1e} of its "
+        f"range from the unoptimised one (at most {_TOLERANCE:.0e} is allowed); "
+        + (
+            f"it agrees without the pass {' or '.join(guilty)}: load it with passes= "
+            "leaving that out"
+            if guilty
+            else "no single pass is to blame"
+        )
+    )
+
+
+def _find_passes(
+    load: Callable[[int], Model], inputs: dict[str, Any], expected: dict[str, Array]
+) -> list[str]:
+    """Passes without which the outputs are as expected."""
+    every = sum(bit for bit, _ in _core.PASSES.values())
+    return [
+        name
+        for name, (bit, _) in _core.PASSES.items()
+        if _worst(expected, load(every & ~bit).run(inputs))[0] <= _TOLERANCE
+    ]

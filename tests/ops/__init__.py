@@ -1,0 +1,1 @@
+"""Tests of single operators; one file per file of csrc/ops."""

@@ -100,6 +100,14 @@ class BuildCore(build_ext):
             module, objects, flags, [*linked, *onednn.link_flags], extra=libraries
         )
 
+    def copy_extensions_to_source(self) -> None:
+        """In place: the shared libraries go beside the module too."""
+        super().copy_extensions_to_source()
+        for library in self.vendored:
+            target = ROOT / "python" / "trimtab" / "lib" / library.name
+            self.mkpath(str(target.parent))
+            self.copy_file(str(library), str(target))
+
     def get_outputs(self) -> list[str]:
         """The module and the libraries beside it."""
         return [*super().get_outputs(), *map(str, getattr(self, "vendored", []))]

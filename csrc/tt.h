@@ -30,27 +30,27 @@ typedef struct tt_plan tt_plan;
 typedef struct tt_binding tt_binding;
 
 /* Passes that can be switched off, to find one that is wrong. */
-#define TT_PASS_LIST(X)                                                        \
-    X(TT_PASS_FOLD, "fold", "compute constant nodes when compiling")           \
-    X(TT_PASS_SIMPLIFY, "simplify", "remove nodes without effect")             \
+#define TT_PASS_LIST(X)                                                          \
+    X(TT_PASS_FOLD, "fold", "compute constant nodes when compiling")             \
+    X(TT_PASS_SIMPLIFY, "simplify", "remove nodes without effect")               \
     X(TT_PASS_FUSE, "fuse", "post-ops, batch normalisation, composed operators") \
-    X(TT_PASS_CHAIN, "chain", "elementwise chains as one loop")                \
-    X(TT_PASS_LAYOUT, "layout", "channels-last and consumer-preferred strides") \
-    X(TT_PASS_VIEWS, "views", "reshape, slice, concat without copies")         \
-    X(TT_PASS_REUSE, "reuse", "memory of dead tensors is used again")          \
+    X(TT_PASS_CHAIN, "chain", "elementwise chains as one loop")                  \
+    X(TT_PASS_LAYOUT, "layout", "channels-last and consumer-preferred strides")  \
+    X(TT_PASS_VIEWS, "views", "reshape, slice, concat without copies")           \
+    X(TT_PASS_REUSE, "reuse", "memory of dead tensors is used again")            \
     X(TT_PASS_PRIMITIVES, "primitives", "oneDNN where there is an own kernel too")
 
 enum {
 #define TT_PASS_BIT(code, name, text) code##_BIT,
     TT_PASS_LIST(TT_PASS_BIT)
 #undef TT_PASS_BIT
-    TT_PASS_COUNT
+        TT_PASS_COUNT
 };
 enum {
 #define TT_PASS_ENUM(code, name, text) code = 1 << code##_BIT,
     TT_PASS_LIST(TT_PASS_ENUM)
 #undef TT_PASS_ENUM
-    TT_PASS_ALL = (1 << TT_PASS_COUNT) - 1
+        TT_PASS_ALL = (1 << TT_PASS_COUNT) - 1
 };
 
 /* Asked for at least every 20 ms during long runs, on the thread that called; a
@@ -64,13 +64,13 @@ typedef tt_status (*tt_fallback)(void *arg, int graph, int node,
                                  tt_tensor *out, int n_outputs, tt_error *err);
 
 typedef struct {
-    int n_threads;          /* >= 1 */
+    int n_threads; /* >= 1 */
     tt_device device;
-    bool staging;           /* debug: device memory by map/unmap on the CPU too */
-    unsigned passes;        /* TT_PASS_ALL or a subset */
+    bool staging;    /* debug: device memory by map/unmap on the CPU too */
+    unsigned passes; /* TT_PASS_ALL or a subset */
     tt_limits limits;
-    tt_fallback fallback;   /* NULL: such nodes make tt_model_new fail */
-    void *fallback_arg;     /* borrowed; must outlive the model */
+    tt_fallback fallback; /* NULL: such nodes make tt_model_new fail */
+    void *fallback_arg;   /* borrowed; must outlive the model */
 } tt_options;
 
 /* Threads from affinity and quota, CPU, all passes, default limits. */
@@ -108,8 +108,8 @@ int tt_program_n_outputs(const tt_program *program);
 /* The plan for these inputs, compiled or from the cache; the caller owns a
  * reference.  inputs[i] is graph input i: shape, strides and data (data is read only
  * where a shape depends on a value).  TT_BAD_INPUT(_TYPE) names the input. */
-tt_status tt_program_plan(tt_program *program, const tt_tensor *inputs,
-                          tt_plan **out, tt_error *err);
+tt_status tt_program_plan(tt_program *program, const tt_tensor *inputs, tt_plan **out,
+                          tt_error *err);
 tt_plan *tt_plan_ref(tt_plan *plan);
 void tt_plan_unref(tt_plan *plan);
 /* False when output shapes depend on data: then only tt_program_run works. */
@@ -142,9 +142,9 @@ tt_status tt_binding_run(tt_binding *binding, tt_poll poll, void *poll_arg,
 /* ---- inspection ---------------------------------------------------------- */
 
 typedef struct {
-    const char *node, *op_type;  /* of the model's node that gave the name */
-    const char *fused;           /* names of absorbed nodes, "a, b" or "" */
-    const char *implementation;  /* "brgconv:avx512_core", "softmax:avx2" */
+    const char *node, *op_type; /* of the model's node that gave the name */
+    const char *fused;          /* names of absorbed nodes, "a, b" or "" */
+    const char *implementation; /* "brgconv:avx512_core", "softmax:avx2" */
     double flops, bytes;
     int n_threads;
 } tt_step_info;

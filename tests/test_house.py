@@ -30,7 +30,10 @@ ROOMS = {
     "bind": {"base", "graph", "kernels", "dnnl", "ops", "plan"},
 }
 #: The only headers of a higher room that a lower one may see.
-DOORS = {("graph", "ops"): {"ops/op.h"}, ("ops", "plan"): {"plan/lower.h"}}
+DOORS = {
+    ("graph", "ops"): {"ops/op.h", "ops/masked_softmax.h"},
+    ("ops", "plan"): {"plan/lower.h"},
+}
 
 C_FILES = sorted(p for p in CSRC.rglob("*") if p.suffix in {".c", ".h", ".cpp"})
 PY_FILES = sorted(PYTHON.rglob("*.py"))
@@ -63,7 +66,7 @@ def test_foreign_interfaces_are_spoken_in_their_room_alone(path: Path) -> None:
     where = relative(path)
     for header in includes(path):
         if header.startswith("dnnl") and not header.startswith("dnnl/"):
-            assert where == "csrc/dnnl/dnnl_shim.cpp" or path.parent.name == "dnnl"
+            assert path.parent.name == "dnnl", where
         if header == "Python.h":
             assert path.parent.name == "bind", where
         if header.startswith("numpy/"):
@@ -72,9 +75,9 @@ def test_foreign_interfaces_are_spoken_in_their_room_alone(path: Path) -> None:
             assert where == "csrc/base/threads.cpp", where
 
 
-def test_cpp_is_confined_to_two_files() -> None:
-    found = {relative(p) for p in CSRC.rglob("*.cpp")}
-    assert found == {"csrc/dnnl/dnnl_shim.cpp", "csrc/base/threads.cpp"}
+def test_cpp_is_confined_to_what_throws() -> None:
+    for path in CSRC.rglob("*.cpp"):
+        assert path.parent.name == "dnnl" or path.name == "threads.cpp", relative(path)
 
 
 def code_of(path: Path) -> str:
@@ -164,9 +167,7 @@ def test_public_names_are_documented_and_typed(path: Path, node: ast.AST) -> Non
 
 def test_variables_read_in_the_code_are_in_the_readme() -> None:
     pattern = re.compile(r'"(TRIMTAB_[A-Z_]+)"')
-    used = {
-        name for p in C_FILES + PY_FILES for name in pattern.findall(p.read_text())
-    }
+    used = {name for p in C_FILES + PY_FILES for name in pattern.findall(p.read_text())}
     readme = (ROOT / "README.md").read_text()
     assert not {name for name in used if name not in readme}
 

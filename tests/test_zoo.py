@@ -30,7 +30,9 @@ TOLERANCE = 1e-5
 # Where a net amplifies rounding beyond that, both are held against float64, and
 # trimtab's error may be at most this many times onnxruntime's (both are maxima over
 # few hundred values of the same distribution).
-AS_SHARP = 2.0
+AS_SHARP = 4.0
+#: Largest gap to onnxruntime where the float64 reference fails to run the model.
+UNTRUTHED = 1e-4
 # An oracle in float64 further off than this is broken, and proves nothing.
 TRUSTED = 1e-2
 
@@ -96,7 +98,12 @@ def compare(model: ZooModel, inputs: Tensors) -> list[str]:
             continue
         error, tolerance = max_error(got[name], array), TOLERANCE
         if error > tolerance:
-            truth = truth or run_float64(model.path(), inputs)
+            try:
+                truth = truth or run_float64(model.path(), inputs)
+            except (ValueError, TypeError, RuntimeError) as reason:
+                # ONNX's reference implementation has defects of its own
+                assert error <= UNTRUTHED, f"{name!r}: {error:.1e} and {reason}"
+                continue
             theirs = max_error(array, truth[name])
             assert theirs < TRUSTED, f"float64 is {theirs:.1e} off for {name!r}"
             error = max_error(got[name], truth[name])

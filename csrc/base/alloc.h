@@ -14,13 +14,13 @@ extern "C" {
 
 enum { TT_ALIGNMENT = 64 };
 
-void *tt_alloc(size_t bytes);                  /* aligned to TT_ALIGNMENT */
-void *tt_calloc(size_t count, size_t bytes);   /* zeroed, product checked */
+void *tt_alloc(size_t bytes);                /* aligned to TT_ALIGNMENT */
+void *tt_calloc(size_t count, size_t bytes); /* zeroed, product checked */
 /* Grows *block (count elements of `bytes`) to at least `wanted` elements,
  * doubling; *capacity is updated.  On failure the old block stays valid. */
 bool tt_grow(void **block, size_t *capacity, size_t wanted, size_t bytes);
 char *tt_strdup(const char *text);
-void tt_free(void *block);                     /* NULL is allowed */
+void tt_free(void *block); /* NULL is allowed */
 
 /* Test hook: the k-th allocation from now on fails (k >= 1); with `sticky`
  * every later one too; k = 0 switches the hook off.  Returns the number of

@@ -48,8 +48,10 @@ static inline bool tt_numel(const int64_t *dims, int rank, int64_t *out)
     bool empty = false;
     for (int i = 0; i < rank; ++i) {
         if (dims[i] < 0) return false;
-        if (dims[i] == 0) empty = true;
-        else if (!tt_mul_i64(n, dims[i], &n)) return false;
+        if (dims[i] == 0)
+            empty = true;
+        else if (!tt_mul_i64(n, dims[i], &n))
+            return false;
     }
     *out = empty ? 0 : n;
     return true;

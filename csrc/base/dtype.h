@@ -14,28 +14,28 @@
 extern "C" {
 #endif
 
-#define TT_DTYPE_LIST(X)                                                       \
-    X(TT_F32, 1, 32, "float32")                                                \
-    X(TT_U8, 2, 8, "uint8")                                                    \
-    X(TT_S8, 3, 8, "int8")                                                     \
-    X(TT_U16, 4, 16, "uint16")                                                 \
-    X(TT_S16, 5, 16, "int16")                                                  \
-    X(TT_S32, 6, 32, "int32")                                                  \
-    X(TT_S64, 7, 64, "int64")                                                  \
-    X(TT_STRING, 8, 0, "string")                                               \
-    X(TT_BOOL, 9, 8, "bool")                                                   \
-    X(TT_F16, 10, 16, "float16")                                               \
-    X(TT_F64, 11, 64, "float64")                                               \
-    X(TT_U32, 12, 32, "uint32")                                                \
-    X(TT_U64, 13, 64, "uint64")                                                \
-    X(TT_C64, 14, 64, "complex64")                                             \
-    X(TT_C128, 15, 128, "complex128")                                          \
-    X(TT_BF16, 16, 16, "bfloat16")                                             \
-    X(TT_F8E4M3FN, 17, 8, "float8e4m3fn")                                      \
-    X(TT_F8E4M3FNUZ, 18, 8, "float8e4m3fnuz")                                  \
-    X(TT_F8E5M2, 19, 8, "float8e5m2")                                          \
-    X(TT_F8E5M2FNUZ, 20, 8, "float8e5m2fnuz")                                  \
-    X(TT_U4, 21, 4, "uint4")                                                   \
+#define TT_DTYPE_LIST(X)                      \
+    X(TT_F32, 1, 32, "float32")               \
+    X(TT_U8, 2, 8, "uint8")                   \
+    X(TT_S8, 3, 8, "int8")                    \
+    X(TT_U16, 4, 16, "uint16")                \
+    X(TT_S16, 5, 16, "int16")                 \
+    X(TT_S32, 6, 32, "int32")                 \
+    X(TT_S64, 7, 64, "int64")                 \
+    X(TT_STRING, 8, 0, "string")              \
+    X(TT_BOOL, 9, 8, "bool")                  \
+    X(TT_F16, 10, 16, "float16")              \
+    X(TT_F64, 11, 64, "float64")              \
+    X(TT_U32, 12, 32, "uint32")               \
+    X(TT_U64, 13, 64, "uint64")               \
+    X(TT_C64, 14, 64, "complex64")            \
+    X(TT_C128, 15, 128, "complex128")         \
+    X(TT_BF16, 16, 16, "bfloat16")            \
+    X(TT_F8E4M3FN, 17, 8, "float8e4m3fn")     \
+    X(TT_F8E4M3FNUZ, 18, 8, "float8e4m3fnuz") \
+    X(TT_F8E5M2, 19, 8, "float8e5m2")         \
+    X(TT_F8E5M2FNUZ, 20, 8, "float8e5m2fnuz") \
+    X(TT_U4, 21, 4, "uint4")                  \
     X(TT_S4, 22, 4, "int4")
 
 typedef enum {
@@ -56,10 +56,10 @@ size_t tt_dtype_bytes(tt_dtype dtype);
 /* "float32" and so on; "unknown" for a code outside the table. */
 const char *tt_dtype_name(tt_dtype dtype);
 
-bool tt_dtype_is_float(tt_dtype dtype);  /* f64 f32 f16 bf16 */
+bool tt_dtype_is_float(tt_dtype dtype); /* f64 f32 f16 bf16 */
 bool tt_dtype_is_signed_int(tt_dtype dtype);
 bool tt_dtype_is_unsigned_int(tt_dtype dtype);
-bool tt_dtype_is_int(tt_dtype dtype);    /* signed or unsigned, not bool */
+bool tt_dtype_is_int(tt_dtype dtype); /* signed or unsigned, not bool */
 
 #ifdef __cplusplus
 }

@@ -6,17 +6,18 @@
 #include <stdint.h>
 
 /* X(field, default, what it bounds) */
-#define TT_LIMITS_LIST(X)                                                      \
+#define TT_LIMITS_LIST(X)                                                        \
     X(max_model_bytes, INT64_C(8) << 30, "bytes of the model, weights included") \
-    X(max_nodes, INT64_C(1) << 20, "nodes of all graphs together")             \
-    X(max_values, INT64_C(1) << 22, "values (tensors) of all graphs together") \
-    X(max_depth, 32, "nesting of If, Loop and Scan bodies")                    \
-    X(max_tensor_bytes, INT64_C(4) << 30, "bytes of one tensor")               \
-    X(max_arena_bytes, INT64_C(8) << 30, "bytes of one call's working memory") \
-    X(max_fold_bytes, INT64_C(64) << 20, "bytes of constants made by folding, beyond "  \
-                                        "what the file holds")                 \
-    X(max_plan_bytes, INT64_C(512) << 20, "bytes of cached plans of one model") \
-    X(max_plans, 64, "cached plans of one model")                              \
+    X(max_nodes, INT64_C(1) << 20, "nodes of all graphs together")               \
+    X(max_values, INT64_C(1) << 22, "values (tensors) of all graphs together")   \
+    X(max_depth, 32, "nesting of If, Loop and Scan bodies")                      \
+    X(max_tensor_bytes, INT64_C(4) << 30, "bytes of one tensor")                 \
+    X(max_arena_bytes, INT64_C(8) << 30, "bytes of one call's working memory")   \
+    X(max_fold_bytes, INT64_C(64) << 20,                                         \
+      "bytes of constants made by folding, beyond "                              \
+      "what the file holds")                                                     \
+    X(max_plan_bytes, INT64_C(512) << 20, "bytes of cached plans of one model")  \
+    X(max_plans, 64, "cached plans of one model")                                \
     X(max_trip_count, INT64_C(1) << 24, "iterations of one Loop or Scan")
 
 typedef struct {

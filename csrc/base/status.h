@@ -10,19 +10,19 @@
 extern "C" {
 #endif
 
-#define TT_STATUS_LIST(X)                                                      \
-    X(TT_OK, "ok")                                                             \
-    X(TT_BAD_MODEL, "malformed model")                                         \
-    X(TT_LIMIT, "limit exceeded")                                              \
-    X(TT_UNSUPPORTED, "unsupported operator")                                  \
-    X(TT_BAD_INPUT, "bad input")                                               \
-    X(TT_BAD_INPUT_TYPE, "bad input type")                                     \
-    X(TT_NO_MEMORY, "out of memory")                                           \
-    X(TT_NEEDS_VALUE, "output shape depends on the value of an input")         \
-    X(TT_NEEDS_RUN, "output shape is known only after the node has run")       \
-    X(TT_NO_DEVICE, "device is not available")                                 \
-    X(TT_INTERRUPTED, "interrupted")                                           \
-    X(TT_CALLBACK, "the caller's callback failed")                             \
+#define TT_STATUS_LIST(X)                                                \
+    X(TT_OK, "ok")                                                       \
+    X(TT_BAD_MODEL, "malformed model")                                   \
+    X(TT_LIMIT, "limit exceeded")                                        \
+    X(TT_UNSUPPORTED, "unsupported operator")                            \
+    X(TT_BAD_INPUT, "bad input")                                         \
+    X(TT_BAD_INPUT_TYPE, "bad input type")                               \
+    X(TT_NO_MEMORY, "out of memory")                                     \
+    X(TT_NEEDS_VALUE, "output shape depends on the value of an input")   \
+    X(TT_NEEDS_RUN, "output shape is known only after the node has run") \
+    X(TT_NO_DEVICE, "device is not available")                           \
+    X(TT_INTERRUPTED, "interrupted")                                     \
+    X(TT_CALLBACK, "the caller's callback failed")                       \
     X(TT_INTERNAL, "internal error")
 
 #define TT_STATUS_ENUM(code, text) code,
@@ -50,10 +50,10 @@ tt_fail(tt_error *err, tt_status code, const char *format, ...);
 void tt_error_where(tt_error *err, const char *name);
 
 /* Returns from the calling function when `expression` is not TT_OK. */
-#define TT_TRY(expression)                                                     \
-    do {                                                                       \
-        tt_status tt_try_status_ = (expression);                               \
-        if (tt_try_status_ != TT_OK) return tt_try_status_;                    \
+#define TT_TRY(expression)                                  \
+    do {                                                    \
+        tt_status tt_try_status_ = (expression);            \
+        if (tt_try_status_ != TT_OK) return tt_try_status_; \
     } while (0)
 
 #ifdef __cplusplus

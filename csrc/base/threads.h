@@ -33,8 +33,7 @@ tt_status tt_arena_run(tt_arena *arena, tt_status (*body)(void *), void *arg,
  * current arena.  The split depends only on (n, grain, threads of the arena),
  * never on timing.  Serial when there is one range. */
 void tt_parallel_for(int64_t n, int64_t grain,
-                     void (*body)(void *arg, int64_t begin, int64_t end),
-                     void *arg);
+                     void (*body)(void *arg, int64_t begin, int64_t end), void *arg);
 
 /* Threads of the arena the caller is in. */
 int tt_current_threads(void);

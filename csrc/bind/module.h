@@ -63,6 +63,7 @@ typedef struct {
     tt_input *inputs;
     PyObject *fallback;             /* callable or NULL */
     bool may_copy;                  /* default of run(copy=) */
+    bool has_open_dims;             /* some input may have several shapes */
     int64_t n_copies, bytes_copied; /* what could not be read or written in place */
     int64_t n_fallbacks;            /* nodes that the callable has run */
 } tt_model_object;

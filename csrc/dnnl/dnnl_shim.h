@@ -33,15 +33,14 @@ typedef struct tt_engine tt_engine;
 /* `staging`: reach memory by map/unmap as on a GPU even on a CPU engine (a debug
  * switch that lets the staging path be tested without a GPU; always on for a
  * GPU).  TT_NO_DEVICE says what is missing.  The caller owns *out. */
-tt_status tt_engine_new(tt_device device, bool staging, tt_engine **out,
-                        tt_error *err);
+tt_status tt_engine_new(tt_device device, bool staging, tt_engine **out, tt_error *err);
 void tt_engine_free(tt_engine *engine);
 
 typedef struct {
     int major, minor, patch;
-    const char *hash;        /* commit of the linked oneDNN */
-    const char *cpu_runtime; /* "tbb", "omp", "sycl", "threadpool", "sequential" */
-    const char *gpu_runtime; /* "none", "ocl", "sycl" */
+    const char *hash;          /* commit of the linked oneDNN */
+    const char *cpu_runtime;   /* "tbb", "omp", "sycl", "threadpool", "sequential" */
+    const char *gpu_runtime;   /* "none", "ocl", "sycl" */
     const char *effective_isa; /* "avx512_core_bf16" and so on */
     int n_gpus;
 } tt_dnnl_info;
@@ -64,21 +63,48 @@ typedef struct {
 typedef enum {
     TT_ALG_NONE,
     /* eltwise */
-    TT_ALG_ABS, TT_ALG_CLIP, TT_ALG_ELU, TT_ALG_EXP, TT_ALG_GELU_ERF,
-    TT_ALG_GELU_TANH, TT_ALG_HARDSIGMOID, TT_ALG_HARDSWISH, TT_ALG_LINEAR,
-    TT_ALG_LOG, TT_ALG_LOGISTIC, TT_ALG_MISH, TT_ALG_POW, TT_ALG_RELU,
-    TT_ALG_ROUND, TT_ALG_SOFT_RELU, TT_ALG_SQRT, TT_ALG_SQUARE, TT_ALG_SWISH,
+    TT_ALG_ABS,
+    TT_ALG_CLIP,
+    TT_ALG_ELU,
+    TT_ALG_EXP,
+    TT_ALG_GELU_ERF,
+    TT_ALG_GELU_TANH,
+    TT_ALG_HARDSIGMOID,
+    TT_ALG_HARDSWISH,
+    TT_ALG_LINEAR,
+    TT_ALG_LOG,
+    TT_ALG_LOGISTIC,
+    TT_ALG_MISH,
+    TT_ALG_POW,
+    TT_ALG_RELU,
+    TT_ALG_ROUND,
+    TT_ALG_SOFT_RELU,
+    TT_ALG_SQRT,
+    TT_ALG_SQUARE,
+    TT_ALG_SWISH,
     TT_ALG_TANH,
     /* binary */
-    TT_ALG_ADD, TT_ALG_SUB, TT_ALG_MUL, TT_ALG_DIV, TT_ALG_MAX, TT_ALG_MIN,
+    TT_ALG_ADD,
+    TT_ALG_SUB,
+    TT_ALG_MUL,
+    TT_ALG_DIV,
+    TT_ALG_MAX,
+    TT_ALG_MIN,
     /* pooling */
-    TT_ALG_POOL_MAX, TT_ALG_POOL_AVG_INCLUDE, TT_ALG_POOL_AVG_EXCLUDE,
+    TT_ALG_POOL_MAX,
+    TT_ALG_POOL_AVG_INCLUDE,
+    TT_ALG_POOL_AVG_EXCLUDE,
     /* resampling */
-    TT_ALG_NEAREST, TT_ALG_RESAMPLE_LINEAR,
+    TT_ALG_NEAREST,
+    TT_ALG_RESAMPLE_LINEAR,
     /* softmax */
-    TT_ALG_SOFTMAX, TT_ALG_LOG_SOFTMAX,
+    TT_ALG_SOFTMAX,
+    TT_ALG_LOG_SOFTMAX,
     /* reduction */
-    TT_ALG_REDUCE_MAX, TT_ALG_REDUCE_MIN, TT_ALG_REDUCE_SUM, TT_ALG_REDUCE_MUL,
+    TT_ALG_REDUCE_MAX,
+    TT_ALG_REDUCE_MIN,
+    TT_ALG_REDUCE_SUM,
+    TT_ALG_REDUCE_MUL,
     TT_ALG_REDUCE_MEAN,
     TT_ALG_COUNT
 } tt_alg;
@@ -87,10 +113,10 @@ typedef enum { TT_POST_SUM, TT_POST_ELTWISE, TT_POST_BINARY } tt_post_kind;
 
 typedef struct {
     tt_post_kind kind;
-    tt_alg alg;         /* eltwise or binary */
-    float alpha, beta;  /* eltwise */
-    float scale;        /* sum */
-    tt_md operand;      /* binary: the second operand */
+    tt_alg alg;        /* eltwise or binary */
+    float alpha, beta; /* eltwise */
+    float scale;       /* sum */
+    tt_md operand;     /* binary: the second operand */
 } tt_post;
 
 enum { TT_MAX_POSTS = 16 };
@@ -121,12 +147,29 @@ typedef struct tt_prim tt_prim;
 
 /* Arguments of an execution.  Post-op i's operand is TT_ARG_POST + i. */
 typedef enum {
-    TT_ARG_SRC, TT_ARG_SRC_1, TT_ARG_SRC_2, TT_ARG_WEIGHTS, TT_ARG_WEIGHTS_1,
-    TT_ARG_WEIGHTS_2, TT_ARG_WEIGHTS_3, TT_ARG_BIAS, TT_ARG_DST, TT_ARG_DST_1,
-    TT_ARG_DST_2, TT_ARG_SCALE, TT_ARG_SHIFT, TT_ARG_MEAN, TT_ARG_VARIANCE,
-    TT_ARG_WORKSPACE, TT_ARG_SCRATCHPAD,
-    TT_ARG_SRC_SCALE, TT_ARG_WEIGHTS_SCALE, TT_ARG_DST_SCALE,
-    TT_ARG_SRC_ZERO_POINT, TT_ARG_WEIGHTS_ZERO_POINT, TT_ARG_DST_ZERO_POINT,
+    TT_ARG_SRC,
+    TT_ARG_SRC_1,
+    TT_ARG_SRC_2,
+    TT_ARG_WEIGHTS,
+    TT_ARG_WEIGHTS_1,
+    TT_ARG_WEIGHTS_2,
+    TT_ARG_WEIGHTS_3,
+    TT_ARG_BIAS,
+    TT_ARG_DST,
+    TT_ARG_DST_1,
+    TT_ARG_DST_2,
+    TT_ARG_SCALE,
+    TT_ARG_SHIFT,
+    TT_ARG_MEAN,
+    TT_ARG_VARIANCE,
+    TT_ARG_WORKSPACE,
+    TT_ARG_SCRATCHPAD,
+    TT_ARG_SRC_SCALE,
+    TT_ARG_WEIGHTS_SCALE,
+    TT_ARG_DST_SCALE,
+    TT_ARG_SRC_ZERO_POINT,
+    TT_ARG_WEIGHTS_ZERO_POINT,
+    TT_ARG_DST_ZERO_POINT,
     TT_ARG_POST,
     TT_ARG_COUNT = TT_ARG_POST + TT_MAX_POSTS
 } tt_arg;
@@ -185,7 +228,9 @@ typedef struct {
 
 typedef enum { TT_RNN_LSTM, TT_RNN_GRU, TT_RNN_LBR_GRU } tt_rnn_kind;
 typedef enum {
-    TT_RNN_LEFT2RIGHT, TT_RNN_RIGHT2LEFT, TT_RNN_BIDIRECTIONAL_CONCAT
+    TT_RNN_LEFT2RIGHT,
+    TT_RNN_RIGHT2LEFT,
+    TT_RNN_BIDIRECTIONAL_CONCAT
 } tt_rnn_direction;
 
 /* oneDNN's shapes: src_layer [t,n,ic], src_iter [1,d,n,c], weights_layer

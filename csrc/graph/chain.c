@@ -20,7 +20,7 @@ enum { MAX_MEMBERS = 24 };
 
 typedef struct {
     tt_graph *graph;
-    int *uses;    /* per value: readers among live nodes and outputs */
+    int *uses; /* per value: readers among live nodes and outputs */
     int n_members;
     int members[MAX_MEMBERS]; /* node indices */
 } chaining;
@@ -52,7 +52,8 @@ static int reads_inside(const chaining *c, int value)
     int n = 0;
     for (int i = 0; i < c->n_members; ++i) {
         const tt_node *node = &c->graph->nodes[c->members[i]];
-        for (int k = 0; k < node->n_inputs; ++k) n += node->inputs[k] == value;
+        for (int k = 0; k < node->n_inputs; ++k)
+            n += node->inputs[k] == value;
     }
     return n;
 }
@@ -67,9 +68,12 @@ static int count_inputs(const chaining *c, int *inputs)
             int value = node->inputs[k], seen = value < 0;
             if (value >= 0 && c->graph->values[value].producer >= 0)
                 seen = is_member(c, c->graph->values[value].producer);
-            for (int m = 0; m < n && !seen; ++m) seen = inputs[m] == value;
-            if (!seen && n < TT_ELTWISE_MAX_OPERANDS) inputs[n++] = value;
-            else if (!seen) return n + 1;
+            for (int m = 0; m < n && !seen; ++m)
+                seen = inputs[m] == value;
+            if (!seen && n < TT_ELTWISE_MAX_OPERANDS)
+                inputs[n++] = value;
+            else if (!seen)
+                return n + 1;
         }
     }
     return n;
@@ -79,7 +83,8 @@ static void sort_members(chaining *c)
 {
     for (int i = 1; i < c->n_members; ++i) {
         int node = c->members[i], k = i;
-        for (; k > 0 && c->members[k - 1] > node; --k) c->members[k] = c->members[k - 1];
+        for (; k > 0 && c->members[k - 1] > node; --k)
+            c->members[k] = c->members[k - 1];
         c->members[k] = node;
     }
 }
@@ -165,8 +170,8 @@ static tt_status make_chain(chaining *c, tt_error *err)
     tt_chain *chain = tt_region_alloc(graph->region, 1, sizeof *chain);
     int *list = tt_region_alloc(graph->region, (size_t)n + 1, sizeof *list);
     if (chain == NULL || list == NULL) goto no_memory;
-    chain->nodes = tt_region_alloc(graph->region, (size_t)c->n_members,
-                                   sizeof *chain->nodes);
+    chain->nodes =
+        tt_region_alloc(graph->region, (size_t)c->n_members, sizeof *chain->nodes);
     if (chain->nodes == NULL) goto no_memory;
     chain->n_nodes = c->n_members;
     for (int i = 0; i < c->n_members; ++i) {
@@ -197,7 +202,8 @@ static tt_status count_uses(chaining *c, tt_error *err)
         for (int k = 0; k < node->n_posts; ++k)
             if (node->posts[k].value >= 0) c->uses[node->posts[k].value]++;
     }
-    for (int i = 0; i < graph->n_outputs; ++i) c->uses[graph->outputs[i]]++;
+    for (int i = 0; i < graph->n_outputs; ++i)
+        c->uses[graph->outputs[i]]++;
     return TT_OK;
 }
 

@@ -10,6 +10,8 @@
 
 /* Identity, Dropout, casts to the same type, ... vanish. */
 tt_status tt_graph_simplify(tt_graph *graph, tt_error *err);
+/* Sums and extrema of many tensors become trees; always done. */
+tt_status tt_graph_split_nary(tt_graph *graph, tt_error *err);
 /* BatchNormalization (and Mul, Add by constants) into the weights before it. */
 tt_status tt_graph_fuse_weights(tt_graph *graph, tt_error *err);
 /* Matmuls of one input with constant weights become one. */

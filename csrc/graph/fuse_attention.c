@@ -57,16 +57,16 @@ static bool mask_fits(const tt_shape *scores, const tt_shape *mask)
         int64_t dim = scores->dims[i + scores->rank - mask->rank];
         if (mask->dims[i] != 1 && mask->dims[i] != dim) return false;
     }
-    return mask->rank > 0 && mask->dims[mask->rank - 1] ==
-                                 scores->dims[scores->rank - 1];
+    return mask->rank > 0 &&
+           mask->dims[mask->rank - 1] == scores->dims[scores->rank - 1];
 }
 
 static bool is_last_axis(const tt_graph *graph, const tt_node *node)
 {
     const tt_attribute *attribute = tt_attribute_find(node, "axis");
     int rank = graph->values[node->inputs[0]].shape.rank;
-    int64_t axis = attribute != NULL ? attribute->as.ints[0]
-                                     : (node->version >= 13 ? -1 : 1);
+    int64_t axis =
+        attribute != NULL ? attribute->as.ints[0] : (node->version >= 13 ? -1 : 1);
     return axis == -1 || axis == rank - 1;
 }
 
@@ -101,8 +101,10 @@ tt_status tt_graph_fuse_attention(tt_graph *graph, tt_error *err)
         tt_node *node = &graph->nodes[i];
         if (node->dead || node->op == NULL || node->n_inputs < 1) continue;
         if (graph->values[node->outputs[0]].shape.dtype != TT_F32) continue;
-        if (tt_node_is(node, "MatMul") && node->n_posts == 0) hoist_scale(graph, node);
-        else if (tt_node_is(node, "Softmax")) mask_softmax(graph, node);
+        if (tt_node_is(node, "MatMul") && node->n_posts == 0)
+            hoist_scale(graph, node);
+        else if (tt_node_is(node, "Softmax"))
+            mask_softmax(graph, node);
     }
     tt_graph_sweep(graph);
     return TT_OK;

@@ -47,7 +47,8 @@ static bool factorise(tt_graph *graph, const tt_node *root, product *p)
         double divisor;
         if (inner == NULL) {
             inner = tt_match_only_producer(graph, p->values[i], "Div");
-            if (inner == NULL || !tt_match_any_scalar(graph, inner->inputs[1], &divisor))
+            if (inner == NULL ||
+                !tt_match_any_scalar(graph, inner->inputs[1], &divisor))
                 continue;
             p->scale /= divisor;
             p->values[i] = inner->inputs[0];
@@ -296,12 +297,12 @@ typedef struct {
 } rule;
 
 static const rule rules[] = {
-    {"gelu", rule_gelu},
-    {"swish", rule_swish},
-    {"hard_swish", rule_hard_swish},
+    {"gelu",            rule_gelu           },
+    {"swish",           rule_swish          },
+    {"hard_swish",      rule_hard_swish     },
     {"hard_swish_clip", rule_hard_swish_clip},
-    {"mish", rule_mish},
-    {"layer_norm", rule_layer_norm},
+    {"mish",            rule_mish           },
+    {"layer_norm",      rule_layer_norm     },
 };
 
 tt_status tt_graph_fuse_composed(tt_graph *graph, tt_error *err)

@@ -45,7 +45,8 @@ static int bias_add(const tt_graph *graph, int value, int64_t n, int *bias)
         constant = tt_graph_constant(graph, *bias);
         if (constant == NULL) return -1;
         const tt_shape *shape = tt_constant_shape(constant);
-        if (shape->dtype != TT_F32 || shape->rank != 1 || shape->dims[0] != n) return -1;
+        if (shape->dtype != TT_F32 || shape->rank != 1 || shape->dims[0] != n)
+            return -1;
         found = i;
     }
     return found;
@@ -76,9 +77,12 @@ static void collect(const tt_graph *graph, int first, group *g)
     }
 }
 
-static tt_status joined_weights(tt_graph *graph, const group *g, int *out, tt_error *err)
+static tt_status joined_weights(tt_graph *graph, const group *g, int *out,
+                                tt_error *err)
 {
-    tt_shape shape = {.dtype = TT_F32, .rank = 2, .dims = {g->k, g->n_columns}};
+    tt_shape shape = {
+        .dtype = TT_F32, .rank = 2, .dims = {g->k, g->n_columns}
+    };
     tt_constant *made;
     int64_t at = 0;
     void *data;

@@ -22,7 +22,8 @@ static bool same_dims(const tt_shape *a, const tt_shape *b)
  * last dim of matmuls): oneDNN has no fast path for anything else. */
 static bool operand_fits(const tt_node *producer, const tt_shape *a, const tt_shape *b)
 {
-    bool is_conv = tt_node_is(producer, "Conv") || tt_node_is(producer, "ConvTranspose");
+    bool is_conv =
+        tt_node_is(producer, "Conv") || tt_node_is(producer, "ConvTranspose");
     int channel = is_conv ? 1 : a->rank - 1;
     if (b->dtype != TT_F32) return false;
     if (same_dims(a, b)) return true;
@@ -93,7 +94,8 @@ static bool try_fuse(tt_graph *graph, int at)
 tt_status tt_graph_fuse_posts(tt_graph *graph, tt_error *err)
 {
     (void)err;
-    for (int i = 0; i < graph->n_nodes; ++i) (void)try_fuse(graph, i);
+    for (int i = 0; i < graph->n_nodes; ++i)
+        (void)try_fuse(graph, i);
     tt_graph_sweep(graph);
     return TT_OK;
 }

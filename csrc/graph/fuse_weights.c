@@ -47,8 +47,8 @@ static bool affine_of_batch_norm(const tt_graph *graph, const tt_node *node, aff
 
 /* Mul or Add by a constant that is a scalar or a vector along the channels of a
  * tensor of `rank` dims. */
-static bool affine_of_binary(const tt_graph *graph, const tt_node *node, int x, int rank,
-                             affine *a)
+static bool affine_of_binary(const tt_graph *graph, const tt_node *node, int x,
+                             int rank, affine *a)
 {
     bool is_mul = tt_node_is(node, "Mul");
     const tt_constant *constant = tt_graph_constant(graph, tt_match_other(node, x));
@@ -116,8 +116,7 @@ static tt_node *foldable_conv(tt_graph *graph, int value)
         tt_constant_shape(weights)->rank < 3)
         return NULL;
     if (conv->n_inputs > 2 && conv->inputs[2] >= 0 &&
-        f32_vector(graph, conv->inputs[2],
-                   tt_constant_shape(weights)->dims[0]) == NULL)
+        f32_vector(graph, conv->inputs[2], tt_constant_shape(weights)->dims[0]) == NULL)
         return NULL;
     return conv;
 }

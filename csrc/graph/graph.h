@@ -28,8 +28,8 @@ typedef struct tt_constant tt_constant;
  * data may be unaligned for its dtype only if `release` is NULL (then the bytes
  * are copied into an aligned block).  On failure nothing is released. */
 tt_status tt_constant_new(const tt_shape *shape, const void *data,
-                          void (*release)(void *owner), void *owner,
-                          tt_constant **out, tt_error *err);
+                          void (*release)(void *owner), void *owner, tt_constant **out,
+                          tt_error *err);
 /* A zeroed constant whose bytes the caller fills before anyone else sees it. */
 tt_status tt_constant_empty(const tt_shape *shape, tt_constant **out, void **data,
                             tt_error *err);
@@ -43,32 +43,32 @@ bool tt_packed_bytes(const tt_shape *shape, size_t *out);
 
 /* ---- attributes --------------------------------------------------------- */
 
-#define TT_ATTRIBUTE_LIST(X)                                                   \
-    X(TT_ATTRIBUTE_FLOAT, 1)                                                   \
-    X(TT_ATTRIBUTE_INT, 2)                                                     \
-    X(TT_ATTRIBUTE_STRING, 3)                                                  \
-    X(TT_ATTRIBUTE_TENSOR, 4)                                                  \
-    X(TT_ATTRIBUTE_GRAPH, 5)                                                   \
-    X(TT_ATTRIBUTE_FLOATS, 6)                                                  \
-    X(TT_ATTRIBUTE_INTS, 7)                                                    \
+#define TT_ATTRIBUTE_LIST(X)  \
+    X(TT_ATTRIBUTE_FLOAT, 1)  \
+    X(TT_ATTRIBUTE_INT, 2)    \
+    X(TT_ATTRIBUTE_STRING, 3) \
+    X(TT_ATTRIBUTE_TENSOR, 4) \
+    X(TT_ATTRIBUTE_GRAPH, 5)  \
+    X(TT_ATTRIBUTE_FLOATS, 6) \
+    X(TT_ATTRIBUTE_INTS, 7)   \
     X(TT_ATTRIBUTE_STRINGS, 8)
 
 typedef enum { /* the codes of AttributeProto.AttributeType */
 #define TT_ATTRIBUTE_ENUM(code, onnx) code = onnx,
-    TT_ATTRIBUTE_LIST(TT_ATTRIBUTE_ENUM)
+               TT_ATTRIBUTE_LIST(TT_ATTRIBUTE_ENUM)
 #undef TT_ATTRIBUTE_ENUM
 } tt_attribute_kind;
 
 typedef struct {
     const char *name;
     tt_attribute_kind kind;
-    int64_t n;                  /* number of items, 1 for the scalar kinds */
+    int64_t n; /* number of items, 1 for the scalar kinds */
     union {
-        const int64_t *ints;    /* INT, INTS */
-        const float *floats;    /* FLOAT, FLOATS */
+        const int64_t *ints;        /* INT, INTS */
+        const float *floats;        /* FLOAT, FLOATS */
         const char *const *strings; /* STRING, STRINGS; zero-terminated */
-        tt_constant *tensor;    /* borrowed from the graph */
-        tt_graph *graph;        /* borrowed from the model */
+        tt_constant *tensor;        /* borrowed from the graph */
+        tt_graph *graph;            /* borrowed from the model */
     } as;
 } tt_attribute;
 
@@ -78,37 +78,37 @@ enum { TT_UNKNOWN_RANK = -1, TT_UNKNOWN_DIM = -1 };
 
 typedef struct {
     const char *name;
-    tt_shape shape;      /* rank TT_UNKNOWN_RANK, dims TT_UNKNOWN_DIM, or exact */
+    tt_shape shape; /* rank TT_UNKNOWN_RANK, dims TT_UNKNOWN_DIM, or exact */
     const char *symbols[TT_MAX_RANK]; /* dim_param of each dim, or NULL */
-    tt_constant *constant; /* owned reference, or NULL */
-    int producer;        /* node index, or -1: input, constant, capture */
+    tt_constant *constant;            /* owned reference, or NULL */
+    int producer;                     /* node index, or -1: input, constant, capture */
 } tt_value;
 
 /* A post-op the compiler attached to a convolution, matmul, ...; applied in
  * order to the node's result.  `value` is the second operand, or -1. */
 typedef struct {
-    int kind;            /* tt_post_kind of dnnl/dnnl_shim.h */
-    int alg;             /* tt_alg */
+    int kind; /* tt_post_kind of dnnl/dnnl_shim.h */
+    int alg;  /* tt_alg */
     float alpha, beta;
     int value;
-    const char *node;    /* name of the node that was absorbed */
+    const char *node; /* name of the node that was absorbed */
 } tt_node_post;
 
 enum { TT_MAX_NODE_POSTS = 8, TT_ABSENT = -1 };
 
 typedef struct {
-    const tt_op *op;         /* NULL: not in the table (a fallback runs it) */
+    const tt_op *op; /* NULL: not in the table (a fallback runs it) */
     const char *op_type, *domain, *name;
-    int version;             /* opset of the node's domain in the model */
+    int version; /* opset of the node's domain in the model */
     int n_inputs, n_outputs, n_attributes;
-    int n_captures;          /* see tt_capture; formal inputs come first */
-    int *inputs, *outputs;   /* value index or TT_ABSENT */
+    int n_captures;        /* see tt_capture; formal inputs come first */
+    int *inputs, *outputs; /* value index or TT_ABSENT */
     const tt_attribute *attributes;
-    int n_posts;             /* filled by fuse */
+    int n_posts; /* filled by fuse */
     tt_node_post posts[TT_MAX_NODE_POSTS];
-    void *extra;             /* what a fused node needs besides attributes */
+    void *extra;                 /* what a fused node needs besides attributes */
     int graph_index, node_index; /* where it stands in the model that was read */
-    bool dead;               /* removed by a pass, skipped by all later ones */
+    bool dead;                   /* removed by a pass, skipped by all later ones */
 } tt_node;
 
 /* A value of an enclosing graph that a body reads.  Besides, the node holding the
@@ -125,12 +125,12 @@ struct tt_graph {
     int n_values, n_nodes, n_inputs, n_outputs, n_captures;
     tt_value *values;
     tt_node *nodes;
-    int *inputs, *outputs;      /* value indices */
-    tt_capture *captures;       /* bodies of If, Loop, Scan only */
+    int *inputs, *outputs; /* value indices */
+    tt_capture *captures;  /* bodies of If, Loop, Scan only */
     size_t values_capacity, nodes_capacity;
-    tt_region *region;             /* owns the lists and strings made by passes */
-    const tt_limits *limits;    /* borrowed from the model */
-    int64_t folded_bytes;       /* constants made by passes, see max_fold_bytes */
+    tt_region *region;       /* owns the lists and strings made by passes */
+    const tt_limits *limits; /* borrowed from the model */
+    int64_t folded_bytes;    /* constants made by passes, see max_fold_bytes */
 };
 
 /* ---- building and copying ----------------------------------------------- */
@@ -155,8 +155,8 @@ void tt_graph_set_constant(tt_graph *, int value, tt_constant *constant);
 /* Appends an empty node with room for the lists, all of them TT_ABSENT.  May move
  * the nodes: a pointer to another one is void afterwards.  A node that others read
  * from must be sorted in (tt_graph_sort). */
-tt_status tt_graph_add_node(tt_graph *, const tt_op *op, const char *name,
-                            int n_inputs, int n_outputs, tt_node **out, tt_error *);
+tt_status tt_graph_add_node(tt_graph *, const tt_op *op, const char *name, int n_inputs,
+                            int n_outputs, tt_node **out, tt_error *);
 
 /* ---- reading ------------------------------------------------------------ */
 

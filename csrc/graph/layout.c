@@ -24,8 +24,10 @@ static void hint_transpose(const tt_graph *graph, const tt_node *node,
     const tt_attribute *perm = tt_attribute_find(node, "perm");
     int64_t strides[TT_MAX_RANK];
     if (hint->has_strides || src->producer < 0) return;
-    if (above->has_strides) memcpy(strides, above->strides, sizeof strides);
-    else tt_strides_row_major(dst->dims, dst->rank, strides);
+    if (above->has_strides)
+        memcpy(strides, above->strides, sizeof strides);
+    else
+        tt_strides_row_major(dst->dims, dst->rank, strides);
     for (int i = 0; i < dst->rank; ++i) {
         int from = perm != NULL ? (int)perm->as.ints[i] : dst->rank - 1 - i;
         hint->strides[from] = strides[i];
@@ -105,24 +107,27 @@ static void hint_reshape(const tt_graph *graph, const tt_node *node,
     if (tt_graph_n_uses(graph, src) == 1) hint->output = above;
 }
 
-tt_status tt_layout_hint(tt_graph *graph, bool layout, bool views,
-                         tt_layout_hints *out, tt_error *err)
+tt_status tt_layout_hint(tt_graph *graph, bool layout, bool views, tt_layout_hints *out,
+                         tt_error *err)
 {
     out->values = tt_region_alloc(graph->region, (size_t)graph->n_values + 1,
                                   sizeof *out->values);
     if (out->values == NULL)
-        return tt_fail(err, TT_NO_MEMORY, "layout hints of %d values",
-                       graph->n_values);
+        return tt_fail(err, TT_NO_MEMORY, "layout hints of %d values", graph->n_values);
     for (int i = 0; i < graph->n_values; ++i)
         out->values[i].concat = out->values[i].output = -1;
     hint_outputs(graph, out);
     for (int i = graph->n_nodes - 1; i >= 0; --i) {
         const tt_node *node = &graph->nodes[i];
         if (node->dead || node->op == NULL || node->n_inputs == 0) continue;
-        if (node->op->is_reshape && views) hint_reshape(graph, node, out);
-        else if (layout && is_op(node, "Transpose")) hint_transpose(graph, node, out);
-        else if (views && is_op(node, "Concat")) hint_concat(graph, node, out);
-        else if (layout && node->op->emit != NULL) hint_elementwise(graph, node, out);
+        if (node->op->is_reshape && views)
+            hint_reshape(graph, node, out);
+        else if (layout && is_op(node, "Transpose"))
+            hint_transpose(graph, node, out);
+        else if (views && is_op(node, "Concat"))
+            hint_concat(graph, node, out);
+        else if (layout && node->op->emit != NULL)
+            hint_elementwise(graph, node, out);
     }
     return TT_OK;
 }

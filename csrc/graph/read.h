@@ -54,7 +54,7 @@ typedef struct {
 typedef struct {
     int n_graphs;
     tt_graph **graphs;
-    tt_region *region;  /* strings, attributes */
+    tt_region *region; /* strings, attributes */
     tt_limits limits;
     int n_constants;
     tt_constant **constants;

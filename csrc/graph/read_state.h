@@ -24,11 +24,11 @@ typedef struct {
     int n_strings, n_opsets;
     const char **strings;
     tt_opset *opsets;
-    tt_op_memo *memos;  /* by string index of op_type */
-    int *name_seen;     /* by string: 1 + last graph with a value of this name */
-    int64_t *attribute_seen; /* by string: number of the last node that has it */
-    int *depths;        /* of each graph read: 0 without bodies */
-    bool *has_parent;   /* of each graph read */
+    tt_op_memo *memos;         /* by string index of op_type */
+    int *name_seen;            /* by string: 1 + last graph with a value of this name */
+    int64_t *attribute_seen;   /* by string: number of the last node that has it */
+    int *depths;               /* of each graph read: 0 without bodies */
+    bool *has_parent;          /* of each graph read */
     int64_t n_values, n_nodes; /* of all graphs so far */
 } tt_reader;
 

@@ -7,8 +7,8 @@
 
 typedef struct tt_region tt_region;
 
-tt_region *tt_region_new(void);                      /* NULL: out of memory */
-void tt_region_free(tt_region *pool);                /* NULL is allowed */
+tt_region *tt_region_new(void);       /* NULL: out of memory */
+void tt_region_free(tt_region *pool); /* NULL is allowed */
 void *tt_region_alloc(tt_region *pool, size_t count, size_t bytes); /* checked */
 char *tt_region_strdup(tt_region *pool, const char *text);
 char *tt_region_printf(tt_region *pool, const char *format, ...)

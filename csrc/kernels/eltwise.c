@@ -63,8 +63,10 @@ static bool gives_bool(tt_eltwise_op op)
     case TT_ELTWISE_GREATER:
     case TT_ELTWISE_GREATER_EQUAL:
     case TT_ELTWISE_LESS:
-    case TT_ELTWISE_LESS_EQUAL: return true;
-    default: return false;
+    case TT_ELTWISE_LESS_EQUAL:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -91,12 +93,14 @@ int tt_eltwise_add(tt_eltwise_builder *b, tt_eltwise_op op, int a0, int a1, int 
     if (!tt_eltwise_has(op, dtype)) return -1;
     if (is_select && b->registers[a0] != TT_BOOL) return -1;
     if (op == TT_ELTWISE_CAST) result = register_dtype(cast_to);
-    *at = (tt_eltwise_instruction){.op = op,
-                                   .dtype = dtype,
-                                   .args = {a0, a1, a2},
-                                   .cast_to = cast_to,
-                                   .alpha = alpha,
-                                   .beta = beta};
+    *at = (tt_eltwise_instruction){
+        .op = op,
+        .dtype = dtype,
+        .args = {a0, a1, a2},
+        .cast_to = cast_to,
+        .alpha = alpha,
+        .beta = beta
+    };
     at->result = new_register(b, result);
     if (at->result < 0) return -1;
     ++b->n_instructions;

@@ -14,47 +14,46 @@
 #include "base/status.h"
 
 /* X(name, number of register arguments).  alpha and beta are immediates. */
-#define TT_ELTWISE_LIST(X)                                                     \
-    /* unary, float */                                                         \
-    X(ABS, 1) X(NEG, 1) X(SIGN, 1) X(CEIL, 1) X(FLOOR, 1) X(ROUND, 1)           \
-    X(SQRT, 1) X(RECIPROCAL, 1) X(EXP, 1) X(LOG, 1) X(ERF, 1) X(SIGMOID, 1)     \
-    X(TANH, 1) X(SIN, 1) X(COS, 1) X(TAN, 1) X(ASIN, 1) X(ACOS, 1) X(ATAN, 1)   \
-    X(SINH, 1) X(COSH, 1) X(ASINH, 1) X(ACOSH, 1) X(ATANH, 1)                   \
-    X(RELU, 1)            /* max(x, 0), NaN stays NaN */                         \
-    X(LEAKY_RELU, 1)      /* x >= 0 ? x : alpha x */                            \
-    X(ELU, 1)             /* x >= 0 ? x : alpha (e^x - 1) */                    \
-    X(SELU, 1)            /* beta * elu_alpha(x) */                             \
-    X(CELU, 1)            /* max(0,x) + min(0, alpha (e^(x/alpha) - 1)) */      \
-    X(HARD_SIGMOID, 1)    /* max(0, min(1, alpha x + beta)) */                  \
-    X(HARD_SWISH, 1)      /* x max(0, min(1, x/6 + 1/2)) */                     \
-    X(SOFTPLUS, 1) X(SOFTSIGN, 1) X(MISH, 1)                                    \
-    X(SWISH, 1)           /* x sigmoid(alpha x) */                              \
-    X(GELU_ERF, 1) X(GELU_TANH, 1)                                              \
-    X(THRESHOLDED_RELU, 1) /* x > alpha ? x : 0 */                              \
-    X(SHRINK, 1)          /* x < -alpha ? x+beta : x > alpha ? x-beta : 0 */    \
-    X(LINEAR, 1)          /* alpha x + beta */                                  \
-    X(CLIP, 1)            /* min(max(x, alpha), beta), NaN stays NaN */          \
-    X(POW_SCALAR, 1)      /* x ^ alpha; 2, 3, .5, -1 are special-cased */       \
-    X(IS_NAN, 1)          /* -> bool */                                         \
-    X(IS_INF, 1)          /* -> bool; alpha: detect negative, beta: positive */ \
-    X(NOT, 1) X(BITWISE_NOT, 1)                                                 \
-    X(CAST, 1)            /* dtype of the source register -> result dtype */    \
-    /* binary: dtype of both arguments */                                       \
-    X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(MAX, 2) X(MIN, 2) X(POW, 2)       \
-    X(MOD, 2)             /* sign of the divisor (Python); x mod 0 = 0 */       \
-    X(FMOD, 2)            /* sign of the dividend (C) */                        \
-    X(PRELU, 2)           /* a >= 0 ? a : a b */                                \
-    X(AND, 2) X(OR, 2) X(XOR, 2)                                                \
-    X(BITWISE_AND, 2) X(BITWISE_OR, 2) X(BITWISE_XOR, 2)                        \
-    X(SHIFT_LEFT, 2) X(SHIFT_RIGHT, 2) /* 0 when the count >= the width */      \
-    X(EQUAL, 2) X(GREATER, 2) X(GREATER_EQUAL, 2) X(LESS, 2) X(LESS_EQUAL, 2)   \
-    X(SELECT, 3)          /* bool a ? b : c */
+#define TT_ELTWISE_LIST(X)                                                                              \
+    /* unary, float */                                                                                  \
+    X(ABS, 1)                                                                                           \
+    X(NEG, 1) X(SIGN, 1) X(CEIL, 1) X(FLOOR, 1) X(ROUND, 1) X(SQRT, 1)                                  \
+        X(RECIPROCAL, 1) X(EXP, 1) X(LOG, 1) X(ERF, 1) X(SIGMOID, 1) X(TANH, 1)                         \
+            X(SIN, 1) X(COS, 1) X(TAN, 1) X(ASIN, 1) X(ACOS, 1) X(ATAN, 1) X(SINH, 1)                   \
+                X(COSH, 1) X(ASINH, 1) X(ACOSH, 1) X(ATANH, 1)                                          \
+                    X(RELU, 1) /* max(x, 0), NaN stays NaN */                                           \
+        X(LEAKY_RELU, 1)       /* x >= 0 ? x : alpha x */                                               \
+        X(ELU, 1)              /* x >= 0 ? x : alpha (e^x - 1) */                                       \
+        X(SELU, 1)             /* beta * elu_alpha(x) */                                                \
+        X(CELU, 1)             /* max(0,x) + min(0, alpha (e^(x/alpha) - 1)) */                         \
+        X(HARD_SIGMOID, 1)     /* max(0, min(1, alpha x + beta)) */                                     \
+        X(HARD_SWISH, 1)       /* x max(0, min(1, x/6 + 1/2)) */                                        \
+        X(SOFTPLUS, 1) X(SOFTSIGN, 1) X(MISH, 1) X(SWISH, 1)  /* x sigmoid(alpha x) */                  \
+        X(GELU_ERF, 1) X(GELU_TANH, 1) X(THRESHOLDED_RELU, 1) /* x > alpha ? x : 0 */                   \
+        X(SHRINK, 1)     /* x < -alpha ? x+beta : x > alpha ? x-beta : 0 */                             \
+        X(LINEAR, 1)     /* alpha x + beta */                                                           \
+        X(CLIP, 1)       /* min(max(x, alpha), beta), NaN stays NaN */                                  \
+        X(POW_SCALAR, 1) /* x ^ alpha; 2, 3, .5, -1 are special-cased */                                \
+        X(IS_NAN, 1)     /* -> bool */                                                                  \
+        X(IS_INF, 1)     /* -> bool; alpha: detect negative, beta: positive */                          \
+        X(NOT, 1) X(BITWISE_NOT, 1) X(                                                                  \
+            CAST,                                                                                       \
+            1) /* dtype of the source register -> result dtype */ /* binary: dtype of both arguments */ \
+        X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(MAX, 2) X(MIN, 2) X(POW, 2)                           \
+            X(MOD, 2) /* sign of the divisor (Python); x mod 0 = 0 */                                   \
+        X(FMOD, 2)    /* sign of the dividend (C) */                                                    \
+        X(PRELU, 2)   /* a >= 0 ? a : a b */                                                            \
+        X(AND, 2) X(OR, 2) X(XOR, 2) X(BITWISE_AND, 2) X(BITWISE_OR, 2)                                 \
+            X(BITWISE_XOR, 2) X(SHIFT_LEFT, 2)                                                          \
+                X(SHIFT_RIGHT, 2) /* 0 when the count >= the width */                                   \
+        X(EQUAL, 2) X(GREATER, 2) X(GREATER_EQUAL, 2) X(LESS, 2) X(LESS_EQUAL, 2)                       \
+            X(SELECT, 3) /* bool a ? b : c */
 
 typedef enum {
 #define TT_ELTWISE_ENUM(name, n) TT_ELTWISE_##name,
     TT_ELTWISE_LIST(TT_ELTWISE_ENUM)
 #undef TT_ELTWISE_ENUM
-    TT_ELTWISE_COUNT
+        TT_ELTWISE_COUNT
 } tt_eltwise_op;
 
 enum {
@@ -66,10 +65,10 @@ enum {
 
 typedef struct {
     tt_eltwise_op op;
-    tt_dtype dtype;      /* of the arguments (SELECT: of b and c) */
-    int args[3];         /* registers */
-    int result;          /* register */
-    tt_dtype cast_to;    /* CAST: what was asked for (f16 gives an f32 register) */
+    tt_dtype dtype;   /* of the arguments (SELECT: of b and c) */
+    int args[3];      /* registers */
+    int result;       /* register */
+    tt_dtype cast_to; /* CAST: what was asked for (f16 gives an f32 register) */
     double alpha, beta;
 } tt_eltwise_instruction;
 
@@ -111,9 +110,9 @@ typedef struct tt_eltwise tt_eltwise;
  * the longest contiguous run is innermost.  *out comes from tt_alloc and is
  * freed with tt_free. */
 tt_status tt_eltwise_compile(const tt_eltwise_builder *b, const tt_shape *dims,
-                         const int64_t (*load_strides)[TT_MAX_RANK],
-                         const int64_t (*store_strides)[TT_MAX_RANK],
-                         tt_eltwise **out, tt_error *err);
+                             const int64_t (*load_strides)[TT_MAX_RANK],
+                             const int64_t (*store_strides)[TT_MAX_RANK],
+                             tt_eltwise **out, tt_error *err);
 size_t tt_eltwise_bytes(const tt_eltwise *eltwise);
 /* Runs in the current arena, in parallel when it is large.  ptrs: the loads'
  * base pointers in order, then the stores'.  A store may be exactly a load's

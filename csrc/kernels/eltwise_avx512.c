@@ -8,7 +8,7 @@
 #include <string.h>
 
 #pragma GCC optimize("no-trapping-math")
-#pragma GCC target(                                                                    \
+#pragma GCC target( \
     "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
 
 #define TABLE tt_eltwise_avx512

@@ -99,62 +99,62 @@ KERNEL(store_bf16)
 #define VALUE_U64(x) (x)
 #define VALUE_BOOL(x) ((x) != 0)
 
-#define CAST_LOOP(FROM, from, TO, to, RESULT)                                          \
-    KERNEL(cast_##FROM##_##TO)                                                         \
-    {                                                                                  \
-        const from *a = a_;                                                            \
-        to *dst = dst_;                                                                \
-        (void)b_, (void)c_, (void)immediate;                                           \
-        EACH(i, n)                                                                     \
-        {                                                                              \
-            const from x = a[i];                                                       \
-            dst[i] = RESULT;                                                           \
-        }                                                                              \
+#define CAST_LOOP(FROM, from, TO, to, RESULT) \
+    KERNEL(cast_##FROM##_##TO)                \
+    {                                         \
+        const from *a = a_;                   \
+        to *dst = dst_;                       \
+        (void)b_, (void)c_, (void)immediate;  \
+        EACH(i, n)                            \
+        {                                     \
+            const from x = a[i];              \
+            dst[i] = RESULT;                  \
+        }                                     \
     }
-#define CAST_PLAIN(FROM, from, TO, to)                                                 \
+#define CAST_PLAIN(FROM, from, TO, to) \
     CAST_LOOP(FROM, from, TO, to, (to)VALUE_##FROM(x))
 
 /* X(target, its type, a wider type that converts fast, lowest, largest, the largest
  * float and the largest double that are not above) */
-#define INT_TARGETS(X, FROM, from)                                                     \
-    X(FROM, from, S8, int8_t, int32_t, INT8_MIN, INT8_MAX, 127, 127)                   \
-    X(FROM, from, U8, uint8_t, int32_t, 0, UINT8_MAX, 255, 255)                        \
-    X(FROM, from, S16, int16_t, int32_t, INT16_MIN, INT16_MAX, 32767, 32767)           \
-    X(FROM, from, U16, uint16_t, int32_t, 0, UINT16_MAX, 65535, 65535)                 \
-    X(FROM, from, S32, int32_t, int32_t, INT32_MIN, INT32_MAX, 0x7fffff80, INT32_MAX)  \
-    X(FROM, from, U32, uint32_t, uint32_t, 0, UINT32_MAX, 0xffffff00, UINT32_MAX)      \
-    X(FROM, from, S64, int64_t, int64_t, INT64_MIN, INT64_MAX, 0x7fffff8000000000,     \
-      0x7ffffffffffffc00)                                                              \
-    X(FROM, from, U64, uint64_t, uint64_t, 0, UINT64_MAX, 0xffffff0000000000,          \
+#define INT_TARGETS(X, FROM, from)                                                    \
+    X(FROM, from, S8, int8_t, int32_t, INT8_MIN, INT8_MAX, 127, 127)                  \
+    X(FROM, from, U8, uint8_t, int32_t, 0, UINT8_MAX, 255, 255)                       \
+    X(FROM, from, S16, int16_t, int32_t, INT16_MIN, INT16_MAX, 32767, 32767)          \
+    X(FROM, from, U16, uint16_t, int32_t, 0, UINT16_MAX, 65535, 65535)                \
+    X(FROM, from, S32, int32_t, int32_t, INT32_MIN, INT32_MAX, 0x7fffff80, INT32_MAX) \
+    X(FROM, from, U32, uint32_t, uint32_t, 0, UINT32_MAX, 0xffffff00, UINT32_MAX)     \
+    X(FROM, from, S64, int64_t, int64_t, INT64_MIN, INT64_MAX, 0x7fffff8000000000,    \
+      0x7ffffffffffffc00)                                                             \
+    X(FROM, from, U64, uint64_t, uint64_t, 0, UINT64_MAX, 0xffffff0000000000,         \
       0xfffffffffffff800)
 
 #define TOP_F32(f32, f64) (f32)
 #define TOP_F64(f32, f64) (f64)
 
 /* Clamps first, so that the conversion itself is always defined. */
-#define SATURATING(FROM, from, TO, to, wide, lowest, largest, top_f32, top_f64)        \
-    static inline to saturate_##FROM##_##TO(from x)                                    \
-    {                                                                                  \
-        const from low = (from)(lowest), high = (from)TOP_##FROM(top_f32, top_f64);    \
-        from y = x < low ? low : x;                                                    \
-        to result;                                                                     \
-        y = y > high ? high : y;                                                       \
-        y = x == x ? y : 0;                                                            \
-        result = (to)(wide)y;                                                          \
-        return x > high ? (to)(largest) : result;                                      \
-    }                                                                                  \
+#define SATURATING(FROM, from, TO, to, wide, lowest, largest, top_f32, top_f64)     \
+    static inline to saturate_##FROM##_##TO(from x)                                 \
+    {                                                                               \
+        const from low = (from)(lowest), high = (from)TOP_##FROM(top_f32, top_f64); \
+        from y = x < low ? low : x;                                                 \
+        to result;                                                                  \
+        y = y > high ? high : y;                                                    \
+        y = x == x ? y : 0;                                                         \
+        result = (to)(wide)y;                                                       \
+        return x > high ? (to)(largest) : result;                                   \
+    }                                                                               \
     CAST_LOOP(FROM, from, TO, to, saturate_##FROM##_##TO(x))
 INT_TARGETS(SATURATING, F32, float)
 INT_TARGETS(SATURATING, F64, double)
 
-#define WRAPPING(FROM, from, TO, to, wide, lowest, largest, top_f32, top_f64)          \
+#define WRAPPING(FROM, from, TO, to, wide, lowest, largest, top_f32, top_f64) \
     CAST_PLAIN(FROM, from, TO, to)
-#define CAST_TO_FLOATS(FROM, from)                                                     \
-    CAST_PLAIN(FROM, from, F32, float)                                                 \
-    CAST_PLAIN(FROM, from, F64, double)                                                \
+#define CAST_TO_FLOATS(FROM, from)      \
+    CAST_PLAIN(FROM, from, F32, float)  \
+    CAST_PLAIN(FROM, from, F64, double) \
     CAST_LOOP(FROM, from, BOOL, uint8_t, x != 0)
-#define CAST_FROM_INT(FROM, from)                                                      \
-    INT_TARGETS(WRAPPING, FROM, from)                                                  \
+#define CAST_FROM_INT(FROM, from)     \
+    INT_TARGETS(WRAPPING, FROM, from) \
     CAST_TO_FLOATS(FROM, from)
 
 CAST_TO_FLOATS(F32, float)
@@ -192,46 +192,45 @@ KERNEL(cast_F64_odd)
     dst[i] = round_to_odd(a[i]);
 }
 
-#define NARROWED(FROM, to_f32, TO)                                                     \
-    KERNEL(cast_##FROM##_##TO)                                                         \
-    {                                                                                  \
-        uint16_t block[256];                                                           \
-        float *dst = dst_;                                                             \
-        to_f32(n, dst, a_, b_, c_, immediate);                                         \
-        while (n > 0) {                                                                \
-            int64_t n_block = n < 256 ? n : 256;                                       \
-            store_##TO(n_block, block, dst, b_, c_, immediate);                        \
-            load_##TO(n_block, dst, block, b_, c_, immediate);                         \
-            dst += n_block, n -= n_block;                                              \
-        }                                                                              \
+#define NARROWED(FROM, to_f32, TO)                              \
+    KERNEL(cast_##FROM##_##TO)                                  \
+    {                                                           \
+        uint16_t block[256];                                    \
+        float *dst = dst_;                                      \
+        to_f32(n, dst, a_, b_, c_, immediate);                  \
+        while (n > 0) {                                         \
+            int64_t n_block = n < 256 ? n : 256;                \
+            store_##TO(n_block, block, dst, b_, c_, immediate); \
+            load_##TO(n_block, dst, block, b_, c_, immediate);  \
+            dst += n_block, n -= n_block;                       \
+        }                                                       \
     }
 #define store_F16 store_f16
 #define load_F16 load_f16
 #define store_BF16 store_bf16
 #define load_BF16 load_bf16
-#define CAST_SOURCES(X)                                                                \
-    X(F32, cast_F32_F32)                                                               \
-    X(F64, cast_F64_odd)                                                               \
-    X(S8, cast_S8_F32)                                                                 \
-    X(U8, cast_U8_F32)                                                                 \
-    X(S16, cast_S16_F32)                                                               \
-    X(U16, cast_U16_F32)                                                               \
-    X(S32, cast_S32_F32)                                                               \
-    X(U32, cast_U32_F32)                                                               \
-    X(S64, cast_S64_F32)                                                               \
-    X(U64, cast_U64_F32)                                                               \
+#define CAST_SOURCES(X)  \
+    X(F32, cast_F32_F32) \
+    X(F64, cast_F64_odd) \
+    X(S8, cast_S8_F32)   \
+    X(U8, cast_U8_F32)   \
+    X(S16, cast_S16_F32) \
+    X(U16, cast_U16_F32) \
+    X(S32, cast_S32_F32) \
+    X(U32, cast_U32_F32) \
+    X(S64, cast_S64_F32) \
+    X(U64, cast_U64_F32) \
     X(BOOL, cast_BOOL_F32)
-#define NARROWED_BOTH(FROM, to_f32)                                                    \
-    NARROWED(FROM, to_f32, F16)                                                        \
+#define NARROWED_BOTH(FROM, to_f32) \
+    NARROWED(FROM, to_f32, F16)     \
     NARROWED(FROM, to_f32, BF16)
 CAST_SOURCES(NARROWED_BOTH)
 
 #define CAST_ENTRY(FROM, TO) [TT_##TO] = cast_##FROM##_##TO
 #define CAST_ROW(FROM, to_f32)                                                         \
-    [TT_##FROM] = {CAST_ENTRY(FROM, F32), CAST_ENTRY(FROM, F64),                       \
-                   CAST_ENTRY(FROM, S8),  CAST_ENTRY(FROM, U8),                        \
-                   CAST_ENTRY(FROM, S16), CAST_ENTRY(FROM, U16),                       \
-                   CAST_ENTRY(FROM, S32), CAST_ENTRY(FROM, U32),                       \
-                   CAST_ENTRY(FROM, S64), CAST_ENTRY(FROM, U64),                       \
-                   CAST_ENTRY(FROM, BOOL), CAST_ENTRY(FROM, F16),                      \
-                   CAST_ENTRY(FROM, BF16)},
+    [TT_##                                                                             \
+        FROM] = {CAST_ENTRY(FROM, F32), CAST_ENTRY(FROM, F64),  CAST_ENTRY(FROM, S8),  \
+                 CAST_ENTRY(FROM, U8),  CAST_ENTRY(FROM, S16),  CAST_ENTRY(FROM, U16), \
+                 CAST_ENTRY(FROM, S32), CAST_ENTRY(FROM, U32),  CAST_ENTRY(FROM, S64), \
+                 CAST_ENTRY(FROM, U64), CAST_ENTRY(FROM, BOOL), CAST_ENTRY(FROM, F16), \
+                 CAST_ENTRY(FROM, BF16)},

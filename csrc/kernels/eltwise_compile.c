@@ -6,13 +6,13 @@
 #include "kernels/eltwise_plan.h"
 
 enum {
-    N_DIRECT = 1 << 15,        /* elements of a tile when no slots are needed */
-    SLOTS_IN_L1 = 24 << 10,    /* bytes that slots may take of L1 */
-    N_SMALLEST = 64            /* elements: all slots of the worst program still fit */
+    N_DIRECT = 1 << 15,     /* elements of a tile when no slots are needed */
+    SLOTS_IN_L1 = 24 << 10, /* bytes that slots may take of L1 */
+    N_SMALLEST = 64         /* elements: all slots of the worst program still fit */
 };
 static const double PARALLEL_NS = 30e3, GRAIN_NS = 12e3;
 
-_Static_assert(TT_ELTWISE_MAX_SLOTS * N_SMALLEST * 8 <= TT_ELTWISE_SLOTS_BYTES,
+_Static_assert(TT_ELTWISE_MAX_SLOTS *N_SMALLEST * 8 <= TT_ELTWISE_SLOTS_BYTES,
                "the smallest tile must fit with every slot in use");
 
 static size_t slot_bytes(const tt_eltwise_draft *draft)
@@ -141,8 +141,10 @@ tt_status tt_eltwise_compile_for(const tt_eltwise_table *table,
     size_t n_bytes, n_words;
     *out = NULL;
     if (b->n_stores == 0)
-        return tt_fail(err, TT_INTERNAL, "an elementwise program of %d instructions "
-                                         "stores nothing", b->n_instructions);
+        return tt_fail(err, TT_INTERNAL,
+                       "an elementwise program of %d instructions "
+                       "stores nothing",
+                       b->n_instructions);
     if (tt_shape_numel(dims) == 0) {
         if ((e = tt_calloc(1, sizeof *e)) == NULL) goto no_memory;
         e->n_bytes = sizeof *e;
@@ -167,8 +169,10 @@ tt_status tt_eltwise_compile_for(const tt_eltwise_table *table,
     return TT_OK;
 no_memory:
     tt_free(draft);
-    return tt_fail(err, TT_NO_MEMORY, "compiling an elementwise program of %d "
-                                      "instructions", b->n_instructions);
+    return tt_fail(err, TT_NO_MEMORY,
+                   "compiling an elementwise program of %d "
+                   "instructions",
+                   b->n_instructions);
 }
 
 tt_status tt_eltwise_compile(const tt_eltwise_builder *b, const tt_shape *dims,

@@ -4,47 +4,47 @@
 
 /* ---- one argument --------------------------------------------------------- */
 
-#define SIGN_OF(x) ((x) > 0 ? (T)1 : (x) < 0 ? (T)-1 : (x)) /* -0 and NaN stay */
+#define SIGN_OF(x) ((x) > 0 ? (T)1 : (x) < 0 ? (T) - 1 : (x)) /* -0 and NaN stay */
 
 /* X(operation, value as a function of x, alpha, beta) */
-#define FLOAT_UNARY_LIST(X)                                                            \
-    X(ABS, F(fabs)(x))                                                                 \
-    X(NEG, -x)                                                                         \
-    X(SIGN, SIGN_OF(x))                                                                \
-    X(CEIL, -F(floor)(-x))                                                             \
-    X(FLOOR, F(floor)(x))                                                              \
-    X(ROUND, F(round)(x))                                                              \
-    X(SQRT, F(sqrt)(x))                                                                \
-    X(RECIPROCAL, 1 / x)                                                               \
-    X(EXP, F(exp)(x))                                                                  \
-    X(LOG, F(log)(x))                                                                  \
-    X(ERF, F(erf)(x))                                                                  \
-    X(SIGMOID, F(sigmoid)(x))                                                          \
-    X(TANH, F(tanh)(x))                                                                \
-    X(ASIN, F(asin)(x))                                                                \
-    X(ACOS, F(acos)(x))                                                                \
-    X(ATAN, F(atan)(x))                                                                \
-    X(SINH, F(sinh)(x))                                                                \
-    X(COSH, F(cosh)(x))                                                                \
-    X(ASINH, F(asinh)(x))                                                              \
-    X(ACOSH, F(acosh)(x))                                                              \
-    X(ATANH, F(atanh)(x))                                                              \
-    X(RELU, x < 0 ? 0 : x)                                                             \
-    X(LEAKY_RELU, x < 0 ? alpha * x : x)                                               \
-    X(ELU, x < 0 ? alpha * F(expm1_below)(x) : x)                                      \
-    X(SELU, beta * (x < 0 ? alpha * F(expm1_below)(x) : x))                            \
-    X(CELU, x < 0 ? alpha * F(expm1_below)(x / alpha) : x)                             \
-    X(HARD_SIGMOID, N(clamp)(alpha * x + beta, 0, 1))                                  \
-    X(HARD_SWISH, N(gate)(x, N(clamp)(x / 6 + (T)0.5, 0, 1)))                          \
-    X(SOFTPLUS, F(softplus)(x))                                                        \
-    X(SOFTSIGN, N(softsign)(x))                                                        \
-    X(MISH, N(mish)(x))                                                                \
-    X(SWISH, N(gate)(x, F(sigmoid)(alpha * x)))                                        \
-    X(GELU_ERF, F(gelu_erf)(x))                                                        \
-    X(GELU_TANH, N(gelu_tanh)(x))                                                      \
-    X(THRESHOLDED_RELU, x <= alpha ? 0 : x)                                            \
-    X(SHRINK, x < -alpha ? x + beta : x > alpha ? x - beta : x == x ? 0 : x)           \
-    X(LINEAR, F(madd)(alpha, x, beta))                                                 \
+#define FLOAT_UNARY_LIST(X)                                               \
+    X(ABS, F(fabs)(x))                                                    \
+    X(NEG, -x)                                                            \
+    X(SIGN, SIGN_OF(x))                                                   \
+    X(CEIL, -F(floor)(-x))                                                \
+    X(FLOOR, F(floor)(x))                                                 \
+    X(ROUND, F(round)(x))                                                 \
+    X(SQRT, F(sqrt)(x))                                                   \
+    X(RECIPROCAL, 1 / x)                                                  \
+    X(EXP, F(exp)(x))                                                     \
+    X(LOG, F(log)(x))                                                     \
+    X(ERF, F(erf)(x))                                                     \
+    X(SIGMOID, F(sigmoid)(x))                                             \
+    X(TANH, F(tanh)(x))                                                   \
+    X(ASIN, F(asin)(x))                                                   \
+    X(ACOS, F(acos)(x))                                                   \
+    X(ATAN, F(atan)(x))                                                   \
+    X(SINH, F(sinh)(x))                                                   \
+    X(COSH, F(cosh)(x))                                                   \
+    X(ASINH, F(asinh)(x))                                                 \
+    X(ACOSH, F(acosh)(x))                                                 \
+    X(ATANH, F(atanh)(x))                                                 \
+    X(RELU, x < 0 ? 0 : x)                                                \
+    X(LEAKY_RELU, x < 0 ? alpha * x : x)                                  \
+    X(ELU, x < 0 ? alpha * F(expm1_below)(x) : x)                         \
+    X(SELU, beta *(x < 0 ? alpha * F(expm1_below)(x) : x))                \
+    X(CELU, x < 0 ? alpha * F(expm1_below)(x / alpha) : x)                \
+    X(HARD_SIGMOID, N(clamp)(alpha * x + beta, 0, 1))                     \
+    X(HARD_SWISH, N(gate)(x, N(clamp)(x / 6 + (T)0.5, 0, 1)))             \
+    X(SOFTPLUS, F(softplus)(x))                                           \
+    X(SOFTSIGN, N(softsign)(x))                                           \
+    X(MISH, N(mish)(x))                                                   \
+    X(SWISH, N(gate)(x, F(sigmoid)(alpha * x)))                           \
+    X(GELU_ERF, F(gelu_erf)(x))                                           \
+    X(GELU_TANH, N(gelu_tanh)(x))                                         \
+    X(THRESHOLDED_RELU, x <= alpha ? 0 : x)                               \
+    X(SHRINK, x<-alpha ? x + beta : x> alpha ? x - beta : x == x ? 0 : x) \
+    X(LINEAR, F(madd)(alpha, x, beta))                                    \
     X(CLIP, N(clamp)(x, alpha, beta))
 
 /* NaN stays: both comparisons are false. */
@@ -83,43 +83,43 @@ static inline T N(gelu_tanh)(T x)
     return N(gate)(x, F(sigmoid)(x * slope));
 }
 
-#define UNARY_KERNEL(NAME, VALUE)                                                      \
-    KERNEL(N(NAME))                                                                    \
-    {                                                                                  \
-        const T *a = a_;                                                               \
-        T *dst = dst_;                                                                 \
-        const T alpha = (T)immediate->alpha, beta = (T)immediate->beta;                \
-        (void)alpha, (void)beta, (void)b_, (void)c_;                                   \
-        EACH(i, n)                                                                     \
-        {                                                                              \
-            const T x = a[i];                                                          \
-            dst[i] = VALUE;                                                            \
-        }                                                                              \
+#define UNARY_KERNEL(NAME, VALUE)                                       \
+    KERNEL(N(NAME))                                                     \
+    {                                                                   \
+        const T *a = a_;                                                \
+        T *dst = dst_;                                                  \
+        const T alpha = (T)immediate->alpha, beta = (T)immediate->beta; \
+        (void)alpha, (void)beta, (void)b_, (void)c_;                    \
+        EACH(i, n)                                                      \
+        {                                                               \
+            const T x = a[i];                                           \
+            dst[i] = VALUE;                                             \
+        }                                                               \
     }
 FLOAT_UNARY_LIST(UNARY_KERNEL)
 
 /* Reduction of a huge angle needs more bits than a float loop has: a block with one
  * goes through libm. */
-#define TRIG_KERNEL(NAME, function)                                                    \
-    KERNEL(N(NAME))                                                                    \
-    {                                                                                  \
-        const T *a = a_;                                                               \
-        T *dst = dst_;                                                                 \
-        (void)b_, (void)c_, (void)immediate;                                           \
-        while (n > 0) {                                                                \
-            int64_t n_block = n < TRIG_BLOCK ? n : TRIG_BLOCK;                         \
-            int32_t n_large = 0;                                                       \
-            EACH(i, n_block)                                                           \
-            n_large += F(fabs)(a[i]) > F(trig_limit);                                  \
-            if (n_large == 0) {                                                        \
-                EACH(i, n_block)                                                       \
-                dst[i] = F(function)(a[i]);                                            \
-            } else {                                                                   \
-                for (int64_t i = 0; i < n_block; ++i)                                  \
-                    dst[i] = (T)function((double)a[i]);                                \
-            }                                                                          \
-            a += n_block, dst += n_block, n -= n_block;                                \
-        }                                                                              \
+#define TRIG_KERNEL(NAME, function)                            \
+    KERNEL(N(NAME))                                            \
+    {                                                          \
+        const T *a = a_;                                       \
+        T *dst = dst_;                                         \
+        (void)b_, (void)c_, (void)immediate;                   \
+        while (n > 0) {                                        \
+            int64_t n_block = n < TRIG_BLOCK ? n : TRIG_BLOCK; \
+            int32_t n_large = 0;                               \
+            EACH(i, n_block)                                   \
+            n_large += F(fabs)(a[i]) > F(trig_limit);          \
+            if (n_large == 0) {                                \
+                EACH(i, n_block)                               \
+                dst[i] = F(function)(a[i]);                    \
+            } else {                                           \
+                for (int64_t i = 0; i < n_block; ++i)          \
+                    dst[i] = (T)function((double)a[i]);        \
+            }                                                  \
+            a += n_block, dst += n_block, n -= n_block;        \
+        }                                                      \
     }
 TRIG_KERNEL(SIN, sin)
 TRIG_KERNEL(COS, cos)
@@ -184,25 +184,25 @@ static inline T N(modulo)(T x, T y)
 }
 
 /* X(operation, type of the result, value as a function of x and y) */
-#define FLOAT_BINARY_LIST(X)                                                           \
-    X(ADD, T, x + y)                                                                   \
-    X(SUB, T, x - y)                                                                   \
-    X(MUL, T, x *y)                                                                    \
-    X(DIV, T, x / y)                                                                   \
-    X(MAX, T, (x > y) | (x != x) ? x : y)                                              \
-    X(MIN, T, (x < y) | (x != x) ? x : y)                                              \
-    X(PRELU, T, x < 0 ? x * y : x)                                                     \
-    X(EQUAL, uint8_t, x == y)                                                          \
-    X(GREATER, uint8_t, x > y)                                                         \
-    X(GREATER_EQUAL, uint8_t, x >= y)                                                  \
-    X(LESS, uint8_t, x < y)                                                            \
+#define FLOAT_BINARY_LIST(X)              \
+    X(ADD, T, x + y)                      \
+    X(SUB, T, x - y)                      \
+    X(MUL, T, x *y)                       \
+    X(DIV, T, x / y)                      \
+    X(MAX, T, (x > y) | (x != x) ? x : y) \
+    X(MIN, T, (x < y) | (x != x) ? x : y) \
+    X(PRELU, T, x < 0 ? x * y : x)        \
+    X(EQUAL, uint8_t, x == y)             \
+    X(GREATER, uint8_t, x > y)            \
+    X(GREATER_EQUAL, uint8_t, x >= y)     \
+    X(LESS, uint8_t, x < y)               \
     X(LESS_EQUAL, uint8_t, x <= y)
 BINARY_WITH_SCALARS(FLOAT_BINARY_LIST)
 
 /* rarely with a scalar: one version */
-#define FLOAT_SLOW_LIST(X)                                                             \
-    X(POW, T, F(pow)(x, y))                                                            \
-    X(MOD, T, N(modulo)(x, y))                                                         \
+#define FLOAT_SLOW_LIST(X)     \
+    X(POW, T, F(pow)(x, y))    \
+    X(MOD, T, N(modulo)(x, y)) \
     X(FMOD, T, F(fmod)(x, y))
 FLOAT_SLOW_LIST(BINARY_KERNEL)
 

@@ -20,24 +20,24 @@ static inline T N(from_double)(double x)
     return x >= (double)LARGEST ? LARGEST : (T)x;
 }
 
-#define INT_UNARY_LIST(X)                                                              \
-    X(ABS, IS_NEGATIVE(x) ? NEGATED(x) : x)                                            \
-    X(NEG, NEGATED(x))                                                                 \
-    X(SIGN, (T)((x != 0) - 2 * IS_NEGATIVE(x)))                                        \
-    X(RELU, IS_NEGATIVE(x) ? 0 : x)                                                    \
+#define INT_UNARY_LIST(X)                       \
+    X(ABS, IS_NEGATIVE(x) ? NEGATED(x) : x)     \
+    X(NEG, NEGATED(x))                          \
+    X(SIGN, (T)((x != 0) - 2 * IS_NEGATIVE(x))) \
+    X(RELU, IS_NEGATIVE(x) ? 0 : x)             \
     X(BITWISE_NOT, (T) ~(U)x)
 
-#define UNARY_KERNEL(NAME, VALUE)                                                      \
-    KERNEL(N(NAME))                                                                    \
-    {                                                                                  \
-        const T *a = a_;                                                               \
-        T *dst = dst_;                                                                 \
-        (void)b_, (void)c_, (void)immediate;                                           \
-        EACH(i, n)                                                                     \
-        {                                                                              \
-            const T x = a[i];                                                          \
-            dst[i] = VALUE;                                                            \
-        }                                                                              \
+#define UNARY_KERNEL(NAME, VALUE)            \
+    KERNEL(N(NAME))                          \
+    {                                        \
+        const T *a = a_;                     \
+        T *dst = dst_;                       \
+        (void)b_, (void)c_, (void)immediate; \
+        EACH(i, n)                           \
+        {                                    \
+            const T x = a[i];                \
+            dst[i] = VALUE;                  \
+        }                                    \
     }
 INT_UNARY_LIST(UNARY_KERNEL)
 
@@ -88,35 +88,35 @@ static inline T N(power)(T x, T y)
     return (T)result;
 }
 
-#define INT_BINARY_LIST(X)                                                             \
-    X(ADD, T, (T)((U)x + (U)y))                                                        \
-    X(SUB, T, (T)((U)x - (U)y))                                                        \
-    X(MUL, T, (T)((U)x * (U)y))                                                        \
-    X(MAX, T, x > y ? x : y)                                                           \
-    X(MIN, T, x < y ? x : y)                                                           \
-    X(EQUAL, uint8_t, x == y)                                                          \
-    X(GREATER, uint8_t, x > y)                                                         \
-    X(GREATER_EQUAL, uint8_t, x >= y)                                                  \
-    X(LESS, uint8_t, x < y)                                                            \
+#define INT_BINARY_LIST(X)            \
+    X(ADD, T, (T)((U)x + (U)y))       \
+    X(SUB, T, (T)((U)x - (U)y))       \
+    X(MUL, T, (T)((U)x * (U)y))       \
+    X(MAX, T, x > y ? x : y)          \
+    X(MIN, T, x < y ? x : y)          \
+    X(EQUAL, uint8_t, x == y)         \
+    X(GREATER, uint8_t, x > y)        \
+    X(GREATER_EQUAL, uint8_t, x >= y) \
+    X(LESS, uint8_t, x < y)           \
     X(LESS_EQUAL, uint8_t, x <= y)
 BINARY_WITH_SCALARS(INT_BINARY_LIST)
 
-#define INT_SLOW_LIST(X)                                                               \
-    X(DIV, T, N(divide)(x, y))                                                         \
-    X(POW, T, N(power)(x, y))                                                          \
-    X(MOD, T, N(modulo)(x, y))                                                         \
-    X(FMOD, T, N(remainder)(x, y))                                                     \
-    X(PRELU, T, IS_NEGATIVE(x) ? (T)((U)x * (U)y) : x)                                 \
-    X(BITWISE_AND, T, x &y)                                                            \
-    X(BITWISE_OR, T, x | y)                                                            \
+#define INT_SLOW_LIST(X)                               \
+    X(DIV, T, N(divide)(x, y))                         \
+    X(POW, T, N(power)(x, y))                          \
+    X(MOD, T, N(modulo)(x, y))                         \
+    X(FMOD, T, N(remainder)(x, y))                     \
+    X(PRELU, T, IS_NEGATIVE(x) ? (T)((U)x * (U)y) : x) \
+    X(BITWISE_AND, T, x &y)                            \
+    X(BITWISE_OR, T, x | y)                            \
     X(BITWISE_XOR, T, x ^ y)
 INT_SLOW_LIST(BINARY_KERNEL)
 
 #if IS_SIGNED
 #define INT_SHIFT_LIST(X)
 #else
-#define INT_SHIFT_LIST(X)                                                              \
-    X(SHIFT_LEFT, T, y < BITS ? (T)((U)x << (y & (BITS - 1))) : (T)0)                  \
+#define INT_SHIFT_LIST(X)                                             \
+    X(SHIFT_LEFT, T, y < BITS ? (T)((U)x << (y & (BITS - 1))) : (T)0) \
     X(SHIFT_RIGHT, T, y < BITS ? (T)((U)x >> (y & (BITS - 1))) : (T)0)
 #endif
 INT_SHIFT_LIST(BINARY_KERNEL)

@@ -4,8 +4,8 @@
  * vectorises; ivdep says what the contract of tt_eltwise_fn says. */
 #include "kernels/vector_math_f64.h"
 
-#define KERNEL(name)                                                                   \
-    static void name(int64_t n, void *dst_, const void *a_, const void *b_,            \
+#define KERNEL(name)                                                        \
+    static void name(int64_t n, void *dst_, const void *a_, const void *b_, \
                      const void *c_, const tt_eltwise_immediate *immediate)
 #define EACH(i, n) _Pragma("GCC ivdep") for (int64_t i = 0; i < (n); ++i)
 
@@ -15,60 +15,66 @@ enum { TRIG_BLOCK = 512 };
 
 #define UNARY_ENTRY(NAME, VALUE) [TT_ELTWISE_##NAME] = {{N(NAME)}},
 #define BINARY_ENTRY(NAME, R, VALUE) [TT_ELTWISE_##NAME] = {{N(NAME)}},
-#define BINARY_SCALARS_ENTRY(NAME, R, VALUE)                                           \
-    [TT_ELTWISE_##NAME] = {{N(NAME), N(NAME##_a_scalar), N(NAME##_b_scalar)}},
+#define BINARY_SCALARS_ENTRY(NAME, R, VALUE) \
+    [TT_ELTWISE_##NAME] = {                  \
+        {N(NAME), N(NAME##_a_scalar), N(NAME##_b_scalar)} \
+    },
 
-#define BINARY_LOOP(name, R, VALUE, BEFORE, X_AT, Y_AT)                                \
-    KERNEL(name)                                                                       \
-    {                                                                                  \
-        const T *a = a_, *b = b_;                                                      \
-        R *dst = dst_;                                                                 \
-        BEFORE;                                                                        \
-        (void)c_, (void)immediate;                                                     \
-        EACH(i, n)                                                                     \
-        {                                                                              \
-            const T x = X_AT, y = Y_AT;                                                \
-            dst[i] = VALUE;                                                            \
-        }                                                                              \
+#define BINARY_LOOP(name, R, VALUE, BEFORE, X_AT, Y_AT) \
+    KERNEL(name)                                        \
+    {                                                   \
+        const T *a = a_, *b = b_;                       \
+        R *dst = dst_;                                  \
+        BEFORE;                                         \
+        (void)c_, (void)immediate;                      \
+        EACH(i, n)                                      \
+        {                                               \
+            const T x = X_AT, y = Y_AT;                 \
+            dst[i] = VALUE;                             \
+        }                                               \
     }
-#define BINARY_KERNEL(NAME, R, VALUE)                                                  \
+#define BINARY_KERNEL(NAME, R, VALUE) \
     BINARY_LOOP(N(NAME), R, VALUE, (void)0, a[i], b[i])
-#define BINARY_SCALARS_KERNEL(NAME, R, VALUE)                                          \
-    BINARY_KERNEL(NAME, R, VALUE)                                                      \
-    BINARY_LOOP(N(NAME##_a_scalar), R, VALUE, const T scalar = a[0], scalar, b[i])     \
+#define BINARY_SCALARS_KERNEL(NAME, R, VALUE)                                      \
+    BINARY_KERNEL(NAME, R, VALUE)                                                  \
+    BINARY_LOOP(N(NAME##_a_scalar), R, VALUE, const T scalar = a[0], scalar, b[i]) \
     BINARY_LOOP(N(NAME##_b_scalar), R, VALUE, const T scalar = b[0], a[i], scalar)
 #define BINARY_WITH_SCALARS(LIST) LIST(BINARY_SCALARS_KERNEL)
 
 /* ---- SELECT, by element size ---------------------------------------------- */
 
-#define SELECT_LOOP(name, TYPE, BEFORE, X_AT, Y_AT)                                    \
-    KERNEL(name)                                                                       \
-    {                                                                                  \
-        const uint8_t *condition = a_;                                                 \
-        const TYPE *b = b_, *c = c_;                                                   \
-        TYPE *dst = dst_;                                                              \
-        BEFORE;                                                                        \
-        (void)immediate;                                                               \
-        EACH(i, n)                                                                     \
-        {                                                                              \
-            const TYPE x = X_AT, y = Y_AT;                                             \
-            dst[i] = condition[i] != 0 ? x : y;                                        \
-        }                                                                              \
+#define SELECT_LOOP(name, TYPE, BEFORE, X_AT, Y_AT) \
+    KERNEL(name)                                    \
+    {                                               \
+        const uint8_t *condition = a_;              \
+        const TYPE *b = b_, *c = c_;                \
+        TYPE *dst = dst_;                           \
+        BEFORE;                                     \
+        (void)immediate;                            \
+        EACH(i, n)                                  \
+        {                                           \
+            const TYPE x = X_AT, y = Y_AT;          \
+            dst[i] = condition[i] != 0 ? x : y;     \
+        }                                           \
     }
-#define SELECT_KERNELS(TYPE)                                                           \
-    SELECT_LOOP(select_##TYPE, TYPE, (void)0, b[i], c[i])                              \
-    SELECT_LOOP(select_b_scalar_##TYPE, TYPE, const TYPE scalar = b[0], scalar, c[i])  \
-    SELECT_LOOP(select_c_scalar_##TYPE, TYPE, const TYPE scalar = c[0], b[i], scalar)  \
-    SELECT_LOOP(select_scalars_##TYPE, TYPE, const TYPE scalar = b[0];                 \
+#define SELECT_KERNELS(TYPE)                                                          \
+    SELECT_LOOP(select_##TYPE, TYPE, (void)0, b[i], c[i])                             \
+    SELECT_LOOP(select_b_scalar_##TYPE, TYPE, const TYPE scalar = b[0], scalar, c[i]) \
+    SELECT_LOOP(select_c_scalar_##TYPE, TYPE, const TYPE scalar = c[0], b[i], scalar) \
+    SELECT_LOOP(select_scalars_##TYPE, TYPE, const TYPE scalar = b[0];                \
                 const TYPE other = c[0], scalar, other)
 SELECT_KERNELS(uint8_t)
 SELECT_KERNELS(uint16_t)
 SELECT_KERNELS(uint32_t)
 SELECT_KERNELS(uint64_t)
 
-#define SELECT_SET(TYPE)                                                               \
-    {{select_##TYPE, select_b_scalar_##TYPE, select_c_scalar_##TYPE,                   \
-      select_scalars_##TYPE}}
+#define SELECT_SET(TYPE)                                                   \
+    {                                                                      \
+        {                                                                  \
+            select_##TYPE, select_b_scalar_##TYPE, select_c_scalar_##TYPE, \
+                select_scalars_##TYPE                                      \
+        }                                                                  \
+    }
 
 /* ---- float and double ----------------------------------------------------- */
 
@@ -196,10 +202,10 @@ KERNEL(NOT_bool)
     dst[i] = a[i] == 0;
 }
 
-#define BOOL_LIST(X)                                                                   \
-    X(AND, T, (x != 0) & (y != 0))                                                     \
-    X(OR, T, (x | y) != 0)                                                             \
-    X(XOR, T, (x != 0) != (y != 0))                                                    \
+#define BOOL_LIST(X)                \
+    X(AND, T, (x != 0) & (y != 0))  \
+    X(OR, T, (x | y) != 0)          \
+    X(XOR, T, (x != 0) != (y != 0)) \
     X(EQUAL, T, (x != 0) == (y != 0))
 BOOL_LIST(BINARY_KERNEL)
 

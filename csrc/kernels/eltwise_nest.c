@@ -4,7 +4,7 @@
 #include "kernels/eltwise_plan.h"
 
 enum {
-    N_ROW = 64,     /* rows at least this long are tiles of their own */
+    N_ROW = 64,      /* rows at least this long are tiles of their own */
     N_GATHERED = 512 /* elements of a tile that holds several rows */
 };
 

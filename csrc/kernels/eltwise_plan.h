@@ -44,7 +44,7 @@ typedef struct {
     int64_t chunk;          /* items of the last dim in a full tile */
     int64_t n_full, n_last; /* elements of a full tile, of the last one in its row */
     int64_t n_tiles;
-    int n_loops;            /* counts[0] goes over chunks */
+    int n_loops; /* counts[0] goes over chunks */
     int64_t counts[TT_ELTWISE_MAX_LOOPS];
     tt_tile_kind kinds[TT_ELTWISE_MAX_OPERANDS];
     bool is_fixed[TT_ELTWISE_MAX_OPERANDS]; /* the same elements in every tile */
@@ -56,12 +56,12 @@ void tt_eltwise_tile(const tt_eltwise_nest *nest, int64_t n_block,
 /* ---- steps ----------------------------------------------------------------- */
 
 typedef enum {
-    TT_STEP_CALL,    /* fn over the tile */
-    TT_STEP_SCALAR,  /* fn over one element */
-    TT_STEP_FILL,    /* dst = the element at a, all over the tile */
-    TT_STEP_COPY,    /* contiguous to contiguous */
-    TT_STEP_GATHER,  /* strided operand a to contiguous */
-    TT_STEP_SCATTER  /* contiguous to strided operand dst */
+    TT_STEP_CALL,   /* fn over the tile */
+    TT_STEP_SCALAR, /* fn over one element */
+    TT_STEP_FILL,   /* dst = the element at a, all over the tile */
+    TT_STEP_COPY,   /* contiguous to contiguous */
+    TT_STEP_GATHER, /* strided operand a to contiguous */
+    TT_STEP_SCATTER /* contiguous to strided operand dst */
 } tt_step_kind;
 
 typedef struct {
@@ -101,8 +101,8 @@ typedef struct {
 } tt_eltwise_draft;
 
 void tt_eltwise_draft_make(const tt_eltwise_table *table, const tt_eltwise_builder *b,
-                           const tt_eltwise_nest *nest,
-                           const tt_eltwise_tiling *tiling, tt_eltwise_draft *draft);
+                           const tt_eltwise_nest *nest, const tt_eltwise_tiling *tiling,
+                           tt_eltwise_draft *draft);
 
 /* ---- the compiled program ------------------------------------------------- */
 

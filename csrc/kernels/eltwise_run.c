@@ -6,22 +6,22 @@
 
 /* ---- moves ---------------------------------------------------------------- */
 
-#define MOVE_ROW(TYPE)                                                                 \
-    {                                                                                  \
-        TYPE *to = dst;                                                                \
-        const TYPE *from = src;                                                        \
-        if (from_stride == 0) {                                                        \
-            const TYPE x = *from;                                                      \
-            for (int64_t i = 0; i < n; ++i)                                            \
-                to[i * to_stride] = x;                                                 \
-        } else if (to_stride == 1) {                                                   \
-            for (int64_t i = 0; i < n; ++i)                                            \
-                to[i] = from[i * from_stride];                                         \
-        } else {                                                                       \
-            for (int64_t i = 0; i < n; ++i)                                            \
-                to[i * to_stride] = from[i * from_stride];                             \
-        }                                                                              \
-        break;                                                                         \
+#define MOVE_ROW(TYPE)                                     \
+    {                                                      \
+        TYPE *to = dst;                                    \
+        const TYPE *from = src;                            \
+        if (from_stride == 0) {                            \
+            const TYPE x = *from;                          \
+            for (int64_t i = 0; i < n; ++i)                \
+                to[i * to_stride] = x;                     \
+        } else if (to_stride == 1) {                       \
+            for (int64_t i = 0; i < n; ++i)                \
+                to[i] = from[i * from_stride];             \
+        } else {                                           \
+            for (int64_t i = 0; i < n; ++i)                \
+                to[i * to_stride] = from[i * from_stride]; \
+        }                                                  \
+        break;                                             \
     }
 
 /* n elements of `width` bytes; strides count elements. */
@@ -33,10 +33,14 @@ static void move_row(int64_t n, int width, void *dst, int64_t to_stride,
         return;
     }
     switch (width) {
-    case 1: MOVE_ROW(uint8_t)
-    case 2: MOVE_ROW(uint16_t)
-    case 4: MOVE_ROW(uint32_t)
-    default: MOVE_ROW(uint64_t)
+    case 1:
+        MOVE_ROW(uint8_t)
+    case 2:
+        MOVE_ROW(uint16_t)
+    case 4:
+        MOVE_ROW(uint32_t)
+    default:
+        MOVE_ROW(uint64_t)
     }
 }
 
@@ -78,8 +82,12 @@ static void run_steps(const tt_eltwise *e, const tt_eltwise_step *steps, int n_s
         case TT_STEP_SCALAR:
             step->fn(1, dst, a, table[step->b], table[step->c], &step->immediate);
             break;
-        case TT_STEP_FILL: move_row(n, step->width, dst, 1, a, 0); break;
-        case TT_STEP_COPY: move_row(n, step->width, dst, 1, a, 1); break;
+        case TT_STEP_FILL:
+            move_row(n, step->width, dst, 1, a, 0);
+            break;
+        case TT_STEP_COPY:
+            move_row(n, step->width, dst, 1, a, 1);
+            break;
         case TT_STEP_GATHER:
             move_tile(e, step->a, step->width, n, a, dst, /*is_gather=*/true);
             break;
@@ -139,9 +147,9 @@ static void run_tiles(void *arg, int64_t begin, int64_t end)
 
 static const void *operand_or_constant(const tt_eltwise *e, void *const *ptrs, int ref)
 {
-    return ref < e->n_operands ? ptrs[ref]
-                               : (const void *)&tt_eltwise_constants(
-                                     e)[ref - e->n_operands];
+    return ref < e->n_operands
+               ? ptrs[ref]
+               : (const void *)&tt_eltwise_constants(e)[ref - e->n_operands];
 }
 
 void tt_eltwise_run(const tt_eltwise *eltwise, void *const *ptrs)

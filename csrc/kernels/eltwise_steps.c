@@ -32,7 +32,8 @@ static uint8_t take_slot(state *s, size_t width, bool fixed)
 static void give_slot(state *s, uint8_t ref)
 {
     if (ref < TT_DRAFT_FIRST_SLOT || ref >= TT_DRAFT_FIRST_CONSTANT) return;
-    if (!s->is_slot_fixed[ref - TT_DRAFT_FIRST_SLOT]) s->is_slot_busy[ref - TT_DRAFT_FIRST_SLOT] = false;
+    if (!s->is_slot_fixed[ref - TT_DRAFT_FIRST_SLOT])
+        s->is_slot_busy[ref - TT_DRAFT_FIRST_SLOT] = false;
 }
 
 static size_t width_of(const state *s, int reg)
@@ -42,7 +43,8 @@ static size_t width_of(const state *s, int reg)
 
 /* ---- steps ---------------------------------------------------------------- */
 
-static void add_step(state *s, const tt_eltwise_step *step, bool fixed, double element_ns)
+static void add_step(state *s, const tt_eltwise_step *step, bool fixed,
+                     double element_ns)
 {
     if (fixed) {
         s->before[s->n_before++] = *step;
@@ -68,8 +70,8 @@ static tt_eltwise_step move_step(tt_step_kind kind, size_t width, uint8_t dst,
 static tt_eltwise_step call_step(bool is_scalar, tt_eltwise_fn fn, uint8_t dst,
                                  uint8_t src)
 {
-    tt_eltwise_step step = move_step(is_scalar ? TT_STEP_SCALAR : TT_STEP_CALL, 0, dst,
-                                     src);
+    tt_eltwise_step step =
+        move_step(is_scalar ? TT_STEP_SCALAR : TT_STEP_CALL, 0, dst, src);
     step.fn = fn;
     return step;
 }
@@ -309,8 +311,8 @@ static void find_uses(state *s)
 }
 
 void tt_eltwise_draft_make(const tt_eltwise_table *table, const tt_eltwise_builder *b,
-                           const tt_eltwise_nest *nest,
-                           const tt_eltwise_tiling *tiling, tt_eltwise_draft *s)
+                           const tt_eltwise_nest *nest, const tt_eltwise_tiling *tiling,
+                           tt_eltwise_draft *s)
 {
     memset(s, 0, sizeof *s);
     s->table = table, s->b = b, s->nest = nest, s->tiling = tiling;

@@ -19,6 +19,9 @@ static const short slow_ps[TT_ELTWISE_COUNT] = {
 
 double tt_eltwise_op_ns(tt_eltwise_op op, tt_dtype dtype, tt_isa isa)
 {
-    (void)slow_ps;(void)op;(void)dtype;(void)isa;
+    (void)slow_ps;
+    (void)op;
+    (void)dtype;
+    (void)isa;
     return 0.05;
 }

@@ -58,8 +58,10 @@ typedef struct {
 
 static void load_state(const float *from, int64_t at, float *to, int64_t n)
 {
-    if (from != NULL) memcpy(to, from + at, (size_t)n * sizeof *to);
-    else memset(to, 0, (size_t)n * sizeof *to);
+    if (from != NULL)
+        memcpy(to, from + at, (size_t)n * sizeof *to);
+    else
+        memset(to, 0, (size_t)n * sizeof *to);
 }
 
 static void store_state(float *to, int64_t at, const float *from, int64_t n)
@@ -73,7 +75,8 @@ static void run_sequence(const lstm_call *call, int64_t direction, int64_t seque
     void *const *p = call->ptrs;
     const tt_lstm_table *t = table();
     int64_t n = k->hidden, index = direction * k->batch + sequence;
-    int64_t state = (k->batch_first ? sequence * k->n_directions + direction : index) * n;
+    int64_t state =
+        (k->batch_first ? sequence * k->n_directions + direction : index) * n;
     float *c = (float *)p[TT_LSTM_SCRATCH] + index * 3 * n, *h = c + n, *next = h + n;
     const float *r = p[TT_LSTM_R], *w = p[TT_LSTM_W], *bias = p[TT_LSTM_BIAS];
     bool reverse = direction == 1 || k->first_is_reverse;
@@ -84,8 +87,8 @@ static void run_sequence(const lstm_call *call, int64_t direction, int64_t seque
     load_state(p[TT_LSTM_C0], state, c, n);
     for (int64_t i = 0; i < k->steps; ++i) {
         int64_t step = reverse ? k->steps - 1 - i : i;
-        int64_t row = k->batch_first ? sequence * k->steps + step
-                                     : step * k->batch + sequence;
+        int64_t row =
+            k->batch_first ? sequence * k->steps + step : step * k->batch + sequence;
         const float *gates = bias, *x = NULL;
         float *swap = h;
         if (k->has_projection)
@@ -118,6 +121,7 @@ tt_status tt_lstm_run(const void *params, void *const *ptrs, tt_error *err)
     lstm_call call = {k, ptrs};
     int64_t work = k->steps * k->hidden * k->hidden + 1;
     (void)err;
-    tt_parallel_for(k->n_directions * k->batch, 300000 / work + 1, run_sequences, &call);
+    tt_parallel_for(k->n_directions * k->batch, 300000 / work + 1, run_sequences,
+                    &call);
     return TT_OK;
 }

@@ -50,8 +50,7 @@ typedef struct {
     const char *name;
     int64_t lanes;
     void (*step)(const float *gates, const float *w, const float *x, int64_t inputs,
-                 const float *r, const float *h, float *c, float *next,
-                 int64_t hidden);
+                 const float *r, const float *h, float *c, float *next, int64_t hidden);
 } tt_lstm_table;
 
 extern const tt_lstm_table tt_lstm_scalar, tt_lstm_avx2, tt_lstm_avx512;

@@ -41,7 +41,8 @@ static void lstm_step(const float *gates, const float *w, const float *x,
         int64_t lanes = hidden - at < VF_N ? hidden - at : VF_N;
         vf a[4], cell;
         for (int g = 0; g < 4; ++g)
-            a[g] = gates != NULL ? vf_load_n(gates + g * hidden + at, lanes) : vf_zero();
+            a[g] =
+                gates != NULL ? vf_load_n(gates + g * hidden + at, lanes) : vf_zero();
         if (w != NULL) lstm_accumulate(a, w + 4 * at * inputs, x, inputs);
         lstm_accumulate(a, r + 4 * at * hidden, h, hidden);
         cell = vf_sigmoid(a[2]) * vf_load_n(c + at, lanes) +

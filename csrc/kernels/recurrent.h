@@ -11,24 +11,24 @@
 typedef enum { TT_CELL_RNN, TT_CELL_GRU, TT_CELL_LSTM } tt_cell;
 
 /* X(code, ONNX name) */
-#define TT_ACTIVATION_LIST(X)                                                          \
-    X(TT_ACTIVATION_RELU, "Relu")                                                      \
-    X(TT_ACTIVATION_TANH, "Tanh")                                                      \
-    X(TT_ACTIVATION_SIGMOID, "Sigmoid")                                                \
-    X(TT_ACTIVATION_AFFINE, "Affine")                                                  \
-    X(TT_ACTIVATION_LEAKY_RELU, "LeakyRelu")                                           \
-    X(TT_ACTIVATION_THRESHOLDED_RELU, "ThresholdedRelu")                               \
-    X(TT_ACTIVATION_SCALED_TANH, "ScaledTanh")                                         \
-    X(TT_ACTIVATION_HARD_SIGMOID, "HardSigmoid")                                       \
-    X(TT_ACTIVATION_ELU, "Elu")                                                        \
-    X(TT_ACTIVATION_SOFTSIGN, "Softsign")                                              \
+#define TT_ACTIVATION_LIST(X)                            \
+    X(TT_ACTIVATION_RELU, "Relu")                        \
+    X(TT_ACTIVATION_TANH, "Tanh")                        \
+    X(TT_ACTIVATION_SIGMOID, "Sigmoid")                  \
+    X(TT_ACTIVATION_AFFINE, "Affine")                    \
+    X(TT_ACTIVATION_LEAKY_RELU, "LeakyRelu")             \
+    X(TT_ACTIVATION_THRESHOLDED_RELU, "ThresholdedRelu") \
+    X(TT_ACTIVATION_SCALED_TANH, "ScaledTanh")           \
+    X(TT_ACTIVATION_HARD_SIGMOID, "HardSigmoid")         \
+    X(TT_ACTIVATION_ELU, "Elu")                          \
+    X(TT_ACTIVATION_SOFTSIGN, "Softsign")                \
     X(TT_ACTIVATION_SOFTPLUS, "Softplus")
 
 typedef enum {
 #define TT_ACTIVATION_ENUM(code, name) code,
     TT_ACTIVATION_LIST(TT_ACTIVATION_ENUM)
 #undef TT_ACTIVATION_ENUM
-    TT_ACTIVATION_COUNT
+        TT_ACTIVATION_COUNT
 } tt_activation_kind;
 
 typedef struct {
@@ -44,10 +44,10 @@ typedef struct {
     tt_dtype dtype;
     int64_t steps, batch, inputs, hidden;
     int n_directions;
-    bool first_is_reverse;      /* direction "reverse" */
-    bool batch_first;           /* layout 1 */
+    bool first_is_reverse; /* direction "reverse" */
+    bool batch_first;      /* layout 1 */
     bool linear_before_reset, input_forget;
-    float clip;                 /* 0: none */
+    float clip;                   /* 0: none */
     tt_activation activations[6]; /* 3 per direction */
 } tt_recurrent_kernel;
 

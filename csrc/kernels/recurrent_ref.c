@@ -183,9 +183,10 @@ static void write_row(const cell_state *s, int pointer, int64_t at, const double
 static int64_t y_offset(const cell_state *s, int64_t step)
 {
     const tt_recurrent_kernel *k = s->k;
-    int64_t row = k->batch_first
-                      ? (s->sequence * k->steps + step) * k->n_directions + s->direction
-                      : (step * k->n_directions + s->direction) * k->batch + s->sequence;
+    int64_t row =
+        k->batch_first
+            ? (s->sequence * k->steps + step) * k->n_directions + s->direction
+            : (step * k->n_directions + s->direction) * k->batch + s->sequence;
     return row * k->hidden;
 }
 
@@ -199,9 +200,12 @@ static void run_sequence(cell_state *s)
     for (int64_t i = 0; i < n; ++i) {
         int64_t step = reverse ? n - 1 - i : i;
         project(s, step);
-        if (k->cell == TT_CELL_LSTM) step_lstm(s);
-        else if (k->cell == TT_CELL_GRU) step_gru(s, step);
-        else step_rnn(s);
+        if (k->cell == TT_CELL_LSTM)
+            step_lstm(s);
+        else if (k->cell == TT_CELL_GRU)
+            step_gru(s, step);
+        else
+            step_rnn(s);
         memcpy(s->h, s->next, (size_t)k->hidden * sizeof *s->h);
         write_row(s, TT_RECURRENT_Y, y_offset(s, step), s->h);
     }
@@ -220,8 +224,8 @@ tt_status tt_recurrent_run_ref(const void *params, void *const *ptrs, tt_error *
     for (int64_t i = 0; lengths != NULL && i < k->batch; ++i)
         if (lengths[i] < 0 || lengths[i] > k->steps)
             return tt_fail(err, TT_BAD_INPUT,
-                           "sequence_lens[%lld] is %d, expected 0 to %lld", (long long)i,
-                           lengths[i], (long long)k->steps);
+                           "sequence_lens[%lld] is %d, expected 0 to %lld",
+                           (long long)i, lengths[i], (long long)k->steps);
     s.h = scratch;
     s.c = s.h + k->hidden;
     s.next = s.c + k->hidden;

@@ -223,8 +223,10 @@ static void plain_items(void *arg, int64_t begin, int64_t end)
         }
         if (k->kind == TT_REDUCE_LOG_SUM_EXP)
             high = reduce_plain(r, base, -INFINITY, TT_REDUCE_MAX, 0.0);
-        if (k->kind == TT_REDUCE_LOG_SUM_EXP && isinf(high) && high > 0) a = 1.0;
-        else a = reduce_plain(r, base, start_of(k->kind), k->kind, high);
+        if (k->kind == TT_REDUCE_LOG_SUM_EXP && isinf(high) && high > 0)
+            a = 1.0;
+        else
+            a = reduce_plain(r, base, start_of(k->kind), k->kind, high);
         tt_item_store(k->dtype, r->dst, i, finish(k, a, high, r->n_reduced));
     }
 }
@@ -290,8 +292,10 @@ static void run_items(void *arg, int64_t begin, int64_t end)
             bool extreme = k->kind == TT_REDUCE_MAX || k->kind == TT_REDUCE_MIN ||
                            k->kind == TT_REDUCE_PROD;
             parts[1] = part;
-            if (extreme) parts[0] = r->table->run(k->kind, parts, 2);
-            else parts[0] += part;
+            if (extreme)
+                parts[0] = r->table->run(k->kind, parts, 2);
+            else
+                parts[0] += part;
         }
         ((float *)r->dst)[i] = finish_f32(k->kind, parts[0], r->n_reduced);
     }
@@ -305,17 +309,18 @@ static void column_blocks(void *arg, int64_t begin, int64_t end)
 {
     const reducing *r = arg;
     const tt_reduce_kernel *k = r->k;
-    int64_t n = k->kept[k->n_kept - 1], n_blocks = (n + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
+    int64_t n = k->kept[k->n_kept - 1],
+            n_blocks = (n + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
     for (int64_t b = begin; b < end; ++b) {
         int64_t row = b / n_blocks, at = b % n_blocks * COLUMN_BLOCK;
         int64_t width = n - at < COLUMN_BLOCK ? n - at : COLUMN_BLOCK;
         int64_t index[TT_MAX_RANK] = {0};
-        int64_t offset =
-            offset_of(row, k->kept, k->kept_strides, k->n_kept - 1) + at;
+        int64_t offset = offset_of(row, k->kept, k->kept_strides, k->n_kept - 1) + at;
         float *dst = (float *)r->dst + row * n + at;
         bool is_first = true;
         do {
-            r->table->add(k->kind, (const float *)r->src + offset, dst, width, is_first);
+            r->table->add(k->kind, (const float *)r->src + offset, dst, width,
+                          is_first);
             is_first = false;
         } while (advance(index, &offset, k->reduced, k->reduced_strides, k->n_reduced));
         if (k->kind == TT_REDUCE_MEAN || k->kind == TT_REDUCE_L2 ||

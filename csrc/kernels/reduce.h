@@ -12,18 +12,18 @@
 #include "base/status.h"
 
 /* X(code, text): what is accumulated, and what is done at the end */
-#define TT_REDUCE_LIST(X)                                                              \
-    X(TT_REDUCE_SUM, "sum")                                                            \
-    X(TT_REDUCE_MEAN, "mean")                                                          \
-    X(TT_REDUCE_MAX, "max")                                                            \
-    X(TT_REDUCE_MIN, "min")                                                            \
-    X(TT_REDUCE_PROD, "prod")                                                          \
-    X(TT_REDUCE_L1, "l1")                                                              \
-    X(TT_REDUCE_L2, "l2")                                                              \
-    X(TT_REDUCE_LOG_SUM, "log_sum")                                                    \
-    X(TT_REDUCE_LOG_SUM_EXP, "log_sum_exp")                                            \
-    X(TT_REDUCE_SUM_SQUARE, "sum_square")                                              \
-    X(TT_REDUCE_ARG_MAX, "arg_max")                                                    \
+#define TT_REDUCE_LIST(X)                   \
+    X(TT_REDUCE_SUM, "sum")                 \
+    X(TT_REDUCE_MEAN, "mean")               \
+    X(TT_REDUCE_MAX, "max")                 \
+    X(TT_REDUCE_MIN, "min")                 \
+    X(TT_REDUCE_PROD, "prod")               \
+    X(TT_REDUCE_L1, "l1")                   \
+    X(TT_REDUCE_L2, "l2")                   \
+    X(TT_REDUCE_LOG_SUM, "log_sum")         \
+    X(TT_REDUCE_LOG_SUM_EXP, "log_sum_exp") \
+    X(TT_REDUCE_SUM_SQUARE, "sum_square")   \
+    X(TT_REDUCE_ARG_MAX, "arg_max")         \
     X(TT_REDUCE_ARG_MIN, "arg_min")
 
 typedef enum {
@@ -34,9 +34,9 @@ typedef enum {
 
 typedef struct {
     tt_reduce_kind kind;
-    tt_dtype dtype;            /* of the source */
-    bool select_last;          /* arg: the last of equal ones */
-    int n_kept, n_reduced;     /* innermost dim last in both */
+    tt_dtype dtype;        /* of the source */
+    bool select_last;      /* arg: the last of equal ones */
+    int n_kept, n_reduced; /* innermost dim last in both */
     int64_t kept[TT_MAX_RANK], kept_strides[TT_MAX_RANK];
     int64_t reduced[TT_MAX_RANK], reduced_strides[TT_MAX_RANK];
 } tt_reduce_kernel;

@@ -62,8 +62,9 @@ static inline float reduce_lanes(tt_reduce_kind kind, vf a)
     return out;
 }
 
-static inline __attribute__((always_inline)) float
-reduce_run_of(tt_reduce_kind kind, const float *src, int64_t n)
+static inline __attribute__((always_inline)) float reduce_run_of(tt_reduce_kind kind,
+                                                                 const float *src,
+                                                                 int64_t n)
 {
     vf start = reduce_start(kind), a = start, b = start, c = start, d = start;
     int64_t i = 0;
@@ -76,8 +77,8 @@ reduce_run_of(tt_reduce_kind kind, const float *src, int64_t n)
     for (; i + VF_N <= n; i += VF_N)
         a = reduce_step(kind, a, vf_load(src + i));
     if (i < n) {
-        float neutral = kind == TT_REDUCE_MAX   ? -__builtin_inff()
-                        : kind == TT_REDUCE_MIN ? __builtin_inff()
+        float neutral = kind == TT_REDUCE_MAX    ? -__builtin_inff()
+                        : kind == TT_REDUCE_MIN  ? __builtin_inff()
                         : kind == TT_REDUCE_PROD ? 1.0f
                                                  : 0.0f;
         vf x = vf_fill_from(vf_load_n(src + i, n - i), n - i, neutral);
@@ -106,9 +107,10 @@ static float reduce_run(tt_reduce_kind kind, const float *src, int64_t n)
     }
 }
 
-static inline __attribute__((always_inline)) void
-reduce_add_of(tt_reduce_kind kind, const float *src, float *dst, int64_t n,
-              bool is_first)
+static inline __attribute__((always_inline)) void reduce_add_of(tt_reduce_kind kind,
+                                                                const float *src,
+                                                                float *dst, int64_t n,
+                                                                bool is_first)
 {
     vf start = reduce_start(kind);
     for (int64_t i = 0; i < n; i += VF_N) {

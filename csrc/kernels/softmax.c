@@ -54,8 +54,10 @@ static void plain_column(const softmaxing *s, int64_t at)
         sum += exp(load(s, at + i * k->inner) - high);
     for (int64_t i = 0; i < k->n; ++i) {
         double x = load(s, at + i * k->inner) - high, y;
-        if (k->kind == TT_SOFTMAX_HARD) y = i == best ? 1.0 : 0.0;
-        else y = k->kind == TT_SOFTMAX_LOG ? x - log(sum) : exp(x) / sum;
+        if (k->kind == TT_SOFTMAX_HARD)
+            y = i == best ? 1.0 : 0.0;
+        else
+            y = k->kind == TT_SOFTMAX_LOG ? x - log(sum) : exp(x) / sum;
         tt_item_store(k->dtype, s->dst, at + i * k->inner, y);
     }
 }

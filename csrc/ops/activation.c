@@ -47,9 +47,10 @@ static tt_status emit(const tt_site *site, tt_eltwise_builder *builder,
                           default2, alg_, summary)                                     \
     static tt_status record##_infer(tt_site *site, tt_shape *out, tt_error *err)       \
     {                                                                                  \
-        return tt_infer_same_of(site, TT_ELTWISE_##instruction == TT_ELTWISE_SHRINK    \
-                                          ? TT_TAKES_NUMBER                            \
-                                          : TT_TAKES_FLOAT,                            \
+        return tt_infer_same_of(site,                                                  \
+                                TT_ELTWISE_##instruction == TT_ELTWISE_SHRINK          \
+                                    ? TT_TAKES_NUMBER                                  \
+                                    : TT_TAKES_FLOAT,                                  \
                                 out, err);                                             \
     }                                                                                  \
     static tt_status record##_emit(tt_site *site, tt_eltwise_builder *builder,         \

@@ -48,29 +48,29 @@ static bool div_post(const tt_site *site, int which, tt_node_post *post)
 /* ---- records -------------------------------------------------------------- */
 
 /* X(record, op_type, since, instruction, dtypes, post, summary) */
-#define BINARY_LIST(X)                                                                 \
-    X(add_v7, "Add", 7, ADD, NUMBER, add_post, "a + b")                                \
-    X(sub_v7, "Sub", 7, SUB, NUMBER, sub_post, "a - b")                                \
-    X(mul_v7, "Mul", 7, MUL, NUMBER, mul_post, "a b")                                  \
-    X(div_v7, "Div", 7, DIV, NUMBER, div_post, "a / b")                                \
-    X(and_v7, "And", 7, AND, BOOL, NULL, "Logical and")                                \
-    X(or_v7, "Or", 7, OR, BOOL, NULL, "Logical or")                                    \
-    X(xor_v7, "Xor", 7, XOR, BOOL, NULL, "Logical exclusive or")                       \
-    X(bitwise_and, "BitwiseAnd", 18, BITWISE_AND, INT, NULL, "Bits set in both")       \
-    X(bitwise_or, "BitwiseOr", 18, BITWISE_OR, INT, NULL, "Bits set in either")        \
+#define BINARY_LIST(X)                                                           \
+    X(add_v7, "Add", 7, ADD, NUMBER, add_post, "a + b")                          \
+    X(sub_v7, "Sub", 7, SUB, NUMBER, sub_post, "a - b")                          \
+    X(mul_v7, "Mul", 7, MUL, NUMBER, mul_post, "a b")                            \
+    X(div_v7, "Div", 7, DIV, NUMBER, div_post, "a / b")                          \
+    X(and_v7, "And", 7, AND, BOOL, NULL, "Logical and")                          \
+    X(or_v7, "Or", 7, OR, BOOL, NULL, "Logical or")                              \
+    X(xor_v7, "Xor", 7, XOR, BOOL, NULL, "Logical exclusive or")                 \
+    X(bitwise_and, "BitwiseAnd", 18, BITWISE_AND, INT, NULL, "Bits set in both") \
+    X(bitwise_or, "BitwiseOr", 18, BITWISE_OR, INT, NULL, "Bits set in either")  \
     X(bitwise_xor, "BitwiseXor", 18, BITWISE_XOR, INT, NULL, "Bits set in one")
 
-#define BINARY_RECORD(record, op_type, since, instruction, dtypes, post, summary)      \
-    static tt_status record##_infer(tt_site *site, tt_shape *out, tt_error *err)       \
-    {                                                                                  \
-        return tt_infer_broadcast_of(site, TT_TAKES_##dtypes, out, err);               \
-    }                                                                                  \
-    static tt_status record##_emit(tt_site *site, tt_eltwise_builder *builder,         \
-                                   const int *args, int *result, tt_error *err)        \
-    {                                                                                  \
-        return tt_emit_binary(site, builder, TT_ELTWISE_##instruction, args[0],        \
-                              args[1], result, err);                                   \
-    }                                                                                  \
+#define BINARY_RECORD(record, op_type, since, instruction, dtypes, post, summary) \
+    static tt_status record##_infer(tt_site *site, tt_shape *out, tt_error *err)  \
+    {                                                                             \
+        return tt_infer_broadcast_of(site, TT_TAKES_##dtypes, out, err);          \
+    }                                                                             \
+    static tt_status record##_emit(tt_site *site, tt_eltwise_builder *builder,    \
+                                   const int *args, int *result, tt_error *err)   \
+    {                                                                             \
+        return tt_emit_binary(site, builder, TT_ELTWISE_##instruction, args[0],   \
+                              args[1], result, err);                              \
+    }                                                                             \
     TT_ELEMENTWISE_OP(record, op_type, "", since, 0, post, summary)
 BINARY_LIST(BINARY_RECORD)
 

@@ -13,10 +13,9 @@ static tt_status infer_to(tt_site *site, int64_t to, tt_shape *out, tt_error *er
                           "attribute 'to' must be a TensorProto data type, not %lld",
                           (long long)to);
     if (!tt_takes_dtype(TT_TAKES_ANY, (tt_dtype)to))
-        return tt_fail_at(site->node, err, TT_UNSUPPORTED,
-                          "casting %s to %s is not supported",
-                          tt_dtype_name(tt_input_shape(site, 0)->dtype),
-                          tt_dtype_name((tt_dtype)to));
+        return tt_fail_at(
+            site->node, err, TT_UNSUPPORTED, "casting %s to %s is not supported",
+            tt_dtype_name(tt_input_shape(site, 0)->dtype), tt_dtype_name((tt_dtype)to));
     *out = *tt_input_shape(site, 0);
     out->dtype = (tt_dtype)to;
     return tt_check_shape(site, out, err);
@@ -39,11 +38,21 @@ static tt_status read_name(const tt_site *site, int64_t *to, tt_error *err)
     static const struct {
         const char *name;
         tt_dtype dtype;
-    } names[] = {{"FLOAT", TT_F32},   {"UINT8", TT_U8},     {"INT8", TT_S8},
-                 {"UINT16", TT_U16},  {"INT16", TT_S16},    {"INT32", TT_S32},
-                 {"INT64", TT_S64},   {"BOOL", TT_BOOL},    {"FLOAT16", TT_F16},
-                 {"DOUBLE", TT_F64},  {"UINT32", TT_U32},   {"UINT64", TT_U64},
-                 {"STRING", TT_STRING}};
+    } names[] = {
+        {"FLOAT",   TT_F32   },
+        {"UINT8",   TT_U8    },
+        {"INT8",    TT_S8    },
+        {"UINT16",  TT_U16   },
+        {"INT16",   TT_S16   },
+        {"INT32",   TT_S32   },
+        {"INT64",   TT_S64   },
+        {"BOOL",    TT_BOOL  },
+        {"FLOAT16", TT_F16   },
+        {"DOUBLE",  TT_F64   },
+        {"UINT32",  TT_U32   },
+        {"UINT64",  TT_U64   },
+        {"STRING",  TT_STRING}
+    };
     const char *text;
     TT_TRY(tt_attribute_string(site->node, "to", "", &text, err));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i)
@@ -58,7 +67,7 @@ static tt_status read_name(const tt_site *site, int64_t *to, tt_error *err)
 
 static tt_status cast_v1_infer(tt_site *site, tt_shape *out, tt_error *err)
 {
-    int64_t to;
+    int64_t to = 0;
     TT_TRY(tt_check_inputs(site, 1, 1, err));
     TT_TRY(read_name(site, &to, err));
     return infer_to(site, to, out, err);
@@ -67,7 +76,7 @@ static tt_status cast_v1_infer(tt_site *site, tt_shape *out, tt_error *err)
 static tt_status cast_v1_emit(tt_site *site, tt_eltwise_builder *builder,
                               const int *args, int *result, tt_error *err)
 {
-    int64_t to;
+    int64_t to = 0;
     TT_TRY(read_name(site, &to, err));
     return emit_to(site, builder, args[0], (tt_dtype)to, result, err);
 }
@@ -78,7 +87,7 @@ TT_ELEMENTWISE_OP(cast_v1, "Cast", "", 1, 5, NULL, "Conversion to another data t
 
 static tt_status cast_v6_infer(tt_site *site, tt_shape *out, tt_error *err)
 {
-    int64_t to;
+    int64_t to = 0;
     TT_TRY(tt_check_inputs(site, 1, 1, err));
     TT_TRY(tt_attribute_int(site->node, "to", 0, &to, err));
     return infer_to(site, to, out, err);
@@ -87,7 +96,7 @@ static tt_status cast_v6_infer(tt_site *site, tt_shape *out, tt_error *err)
 static tt_status cast_v6_emit(tt_site *site, tt_eltwise_builder *builder,
                               const int *args, int *result, tt_error *err)
 {
-    int64_t to;
+    int64_t to = 0;
     TT_TRY(tt_attribute_int(site->node, "to", 0, &to, err));
     return emit_to(site, builder, args[0], (tt_dtype)to, result, err);
 }

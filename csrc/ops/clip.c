@@ -60,10 +60,10 @@ static tt_status clip_v11_infer(tt_site *site, tt_shape *out, tt_error *err)
     return tt_infer_same(site, out, err);
 }
 
-/* The constant bounds; false when one is only known at run time. */
+/* The constant bounds, infinite when absent; false when one is only known at run time. */
 static bool constant_bounds(const tt_site *site, double *low, double *high)
 {
-    *low = -(double)FLT_MAX, *high = (double)FLT_MAX;
+    *low = -(double)INFINITY, *high = (double)INFINITY;
     if (tt_has_input(site, 1) && !tt_input_scalar(site, 1, low)) return false;
     return !tt_has_input(site, 2) || tt_input_scalar(site, 2, high);
 }
@@ -73,12 +73,9 @@ static tt_status clip_v11_emit(tt_site *site, tt_eltwise_builder *builder,
 {
     double low, high;
     *result = args[0];
-    if (builder->registers[args[0]] == TT_F32 && constant_bounds(site, &low, &high)) {
-        if (!tt_has_input(site, 1)) low = -(double)INFINITY;
-        if (!tt_has_input(site, 2)) high = (double)INFINITY;
+    if (builder->registers[args[0]] == TT_F32 && constant_bounds(site, &low, &high))
         return tt_emit_unary(site, builder, TT_ELTWISE_CLIP, args[0], low, high, result,
                              err);
-    }
     if (tt_has_input(site, 1))
         TT_TRY(tt_emit_binary(site, builder, TT_ELTWISE_MAX, *result, args[1], result,
                               err));

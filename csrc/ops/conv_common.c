@@ -77,6 +77,48 @@ static void fill_params(conv_state *s, const tt_lower *lower, const tt_shape *ds
     }
 }
 
+static void swap(int64_t *a, int64_t *b)
+{
+    int64_t t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static void swap_dims(tt_md *md, int at)
+{
+    swap(&md->dims[at], &md->dims[at + 1]);
+    swap(&md->strides[at], &md->strides[at + 1]);
+}
+
+/* An image of width 1 is the same memory as one of height 1, and oneDNN blocks over the
+ * width: a column as a column runs at a quarter of the speed of a row. */
+static void column_as_row(conv_state *s)
+{
+    const tt_window *w = &s->geometry->window;
+    tt_conv_params *p = &s->params;
+    int at = s->geometry->groups > 1 ? 3 : 2;
+    if (w->rank != 2 || w->src[1] != 1 || w->dst[1] != 1 || w->kernel[1] != 1) return;
+    if (w->src[0] == 1 || !s->has_constant_weights) return;
+    swap_dims(&p->src, 2);
+    swap_dims(&p->dst, 2);
+    /* oneDNN knows a layout by all strides, those of dims of one item included */
+    tt_strides_channels_last(p->src.dims, 4, p->src.strides);
+    tt_strides_channels_last(p->dst.dims, 4, p->dst.strides);
+    swap_dims(&p->weights, at);
+    swap_dims(&s->plain, at);
+    for (int i = 0; i < s->args.attr.n_posts; ++i) {
+        tt_md *operand = &s->args.attr.posts[i].operand;
+        if (s->args.attr.posts[i].kind != TT_POST_BINARY) continue;
+        swap_dims(operand, 2);
+        if (memcmp(operand->dims, p->dst.dims, 4 * sizeof operand->dims[0]) == 0)
+            tt_strides_channels_last(operand->dims, 4, operand->strides);
+    }
+    swap(&p->strides[0], &p->strides[1]);
+    swap(&p->dilations[0], &p->dilations[1]);
+    swap(&p->pads_begin[0], &p->pads_begin[1]);
+    swap(&p->pads_end[0], &p->pads_end[1]);
+}
+
 /* *out is NULL when oneDNN has only its reference implementation. */
 static tt_status create(tt_lower *lower, conv_state *s, tt_prim **out, tt_error *err)
 {
@@ -240,6 +282,7 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     if ((dst.dtype != TT_F32 && dst.dtype != TT_BF16) || s.work.flops == 0.0)
         return add_own(lower, node, &s, err);
     if (!s.has_constant_weights) TT_TRY(order_weights(lower, &s, err));
+    column_as_row(&s);
     s.params.attr = s.args.attr;
     TT_TRY(create(lower, &s, &prim, err));
     if (prim == NULL && has_posts) {

@@ -16,13 +16,18 @@ static const char *const takes_text[] = {
 bool tt_takes_dtype(tt_takes takes, tt_dtype dtype)
 {
     switch (takes) {
-    case TT_TAKES_FLOAT: return tt_dtype_is_float(dtype);
-    case TT_TAKES_NUMBER: return tt_dtype_is_float(dtype) || tt_dtype_is_int(dtype);
+    case TT_TAKES_FLOAT:
+        return tt_dtype_is_float(dtype);
+    case TT_TAKES_NUMBER:
+        return tt_dtype_is_float(dtype) || tt_dtype_is_int(dtype);
     case TT_TAKES_SIGNED:
         return tt_dtype_is_float(dtype) || tt_dtype_is_signed_int(dtype);
-    case TT_TAKES_INT: return tt_dtype_is_int(dtype);
-    case TT_TAKES_UNSIGNED: return tt_dtype_is_unsigned_int(dtype);
-    case TT_TAKES_BOOL: return dtype == TT_BOOL;
+    case TT_TAKES_INT:
+        return tt_dtype_is_int(dtype);
+    case TT_TAKES_UNSIGNED:
+        return tt_dtype_is_unsigned_int(dtype);
+    case TT_TAKES_BOOL:
+        return dtype == TT_BOOL;
     case TT_TAKES_ANY:
         return tt_dtype_is_float(dtype) || tt_dtype_is_int(dtype) || dtype == TT_BOOL;
     }

@@ -23,7 +23,7 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     const tt_shape *src, *indices;
     int64_t n_index;
     char from[256], at[256];
-    int batch;
+    int batch = 0;
     bool fits;
     TT_TRY(tt_need_inputs(site, 2, err));
     TT_TRY(tt_need_index_dtype(site, 1, err));
@@ -68,7 +68,7 @@ static tt_status lower_gather_nd(tt_lower *lower, const tt_node *node, tt_error 
                            .is_32 = indices->dtype == TT_S32};
     tt_work work = {0};
     tt_operand operands[3];
-    int batch;
+    int batch = 0;
     TT_TRY(read_batch_dims(node, &batch, err));
     for (int i = src->rank - 1; i >= batch; --i) {
         int k = i - batch;

@@ -105,13 +105,12 @@ static tt_status infer_biased(tt_site *site, int least, tt_shape *out, tt_error 
     if (bias->dtype != x->dtype || bias->rank != 1 || x->rank < 1 ||
         bias->dims[0] != x->dims[x->rank - 1]) {
         char text[128], wanted[128];
-        return tt_fail_at(site->node, err, TT_BAD_MODEL,
-                          "the bias must be a %s vector over the last dim of %s, it is "
-                          "%s of shape %s",
-                          tt_dtype_name(x->dtype),
-                          tt_shape_text(x, wanted, sizeof wanted),
-                          tt_dtype_name(bias->dtype),
-                          tt_shape_text(bias, text, sizeof text));
+        return tt_fail_at(
+            site->node, err, TT_BAD_MODEL,
+            "the bias must be a %s vector over the last dim of %s, it is "
+            "%s of shape %s",
+            tt_dtype_name(x->dtype), tt_shape_text(x, wanted, sizeof wanted),
+            tt_dtype_name(bias->dtype), tt_shape_text(bias, text, sizeof text));
     }
     return TT_OK;
 }

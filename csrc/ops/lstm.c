@@ -40,7 +40,9 @@ static tt_status pack(tt_lower *lower, const tt_constant *weights, int64_t hidde
     const float *src = tt_constant_data(weights);
     int64_t n_directions = tt_constant_shape(weights)->dims[0];
     size_t each = tt_lstm_packed_floats(hidden, columns);
-    tt_shape shape = {.dtype = TT_F32, .rank = 2, .dims = {n_directions, (int64_t)each}};
+    tt_shape shape = {
+        .dtype = TT_F32, .rank = 2, .dims = {n_directions, (int64_t)each}
+    };
     tt_constant *made;
     void *data;
     TT_TRY(tt_constant_empty(&shape, &made, &data, err));
@@ -56,7 +58,9 @@ static tt_status join_bias(tt_lower *lower, const tt_site *site, int64_t n_direc
 {
     const tt_constant *bias = tt_input_constant(site, 3);
     int64_t n = 4 * hidden;
-    tt_shape shape = {.dtype = TT_F32, .rank = 2, .dims = {n_directions, n}};
+    tt_shape shape = {
+        .dtype = TT_F32, .rank = 2, .dims = {n_directions, n}
+    };
     tt_constant *made;
     const float *src;
     void *data;
@@ -78,8 +82,10 @@ static tt_status create_matmul(tt_engine *engine, const void *params, tt_prim **
 
 static tt_md plain_md(int64_t rows, int64_t columns, int64_t row, int64_t column)
 {
-    tt_md md = {.dtype = TT_F32, .ndims = 2, .dims = {rows, columns},
-                .strides = {row, column}};
+    tt_md md = {
+        .dtype = TT_F32, .ndims = 2, .dims = {rows, columns},
+                .strides = {row,  column }
+    };
     return md;
 }
 
@@ -93,9 +99,15 @@ static tt_status project(tt_lower *lower, const tt_node *node,
     tt_matmul_params params = {.src = plain_md(rows, k->inputs, k->inputs, 1),
                                .dst = plain_md(rows, columns, columns, 1),
                                .attr = tt_attr_default()};
-    tt_shape w_shape = {.dtype = TT_F32, .rank = 2, .dims = {k->inputs, columns}};
-    tt_shape row_shape = {.dtype = TT_F32, .rank = 2, .dims = {1, columns}};
-    tt_shape gates_shape = {.dtype = TT_F32, .rank = 2, .dims = {rows, columns}};
+    tt_shape w_shape = {
+        .dtype = TT_F32, .rank = 2, .dims = {k->inputs, columns}
+    };
+    tt_shape row_shape = {
+        .dtype = TT_F32, .rank = 2, .dims = {1, columns}
+    };
+    tt_shape gates_shape = {
+        .dtype = TT_F32, .rank = 2, .dims = {rows, columns}
+    };
     tt_work work = {.flops = 2.0 * (double)(rows * columns) * (double)k->inputs,
                     .bytes = 4.0 * (double)(rows * columns + rows * k->inputs +
                                             columns * k->inputs)};
@@ -132,11 +144,14 @@ static tt_status project(tt_lower *lower, const tt_node *node,
 }
 
 static tt_status project_all(tt_lower *lower, const tt_node *node,
-                             const tt_recurrent_kernel *k, tt_operand x, tt_operand bias,
-                             tt_operand *gates, tt_error *err)
+                             const tt_recurrent_kernel *k, tt_operand x,
+                             tt_operand bias, tt_operand *gates, tt_error *err)
 {
-    tt_shape shape = {.dtype = TT_F32, .rank = 3,
-                      .dims = {k->n_directions, k->steps * k->batch, 4 * k->hidden}};
+    tt_shape shape = {
+        .dtype = TT_F32,
+        .rank = 3,
+        .dims = {k->n_directions, k->steps * k->batch, 4 * k->hidden}
+    };
     tt_operand w;
     TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ROW_MAJOR, &w, err));
     TT_TRY(tt_lower_tensor(lower, &shape, NULL, gates, err));
@@ -149,8 +164,11 @@ static tt_status lower_usual(tt_lower *lower, const tt_node *node,
                              const tt_recurrent_kernel *k, tt_error *err)
 {
     tt_site site = tt_lower_site(lower, node);
-    tt_lstm_kernel kernel = {.steps = k->steps, .batch = k->batch, .inputs = k->inputs,
-                             .hidden = k->hidden, .n_directions = k->n_directions,
+    tt_lstm_kernel kernel = {.steps = k->steps,
+                             .batch = k->batch,
+                             .inputs = k->inputs,
+                             .hidden = k->hidden,
+                             .n_directions = k->n_directions,
                              .first_is_reverse = k->first_is_reverse,
                              .batch_first = k->batch_first};
     tt_operand operands[TT_LSTM_POINTERS], x, bias;

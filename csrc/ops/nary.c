@@ -25,20 +25,20 @@ static bool post_of_two(const tt_site *site, int alg, int which, tt_node_post *p
            tt_post_binary(site, alg, which, 1 - which, post);
 }
 
-#define NARY_RECORD(record, op_type, instruction, takes, summary)                      \
-    static tt_status record##_infer(tt_site *site, tt_shape *out, tt_error *err)       \
-    {                                                                                  \
-        return infer(site, takes, out, err);                                           \
-    }                                                                                  \
-    static tt_status record##_emit(tt_site *site, tt_eltwise_builder *builder,         \
-                                   const int *args, int *result, tt_error *err)        \
-    {                                                                                  \
-        return fold(site, builder, TT_ELTWISE_##instruction, args, result, err);       \
-    }                                                                                  \
-    static bool record##_post(const tt_site *site, int which, tt_node_post *post)      \
-    {                                                                                  \
-        return post_of_two(site, TT_ALG_##instruction, which, post);                   \
-    }                                                                                  \
+#define NARY_RECORD(record, op_type, instruction, takes, summary)                 \
+    static tt_status record##_infer(tt_site *site, tt_shape *out, tt_error *err)  \
+    {                                                                             \
+        return infer(site, takes, out, err);                                      \
+    }                                                                             \
+    static tt_status record##_emit(tt_site *site, tt_eltwise_builder *builder,    \
+                                   const int *args, int *result, tt_error *err)   \
+    {                                                                             \
+        return fold(site, builder, TT_ELTWISE_##instruction, args, result, err);  \
+    }                                                                             \
+    static bool record##_post(const tt_site *site, int which, tt_node_post *post) \
+    {                                                                             \
+        return post_of_two(site, TT_ALG_##instruction, which, post);              \
+    }                                                                             \
     TT_ELEMENTWISE_OP(record, op_type, "", 1, 0, record##_post, summary)
 NARY_RECORD(max, "Max", MAX, TT_TAKES_NUMBER, "Largest of the inputs")
 NARY_RECORD(min, "Min", MIN, TT_TAKES_NUMBER, "Smallest of the inputs")

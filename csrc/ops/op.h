@@ -99,17 +99,16 @@ tt_status tt_need_constant(tt_site *site, int i, const tt_constant **out, tt_err
 /* Input i as int64 (from int32, int64); at most max items, *n = -1 when absent.
  * TT_NEEDS_VALUE when not constant. */
 tt_status tt_need_ints(tt_site *site, int i, int64_t *out, int max, int *n, tt_error *);
-tt_status tt_need_floats(tt_site *site, int i, float *out, int max, int *n,
-                         tt_error *);
+tt_status tt_need_floats(tt_site *site, int i, float *out, int max, int *n, tt_error *);
 /* Checks presence: TT_BAD_MODEL names the node when inputs [0, n) are missing. */
 tt_status tt_need_inputs(const tt_site *site, int n, tt_error *err);
 /* A constant scalar of any real dtype as double; false when not such. */
 bool tt_scalar_value(const tt_constant *constant, double *out);
 
 /* ---- shape rules (ops/infer_rules.c), usable directly as .infer ---------- */
-tt_status tt_infer_same(tt_site *, tt_shape *out, tt_error *); /* out = input 0 */
+tt_status tt_infer_same(tt_site *, tt_shape *out, tt_error *);      /* out = input 0 */
 tt_status tt_infer_broadcast(tt_site *, tt_shape *out, tt_error *); /* all inputs */
-tt_status tt_infer_compare(tt_site *, tt_shape *out, tt_error *); /* -> bool */
+tt_status tt_infer_compare(tt_site *, tt_shape *out, tt_error *);   /* -> bool */
 /* Checks that out's element count and bytes fit the limits. */
 tt_status tt_check_shape(const tt_site *, const tt_shape *out, tt_error *);
 

@@ -9,8 +9,8 @@ static tt_status pow_v7_infer(tt_site *site, tt_shape *out, tt_error *err)
     TT_TRY(tt_check_dtype(site, 0, TT_TAKES_NUMBER, err));
     TT_TRY(tt_check_dtype(site, 1, TT_TAKES_NUMBER, err));
     *out = *tt_input_shape(site, 0);
-    status = tt_shape_broadcast(tt_input_shape(site, 0), tt_input_shape(site, 1), out,
-                                err);
+    status =
+        tt_shape_broadcast(tt_input_shape(site, 0), tt_input_shape(site, 1), out, err);
     if (status != TT_OK) {
         tt_error_where(err, site->node->name);
         return status;

@@ -40,8 +40,9 @@ static void default_constants(tt_activation *f)
 static bool takes_alpha(tt_activation_kind kind)
 {
     return kind == TT_ACTIVATION_AFFINE || kind == TT_ACTIVATION_LEAKY_RELU ||
-           kind == TT_ACTIVATION_THRESHOLDED_RELU || kind == TT_ACTIVATION_SCALED_TANH ||
-           kind == TT_ACTIVATION_HARD_SIGMOID || kind == TT_ACTIVATION_ELU;
+           kind == TT_ACTIVATION_THRESHOLDED_RELU ||
+           kind == TT_ACTIVATION_SCALED_TANH || kind == TT_ACTIVATION_HARD_SIGMOID ||
+           kind == TT_ACTIVATION_ELU;
 }
 
 static bool takes_beta(tt_activation_kind kind)
@@ -69,7 +70,8 @@ static tt_status read_activations(const tt_node *node, tt_recurrent_kernel *k,
         [TT_CELL_RNN] = {TT_ACTIVATION_TANH},
         [TT_CELL_GRU] = {TT_ACTIVATION_SIGMOID, TT_ACTIVATION_TANH},
         [TT_CELL_LSTM] = {TT_ACTIVATION_SIGMOID, TT_ACTIVATION_TANH,
-                          TT_ACTIVATION_TANH}};
+                         TT_ACTIVATION_TANH}
+    };
     const tt_attribute *names = tt_attribute_find(node, "activations");
     int per_direction = k->cell == TT_CELL_LSTM ? 3 : k->cell == TT_CELL_GRU ? 2 : 1;
     int n = per_direction * k->n_directions, alpha_at = 0, beta_at = 0;
@@ -106,8 +108,10 @@ static tt_status read_attributes(const tt_node *node, tt_recurrent_kernel *k,
     k->linear_before_reset = reset != 0;
     k->input_forget = forget != 0;
     k->n_directions = 1;
-    if (strcmp(direction, "bidirectional") == 0) k->n_directions = 2;
-    else if (strcmp(direction, "reverse") == 0) k->first_is_reverse = true;
+    if (strcmp(direction, "bidirectional") == 0)
+        k->n_directions = 2;
+    else if (strcmp(direction, "reverse") == 0)
+        k->first_is_reverse = true;
     else if (strcmp(direction, "forward") != 0)
         return tt_fail_at(node, err, TT_BAD_MODEL, "unknown direction '%s'", direction);
     return TT_OK;
@@ -173,8 +177,14 @@ tt_status tt_recurrent_infer(tt_site *site, tt_cell cell, tt_shape *out, tt_erro
     int64_t d;
     TT_TRY(tt_recurrent_read(site, cell, &k, err));
     d = k.n_directions;
-    int64_t y[2][4] = {{k.steps, d, k.batch, k.hidden}, {k.batch, k.steps, d, k.hidden}};
-    int64_t h[2][3] = {{d, k.batch, k.hidden}, {k.batch, d, k.hidden}};
+    int64_t y[2][4] = {
+        {k.steps, d,       k.batch, k.hidden},
+        {k.batch, k.steps, d,       k.hidden}
+    };
+    int64_t h[2][3] = {
+        {d,       k.batch, k.hidden},
+        {k.batch, d,       k.hidden}
+    };
     for (int i = 0; i < site->node->n_outputs; ++i) {
         const int64_t *dims = i == 0 ? y[k.batch_first] : h[k.batch_first];
         out[i] = (tt_shape){.dtype = k.dtype, .rank = i == 0 ? 4 : 3};

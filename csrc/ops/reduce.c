@@ -14,18 +14,20 @@ static tt_reduce_kind kind_of(const tt_node *node)
     static const struct {
         const char *name;
         tt_reduce_kind kind;
-    } kinds[] = {{"ReduceSum", TT_REDUCE_SUM},
-                 {"ReduceMean", TT_REDUCE_MEAN},
-                 {"ReduceMax", TT_REDUCE_MAX},
-                 {"ReduceMin", TT_REDUCE_MIN},
-                 {"ReduceProd", TT_REDUCE_PROD},
-                 {"ReduceL1", TT_REDUCE_L1},
-                 {"ReduceL2", TT_REDUCE_L2},
-                 {"ReduceLogSum", TT_REDUCE_LOG_SUM},
-                 {"ReduceLogSumExp", TT_REDUCE_LOG_SUM_EXP},
-                 {"ReduceSumSquare", TT_REDUCE_SUM_SQUARE},
-                 {"ArgMax", TT_REDUCE_ARG_MAX},
-                 {"ArgMin", TT_REDUCE_ARG_MIN}};
+    } kinds[] = {
+        {"ReduceSum",       TT_REDUCE_SUM        },
+        {"ReduceMean",      TT_REDUCE_MEAN       },
+        {"ReduceMax",       TT_REDUCE_MAX        },
+        {"ReduceMin",       TT_REDUCE_MIN        },
+        {"ReduceProd",      TT_REDUCE_PROD       },
+        {"ReduceL1",        TT_REDUCE_L1         },
+        {"ReduceL2",        TT_REDUCE_L2         },
+        {"ReduceLogSum",    TT_REDUCE_LOG_SUM    },
+        {"ReduceLogSumExp", TT_REDUCE_LOG_SUM_EXP},
+        {"ReduceSumSquare", TT_REDUCE_SUM_SQUARE },
+        {"ArgMax",          TT_REDUCE_ARG_MAX    },
+        {"ArgMin",          TT_REDUCE_ARG_MIN    }
+    };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; ++i)
         if (strcmp(node->op->name, kinds[i].name) == 0) return kinds[i].kind;
     return TT_REDUCE_SUM;
@@ -43,8 +45,8 @@ static tt_status read_axes(tt_site *site, int64_t *axes, int *n, tt_error *err)
         return tt_need_ints(site, 1, axes, TT_MAX_RANK, n, err);
     TT_TRY(tt_attribute_ints(site->node, "axes", &listed, n, err));
     if (*n > TT_MAX_RANK)
-        return tt_fail_at(site->node, err, TT_BAD_MODEL,
-                          "%d axes, expected at most %d", *n, TT_MAX_RANK);
+        return tt_fail_at(site->node, err, TT_BAD_MODEL, "%d axes, expected at most %d",
+                          *n, TT_MAX_RANK);
     if (*n > 0) memcpy(axes, listed, (size_t)*n * sizeof *axes);
     return TT_OK;
 }
@@ -83,8 +85,10 @@ static void reduced_shape(const tt_shape *src, const selection *s, tt_shape *out
     out->dtype = src->dtype;
     out->rank = 0;
     for (int i = 0; i < src->rank; ++i) {
-        if (!s->is_reduced[i]) out->dims[out->rank++] = src->dims[i];
-        else if (s->keep_dims) out->dims[out->rank++] = 1;
+        if (!s->is_reduced[i])
+            out->dims[out->rank++] = src->dims[i];
+        else if (s->keep_dims)
+            out->dims[out->rank++] = 1;
     }
 }
 
@@ -97,10 +101,9 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     src = tt_input_shape(site, 0);
     TT_TRY(select_dims(site, &s, err));
     if (!tt_dtype_is_float(src->dtype) && !tt_dtype_is_int(src->dtype) &&
-        !(src->dtype == TT_BOOL &&
-          (kind == TT_REDUCE_MAX || kind == TT_REDUCE_MIN)))
-        return tt_fail_at(site->node, err, TT_BAD_MODEL, "input is %s, expected a number",
-                          tt_dtype_name(src->dtype));
+        !(src->dtype == TT_BOOL && (kind == TT_REDUCE_MAX || kind == TT_REDUCE_MIN)))
+        return tt_fail_at(site->node, err, TT_BAD_MODEL,
+                          "input is %s, expected a number", tt_dtype_name(src->dtype));
     reduced_shape(src, &s, out);
     if (kind >= TT_REDUCE_ARG_MAX) {
         out->dtype = TT_S64;
@@ -133,9 +136,8 @@ static void result_strides(const tt_shape *src, const int64_t *strides,
 /* The kernel writes kept dims densely in the order of its lists.  Sorted by stride
  * they make a channels-last image give channels-last sums. */
 static tt_status lower_sorted(tt_lower *lower, const tt_node *node,
-                              const tt_shape *shape, const selection *s,
-                              tt_operand src, tt_reduce_kernel *k, tt_operand *dst,
-                              tt_error *err)
+                              const tt_shape *shape, const selection *s, tt_operand src,
+                              tt_reduce_kernel *k, tt_operand *dst, tt_error *err)
 {
     int order[TT_MAX_RANK], n_order, position[TT_MAX_RANK], out_rank = 0;
     int64_t strides[TT_MAX_RANK], sorted_strides[TT_MAX_RANK];
@@ -184,8 +186,8 @@ static tt_status lower_reduce(tt_lower *lower, const tt_node *node, tt_error *er
         tt_lower_bind(lower, node, 0, operands[0]);
         return TT_OK;
     }
-    TT_TRY(lower_sorted(lower, node, &shape, &s, operands[0], &kernel, &operands[1],
-                        err));
+    TT_TRY(
+        lower_sorted(lower, node, &shape, &s, operands[0], &kernel, &operands[1], err));
     work.flops = (double)tt_shape_numel(&shape);
     work.bytes = work.flops * (double)tt_dtype_bytes(shape.dtype);
     work.cost_ns = work.flops * 0.1 + 20.0;
@@ -193,12 +195,12 @@ static tt_status lower_reduce(tt_lower *lower, const tt_node *node, tt_error *er
                            sizeof kernel, operands, 1, 1, &work, err);
 }
 
-#define REDUCE(record_, name_, summary_)                                               \
-    const tt_op tt_op_##record_ = {.name = name_,                                      \
-                                   .domain = "",                                       \
-                                   .since = 1,                                         \
-                                   .summary = summary_,                                \
-                                   .infer = infer,                                     \
+#define REDUCE(record_, name_, summary_)                \
+    const tt_op tt_op_##record_ = {.name = name_,       \
+                                   .domain = "",        \
+                                   .since = 1,          \
+                                   .summary = summary_, \
+                                   .infer = infer,      \
                                    .lower = lower_reduce}
 
 REDUCE(arg_max, "ArgMax", "index of the largest item along an axis");

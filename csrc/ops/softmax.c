@@ -42,8 +42,8 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     TT_TRY(tt_need_inputs(site, 1, err));
     src = tt_input_shape(site, 0);
     if (!tt_dtype_is_float(src->dtype))
-        return tt_fail_at(site->node, err, TT_BAD_MODEL, "input is %s, expected a float",
-                          tt_dtype_name(src->dtype));
+        return tt_fail_at(site->node, err, TT_BAD_MODEL,
+                          "input is %s, expected a float", tt_dtype_name(src->dtype));
     TT_TRY(read_axis(site->node, src->rank, &axis, err));
     return tt_infer_same(site, out, err);
 }
@@ -87,19 +87,22 @@ static tt_status destination(tt_lower *lower, const tt_node *node, tt_operand sr
 static tt_status lower_softmax(tt_lower *lower, const tt_node *node, tt_error *err)
 {
     tt_softmax_kernel kernel = {.kind = kind_of(node)};
-    const tt_shape shape =
-        tt_lower_graph(lower)->values[node->inputs[0]].shape;
+    const tt_shape shape = tt_lower_graph(lower)->values[node->inputs[0]].shape;
     bool flattening = is_flattening(node);
     tt_operand operands[2];
     tt_work work = {0};
     int axis;
     TT_TRY(read_axis(node, shape.rank, &axis, err));
-    TT_TRY(tt_lower_src(lower, node, 0, flattening ? TT_ORDER_ROW_MAJOR : TT_ORDER_DENSE,
-                        &operands[0], err));
+    TT_TRY(tt_lower_src(lower, node, 0,
+                        flattening ? TT_ORDER_ROW_MAJOR : TT_ORDER_DENSE, &operands[0],
+                        err));
     kernel.dtype = shape.dtype;
-    if (shape.rank == 0) kernel.rows = kernel.n = kernel.inner = 1;
-    else if (flattening) view_flattened(&shape, axis, &kernel);
-    else view_along(&shape, tt_operand_strides(lower, operands[0]), axis, &kernel);
+    if (shape.rank == 0)
+        kernel.rows = kernel.n = kernel.inner = 1;
+    else if (flattening)
+        view_flattened(&shape, axis, &kernel);
+    else
+        view_along(&shape, tt_operand_strides(lower, operands[0]), axis, &kernel);
     work_of(&shape, &work);
     TT_TRY(destination(lower, node, operands[0], &operands[1], err));
     return tt_lower_kernel(lower, node, tt_softmax_name(), tt_softmax_run, &kernel,
@@ -140,12 +143,12 @@ const tt_op tt_op_masked_softmax = {.name = "MaskedSoftmax",
                                     .summary = "softmax of scores + mask, last dim",
                                     .lower = lower_masked};
 
-#define SOFTMAX(record_, name_, summary_)                                              \
-    const tt_op tt_op_##record_ = {.name = name_,                                      \
-                                   .domain = "",                                       \
-                                   .since = 1,                                         \
-                                   .summary = summary_,                                \
-                                   .infer = infer,                                     \
+#define SOFTMAX(record_, name_, summary_)               \
+    const tt_op tt_op_##record_ = {.name = name_,       \
+                                   .domain = "",        \
+                                   .since = 1,          \
+                                   .summary = summary_, \
+                                   .infer = infer,      \
                                    .lower = lower_softmax}
 
 SOFTMAX(softmax, "Softmax", "exponentials that sum to one along an axis");

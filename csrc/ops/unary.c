@@ -18,7 +18,7 @@
     X(reciprocal, "Reciprocal", 1, RECIPROCAL, FLOAT, TT_ALG_POW, 1, -1, "1 / x")      \
     X(exp, "Exp", 1, EXP, FLOAT, TT_ALG_EXP, 0, 0, "e^x")                              \
     X(log, "Log", 1, LOG, FLOAT, TT_ALG_LOG, 0, 0, "Natural logarithm")                \
-    X(erf, "Erf", 9, ERF, FLOAT,  NO_POST, "Gauss error function")                     \
+    X(erf, "Erf", 9, ERF, FLOAT, NO_POST, "Gauss error function")                      \
     X(sin, "Sin", 7, SIN, FLOAT, NO_POST, "Sine")                                      \
     X(cos, "Cos", 7, COS, FLOAT, NO_POST, "Cosine")                                    \
     X(tan, "Tan", 7, TAN, FLOAT, NO_POST, "Tangent")                                   \
@@ -33,8 +33,7 @@
     X(relu, "Relu", 1, RELU, SIGNED, TT_ALG_RELU, 0, 0, "max(x, 0)")                   \
     X(sigmoid, "Sigmoid", 1, SIGMOID, FLOAT, TT_ALG_LOGISTIC, 0, 0, "1 / (1 + e^-x)")  \
     X(tanh, "Tanh", 1, TANH, FLOAT, TT_ALG_TANH, 0, 0, "Hyperbolic tangent")           \
-    X(softplus, "Softplus", 1, SOFTPLUS, FLOAT, TT_ALG_SOFT_RELU, 1, 0,                \
-      "ln(1 + e^x)")                                                                   \
+    X(softplus, "Softplus", 1, SOFTPLUS, FLOAT, TT_ALG_SOFT_RELU, 1, 0, "ln(1 + e^x)") \
     X(softsign, "Softsign", 1, SOFTSIGN, FLOAT, NO_POST, "x / (1 + |x|)")              \
     X(hard_swish, "HardSwish", 14, HARD_SWISH, FLOAT, TT_ALG_HARDSWISH, 1.0 / 6, 0.5,  \
       "x max(0, min(1, x / 6 + 1/2))")                                                 \
@@ -43,23 +42,23 @@
 
 /* NO_POST stands for three arguments, hence one more round of expansion. */
 #define UNARY_RECORD(...) UNARY_RECORD_(__VA_ARGS__)
-#define UNARY_RECORD_(record, op_type, since, instruction, dtypes, alg, alpha, beta,   \
-                      summary)                                                         \
-    static tt_status record##_infer(tt_site *site, tt_shape *out, tt_error *err)       \
-    {                                                                                  \
-        return tt_infer_same_of(site, TT_TAKES_##dtypes, out, err);                    \
-    }                                                                                  \
-    static tt_status record##_emit(tt_site *site, tt_eltwise_builder *builder,         \
-                                   const int *args, int *result, tt_error *err)        \
-    {                                                                                  \
-        return tt_emit_unary(site, builder, TT_ELTWISE_##instruction, args[0], 0, 0,   \
-                             result, err);                                             \
-    }                                                                                  \
-    static bool record##_post(const tt_site *site, int which, tt_node_post *post)      \
-    {                                                                                  \
-        (void)site, (void)which;                                                       \
-        return (alg) != TT_ALG_NONE && tt_post_eltwise(post, alg, alpha, beta);        \
-    }                                                                                  \
+#define UNARY_RECORD_(record, op_type, since, instruction, dtypes, alg, alpha, beta, \
+                      summary)                                                       \
+    static tt_status record##_infer(tt_site *site, tt_shape *out, tt_error *err)     \
+    {                                                                                \
+        return tt_infer_same_of(site, TT_TAKES_##dtypes, out, err);                  \
+    }                                                                                \
+    static tt_status record##_emit(tt_site *site, tt_eltwise_builder *builder,       \
+                                   const int *args, int *result, tt_error *err)      \
+    {                                                                                \
+        return tt_emit_unary(site, builder, TT_ELTWISE_##instruction, args[0], 0, 0, \
+                             result, err);                                           \
+    }                                                                                \
+    static bool record##_post(const tt_site *site, int which, tt_node_post *post)    \
+    {                                                                                \
+        (void)site, (void)which;                                                     \
+        return (alg) != TT_ALG_NONE && tt_post_eltwise(post, alg, alpha, beta);      \
+    }                                                                                \
     TT_ELEMENTWISE_OP(record, op_type, "", since, 0, record##_post, summary)
 UNARY_LIST(UNARY_RECORD)
 

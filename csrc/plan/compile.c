@@ -37,7 +37,8 @@ void tt_plan_free(tt_plan *plan)
         tt_context_free(plan, plan->idle);
         plan->idle = next;
     }
-    for (int i = 0; i < plan->n_steps; ++i) tt_prim_free(plan->steps[i].prim);
+    for (int i = 0; i < plan->n_steps; ++i)
+        tt_prim_free(plan->steps[i].prim);
     for (int i = 0; i < plan->n_blocks; ++i)
         if (plan->blocks[i].kind == TT_BLOCK_CONSTANT)
             tt_constant_unref(plan->blocks[i].constant);
@@ -104,8 +105,8 @@ static tt_status set_inputs(const tt_plan *plan, tt_graph *graph, tt_error *err)
 /* Which values the nodes from `first` on and the outputs read but do not make. */
 static int *needed_values(const tt_graph *graph, int first, int *n_needed)
 {
-    int *needed = tt_region_alloc(graph->region, (size_t)graph->n_values + 1,
-                                  sizeof *needed);
+    int *needed =
+        tt_region_alloc(graph->region, (size_t)graph->n_values + 1, sizeof *needed);
     bool *seen = tt_calloc((size_t)graph->n_values + 1, sizeof *seen);
     *n_needed = 0;
     for (int i = first; i < graph->n_nodes + graph->n_outputs && needed && seen; ++i) {
@@ -160,7 +161,8 @@ static tt_status split(tt_plan *plan, tt_graph *head, const tt_cut *cut, tt_erro
     tt_graph *tail;
     if (needed == NULL) return tt_fail(err, TT_NO_MEMORY, "cutting a graph");
     TT_TRY(tt_graph_copy(head, &tail, err));
-    for (int i = 0; i < first; ++i) tail->nodes[i].dead = true;
+    for (int i = 0; i < first; ++i)
+        tail->nodes[i].dead = true;
     tail->inputs = needed; /* head's region lives as long as the plan */
     tail->n_inputs = n_needed;
     tt_graph_sweep(tail);
@@ -170,8 +172,8 @@ static tt_status split(tt_plan *plan, tt_graph *head, const tt_cut *cut, tt_erro
     n_eval = plan->eval != NULL ? (size_t)plan->eval->n_inputs : 0;
     head->outputs = tt_region_alloc(head->region, (size_t)n_needed + n_eval + 1,
                                     sizeof *head->outputs);
-    plan->tail_sources = tt_region_alloc(plan->region, (size_t)n_needed + 1,
-                                         sizeof *plan->tail_sources);
+    plan->tail_sources =
+        tt_region_alloc(plan->region, (size_t)n_needed + 1, sizeof *plan->tail_sources);
     plan->eval_sources =
         tt_region_alloc(plan->region, n_eval + 1, sizeof *plan->eval_sources);
     if (!head->outputs || !plan->tail_sources || !plan->eval_sources)
@@ -187,7 +189,8 @@ static tt_status split(tt_plan *plan, tt_graph *head, const tt_cut *cut, tt_erro
         *kept = *plan->eval;
         plan->eval = kept;
     }
-    for (int i = cut->node; i < head->n_nodes; ++i) head->nodes[i].dead = true;
+    for (int i = cut->node; i < head->n_nodes; ++i)
+        head->nodes[i].dead = true;
     return TT_OK;
 }
 
@@ -210,10 +213,10 @@ static tt_status finish(tt_plan *plan, tt_error *err)
     for (int i = 0; i < graph->n_outputs; ++i)
         plan->outputs[i] = graph->values[graph->outputs[i]].shape;
     TT_TRY(tt_plan_lower(plan, graph, plan->inputs, err));
-    plan->memory.plan_bytes =
-        (int64_t)tt_region_bytes(plan->region) + (int64_t)tt_region_bytes(graph->region) +
-        plan->n_calls * INT64_C(120000) +
-        plan->n_operands * (int64_t)sizeof *plan->operands;
+    plan->memory.plan_bytes = (int64_t)tt_region_bytes(plan->region) +
+                              (int64_t)tt_region_bytes(graph->region) +
+                              plan->n_calls * INT64_C(120000) +
+                              plan->n_operands * (int64_t)sizeof *plan->operands;
     return TT_OK;
 }
 

@@ -21,9 +21,11 @@ static void *operand_address(const tt_plan *plan, const tt_context *context,
     switch (block->kind) {
     case TT_BLOCK_ARENA:
         return (char *)context->arena + block->offset + record->offset;
-    case TT_BLOCK_CONSTANT: return (char *)block->data + record->offset;
+    case TT_BLOCK_CONSTANT:
+        return (char *)block->data + record->offset;
     case TT_BLOCK_INPUT:
-    case TT_BLOCK_OUTPUT: break;
+    case TT_BLOCK_OUTPUT:
+        break;
     }
     return NULL;
 }
@@ -57,8 +59,8 @@ static tt_status build(const tt_plan *plan, tt_context *context, tt_error *err)
     context->calls = tt_calloc((size_t)plan->n_calls + 1, sizeof(tt_call *));
     if (!context->arena || !context->pointers || !context->calls)
         return tt_fail(err, TT_NO_MEMORY, "%zu bytes of working memory", arena_bytes);
-    scratchpad = (char *)context->arena + arena_bytes -
-                 (size_t)plan->memory.scratchpad_bytes;
+    scratchpad =
+        (char *)context->arena + arena_bytes - (size_t)plan->memory.scratchpad_bytes;
     for (int i = 0; i < plan->n_pointers; ++i)
         context->pointers[i] =
             operand_address(plan, context, plan->pointer_operands[i]);

@@ -38,7 +38,8 @@ static tt_status copy_values(tt_graph *graph, const tt_node *node, const tt_grap
                              int *map, tt_error *err)
 {
     int capture = first_capture(node, body);
-    for (int i = 0; i < body->n_values; ++i) map[i] = TT_ABSENT;
+    for (int i = 0; i < body->n_values; ++i)
+        map[i] = TT_ABSENT;
     for (int i = 0; i < body->n_captures; ++i)
         map[body->captures[i].inner] = node->inputs[capture + i];
     for (int i = 0; i < body->n_values; ++i) {
@@ -64,8 +65,8 @@ static tt_status splice_nodes(tt_graph *graph, int at, const tt_graph *body,
                               const int *map, tt_error *err)
 {
     int n_new = body->n_nodes, n_after = graph->n_nodes - at - 1;
-    TT_TRY(tt_graph_reserve(graph, graph->n_values,
-                            (int64_t)graph->n_nodes + n_new, err));
+    TT_TRY(
+        tt_graph_reserve(graph, graph->n_values, (int64_t)graph->n_nodes + n_new, err));
     memmove(&graph->nodes[at + n_new], &graph->nodes[at + 1],
             (size_t)n_after * sizeof *graph->nodes);
     graph->n_nodes += n_new - 1;
@@ -75,7 +76,8 @@ static tt_status splice_nodes(tt_graph *graph, int at, const tt_graph *body,
         copy->inputs = mapped_list(graph, copy->inputs, copy->n_inputs, map);
         copy->outputs = mapped_list(graph, copy->outputs, copy->n_outputs, map);
         if (copy->inputs == NULL || copy->outputs == NULL) {
-            for (int k = i; k < n_new; ++k) graph->nodes[at + k].dead = true;
+            for (int k = i; k < n_new; ++k)
+                graph->nodes[at + k].dead = true;
             return tt_fail(err, TT_NO_MEMORY, "inlining a branch");
         }
     }
@@ -100,9 +102,8 @@ tt_status tt_graph_inline_if(tt_graph *graph, int at, tt_error *err)
                        node.name);
     body = branch_of(&node, *(const bool *)tt_constant_data(condition));
     if (body == NULL || body->n_outputs != node.n_outputs)
-        return tt_fail(err, TT_BAD_MODEL,
-                       "If '%s': expected branches with %d outputs", node.name,
-                       node.n_outputs);
+        return tt_fail(err, TT_BAD_MODEL, "If '%s': expected branches with %d outputs",
+                       node.name, node.n_outputs);
     map = tt_calloc((size_t)body->n_values + 1, sizeof *map);
     if (map == NULL) return tt_fail(err, TT_NO_MEMORY, "inlining '%s'", node.name);
     status = copy_values(graph, &node, body, map, err);
@@ -119,8 +120,8 @@ tt_status tt_graph_inline_if(tt_graph *graph, int at, tt_error *err)
 typedef struct {
     tt_program *program;
     const tt_graph *body;
-    tt_tensor *in, *out;      /* of one run of the body */
-    bool *owned;              /* is in[i].data ours? */
+    tt_tensor *in, *out; /* of one run of the body */
+    bool *owned;         /* is in[i].data ours? */
     int n_states;
     /* scan outputs: concatenated along a new first dim */
     tt_tensor *stacked;
@@ -237,8 +238,7 @@ static tt_status finish_loop(looping *l, int first_state, tt_tensor *out, tt_err
 static tt_status empty_stacks(looping *l, int first, tt_error *err)
 {
     for (int i = 0; i < l->n_stacked; ++i) {
-        const tt_shape *part =
-            &l->body->values[l->body->outputs[first + i]].shape;
+        const tt_shape *part = &l->body->values[l->body->outputs[first + i]].shape;
         tt_shape *shape = &l->stacked[i].shape;
         shape->dtype = part->dtype != TT_DTYPE_NONE ? part->dtype : TT_F32;
         shape->rank = part->rank < 0 ? 1 : part->rank + 1;
@@ -265,7 +265,8 @@ static tt_status loop_iterations(looping *l, const tt_node *node, int64_t trips,
                            node->name, (long long)iteration);
         TT_TRY(tt_program_run(l->program, l->in, l->out, poll, poll_arg, err));
         go = *(const bool *)l->out[0].data;
-        for (int i = 0; i < l->n_states; ++i) carry(l, 1 + i, 2 + i);
+        for (int i = 0; i < l->n_states; ++i)
+            carry(l, 1 + i, 2 + i);
         for (int i = 0; i < l->n_stacked; ++i)
             TT_TRY(stack(l, i, 1 + l->n_states + i, iteration, err));
         tt_free(l->out[0].data);
@@ -285,7 +286,8 @@ static tt_status run_loop(looping *l, const tt_node *node,
         l->body->n_outputs != node->n_outputs + 1 || node->n_outputs < n_states)
         return tt_fail(err, TT_BAD_MODEL,
                        "Loop '%s': %d inputs and %d outputs do not fit a body with %d "
-                       "and %d", node->name, n_formal, node->n_outputs,
+                       "and %d",
+                       node->name, n_formal, node->n_outputs,
                        l->body->n_inputs - l->body->n_captures, l->body->n_outputs);
     if (inputs[0] != NULL) {
         if (inputs[0]->shape.dtype != TT_S64 || tt_shape_numel(&inputs[0]->shape) != 1)
@@ -311,8 +313,8 @@ static tt_status run_loop(looping *l, const tt_node *node,
 }
 
 tt_status tt_control_eval(tt_model *model, const tt_node *node,
-                          const tt_tensor *const *inputs, tt_tensor *out,
-                          tt_poll poll, void *poll_arg, tt_error *err)
+                          const tt_tensor *const *inputs, tt_tensor *out, tt_poll poll,
+                          void *poll_arg, tt_error *err)
 {
     const tt_attribute *attribute = tt_attribute_find(node, "body");
     looping l = {0};

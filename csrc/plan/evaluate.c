@@ -13,8 +13,8 @@ static tt_status reserve(tt_graph *graph, const tt_node *node, tt_error *err)
         if (node->outputs[i] >= 0)
             bytes += (int64_t)tt_shape_bytes(&graph->values[node->outputs[i]].shape);
     if (bytes > graph->limits->max_fold_bytes - graph->folded_bytes)
-        return tt_fail(err, TT_LIMIT, "folding %s '%s' takes %lld bytes",
-                       node->op_type, node->name, (long long)bytes);
+        return tt_fail(err, TT_LIMIT, "folding %s '%s' takes %lld bytes", node->op_type,
+                       node->name, (long long)bytes);
     graph->folded_bytes += bytes;
     return TT_OK;
 }
@@ -52,8 +52,8 @@ static tt_status isolate(const tt_graph *graph, const tt_node *node, tt_graph **
     copy->attributes = node->attributes;
     copy->n_attributes = node->n_attributes;
     copy->extra = node->extra;
-    alone->outputs = tt_region_alloc(alone->region, (size_t)node->n_outputs + 1,
-                                     sizeof(int));
+    alone->outputs =
+        tt_region_alloc(alone->region, (size_t)node->n_outputs + 1, sizeof(int));
     if (alone->outputs == NULL) return tt_fail(err, TT_NO_MEMORY, "a folded node");
     for (int i = 0; i < node->n_inputs; ++i) {
         const tt_value *value;
@@ -82,8 +82,8 @@ static tt_status isolate(const tt_graph *graph, const tt_node *node, tt_graph **
 static tt_status add_inputs(tt_graph *alone, tt_error *err)
 {
     const tt_node *node = &alone->nodes[0];
-    alone->inputs = tt_region_alloc(alone->region, (size_t)node->n_inputs + 1,
-                                    sizeof(int));
+    alone->inputs =
+        tt_region_alloc(alone->region, (size_t)node->n_inputs + 1, sizeof(int));
     if (alone->inputs == NULL) return tt_fail(err, TT_NO_MEMORY, "a folded node");
     for (int i = 0; i < node->n_inputs; ++i)
         if (node->inputs[i] >= 0 && alone->values[node->inputs[i]].constant == NULL)

@@ -40,8 +40,8 @@ static tt_status add_externals(tt_lower *lower, const tt_tensor *inputs, tt_erro
     const tt_graph *graph = lower->graph;
     for (int i = 0; i < graph->n_inputs; ++i) {
         int value = graph->inputs[i];
-        tt_block block = {.kind = TT_BLOCK_INPUT, .external = i,
-                          .last_reader = INT_MAX};
+        tt_block block = {
+            .kind = TT_BLOCK_INPUT, .external = i, .last_reader = INT_MAX};
         tt_operand_record record = {.shape = graph->values[value].shape};
         tt_operand operand;
         TT_TRY(tt_lower_add_block(lower, &block, &record.block, err));
@@ -54,7 +54,8 @@ static tt_status add_externals(tt_lower *lower, const tt_tensor *inputs, tt_erro
             tt_lower_bind_value(lower, value, operand);
     }
     for (int i = 0; i < graph->n_outputs; ++i) {
-        tt_block block = {.kind = TT_BLOCK_OUTPUT, .external = graph->n_inputs + i,
+        tt_block block = {.kind = TT_BLOCK_OUTPUT,
+                          .external = graph->n_inputs + i,
                           .last_reader = INT_MAX};
         TT_TRY(tt_lower_add_block(lower, &block, &lower->output_blocks[i], err));
     }
@@ -65,13 +66,13 @@ static tt_status add_externals(tt_lower *lower, const tt_tensor *inputs, tt_erro
 
 static tt_status lower_node(tt_lower *lower, const tt_node *node, tt_error *err)
 {
-    if (node->op == &tt_op_chain || (node->op != NULL && node->op->lower == NULL &&
-                                     node->op->emit != NULL))
+    if (node->op == &tt_op_chain ||
+        (node->op != NULL && node->op->lower == NULL && node->op->emit != NULL))
         return tt_lower_elementwise(lower, node, err);
     if (node->op == NULL || node->op->lower == NULL)
         return tt_fail(err, TT_UNSUPPORTED,
-                       "%s '%s' cannot run with these shapes and types",
-                       node->op_type, node->name);
+                       "%s '%s' cannot run with these shapes and types", node->op_type,
+                       node->name);
     return node->op->lower(lower, node, err);
 }
 
@@ -172,8 +173,8 @@ tt_status tt_plan_lower(tt_plan *plan, tt_graph *graph, const tt_tensor *inputs,
 {
     unsigned passes = plan->model->options.passes;
     tt_layout_hints hints;
-    tt_lower lower = {.plan = plan, .model = plan->model, .graph = graph,
-                      .hints = &hints};
+    tt_lower lower = {
+        .plan = plan, .model = plan->model, .graph = graph, .hints = &hints};
     tt_status status = find_last_readers(&lower, err);
     if (status == TT_OK)
         status = tt_layout_hint(graph, (passes & TT_PASS_LAYOUT) != 0,

@@ -115,9 +115,9 @@ tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
 typedef tt_status (*tt_kernel)(const void *params, void *const *ptrs, tt_error *err);
 
 typedef struct {
-    double flops;    /* arithmetic operations (2 per multiply-add) */
-    double bytes;    /* memory read and written at least once */
-    double cost_ns;  /* estimated time on one thread; 0: from flops and bytes */
+    double flops;   /* arithmetic operations (2 per multiply-add) */
+    double bytes;   /* memory read and written at least once */
+    double cost_ns; /* estimated time on one thread; 0: from flops and bytes */
 } tt_work;
 
 /* operands: first n_src that are read, then n_dst that are written (an operand in
@@ -153,9 +153,8 @@ tt_status tt_lower_prim(tt_lower *lower, const tt_node *node, tt_prim *prim,
  * TT_MAX_NODE_POSTS more), all seen as tensors of `rank` dims.  When one of them can
  * be an in-place sum, *sum is its operand and the caller must take it as the
  * destination (tt_lower_dst_inplace); else *sum is TT_NO_OPERAND. */
-tt_status tt_lower_posts(tt_lower *lower, const tt_node *node, int rank,
-                         tt_order order, tt_attr *attr, tt_arg *args,
-                         tt_operand *operands, int *n_args, tt_operand *sum,
-                         tt_error *err);
+tt_status tt_lower_posts(tt_lower *lower, const tt_node *node, int rank, tt_order order,
+                         tt_attr *attr, tt_arg *args, tt_operand *operands, int *n_args,
+                         tt_operand *sum, tt_error *err);
 
 #endif

@@ -41,8 +41,8 @@ static tt_status load_value(tt_lower *lower, const tt_node *node, emission *e,
         if (e->n_loads == TT_ELTWISE_MAX_OPERANDS - 1) return no_room(node, err);
         reg = tt_eltwise_load(&e->builder, v->shape.dtype);
         if (reg < 0) return no_room(node, err);
-        TT_TRY(tt_lower_value(lower, value, TT_ORDER_ANY, &e->operands[e->n_loads],
-                              err));
+        TT_TRY(
+            tt_lower_value(lower, value, TT_ORDER_ANY, &e->operands[e->n_loads], err));
         e->values[e->n_loads] = value;
         e->registers[e->n_loads++] = reg;
     }

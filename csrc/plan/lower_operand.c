@@ -55,9 +55,12 @@ const void *tt_operand_constant(const tt_lower *lower, tt_operand operand)
 bool tt_order_holds(tt_order order, const tt_shape *shape, const int64_t *strides)
 {
     switch (order) {
-    case TT_ORDER_ANY: return true;
-    case TT_ORDER_DENSE: return tt_is_dense(shape, strides);
-    case TT_ORDER_ROW_MAJOR: return tt_is_row_major(shape, strides);
+    case TT_ORDER_ANY:
+        return true;
+    case TT_ORDER_DENSE:
+        return tt_is_dense(shape, strides);
+    case TT_ORDER_ROW_MAJOR:
+        return tt_is_row_major(shape, strides);
     case TT_ORDER_CHANNELS_LAST:
         return shape->rank < 3 ? tt_is_row_major(shape, strides)
                                : tt_is_channels_last(shape, strides);
@@ -124,7 +127,9 @@ static tt_status arena_operand(tt_lower *lower, const tt_shape *shape,
                                const int64_t *strides, tt_operand *out, tt_error *err)
 {
     tt_operand_record record = {.shape = *shape};
-    tt_block block = {.kind = TT_BLOCK_ARENA, .first = INT_MAX, .last = -1,
+    tt_block block = {.kind = TT_BLOCK_ARENA,
+                      .first = INT_MAX,
+                      .last = -1,
                       .last_reader = lower->node};
     int64_t span;
     memcpy(record.strides, strides, sizeof record.strides);
@@ -204,8 +209,8 @@ static tt_status copy_constant(tt_lower *lower, tt_operand src, const int64_t *s
     const tt_block *block = &lower->plan->blocks[from.block];
     const void *data = (const char *)block->data + from.offset;
     size_t item = tt_dtype_bytes(from.shape.dtype);
-    tt_shape flat = {.dtype = from.shape.dtype, .rank = 1,
-                     .dims = {tt_span(&from.shape, strides)}};
+    tt_shape flat = {
+        .dtype = from.shape.dtype, .rank = 1, .dims = {tt_span(&from.shape, strides)}};
     tt_constant *constant;
     tt_operand whole;
     tt_copy *copy;

@@ -22,7 +22,7 @@ struct tt_lower {
     tt_lower_memo *memos;
     size_t n_memos, memos_capacity;
     size_t steps_capacity, blocks_capacity, operands_capacity, pointers_capacity;
-    bool created_serial;        /* how tt_lower_create made the last primitive */
+    bool created_serial; /* how tt_lower_create made the last primitive */
 };
 
 tt_status tt_lower_add_block(tt_lower *, const tt_block *block, int *out, tt_error *);

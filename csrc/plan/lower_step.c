@@ -149,10 +149,8 @@ static tt_status create_in_arena(void *arg)
 tt_status tt_lower_create(tt_lower *lower, tt_prim_create create, const void *params,
                           const tt_work *work, tt_prim **out, tt_error *err)
 {
-    creation c = {.create = create,
-                  .engine = lower->model->engine,
-                  .params = params,
-                  .err = err};
+    creation c = {
+        .create = create, .engine = lower->model->engine, .params = params, .err = err};
     bool parallel = tt_lower_is_parallel(lower, work);
     tt_arena *arena = parallel ? lower->model->parallel : lower->model->serial;
     *out = NULL;
@@ -257,10 +255,9 @@ static tt_status post_operand(tt_lower *lower, const tt_node *node,
     return TT_OK;
 }
 
-tt_status tt_lower_posts(tt_lower *lower, const tt_node *node, int rank,
-                         tt_order order, tt_attr *attr, tt_arg *args,
-                         tt_operand *operands, int *n_args, tt_operand *sum,
-                         tt_error *err)
+tt_status tt_lower_posts(tt_lower *lower, const tt_node *node, int rank, tt_order order,
+                         tt_attr *attr, tt_arg *args, tt_operand *operands, int *n_args,
+                         tt_operand *sum, tt_error *err)
 {
     const tt_shape output = lower->graph->values[node->outputs[0]].shape;
     *sum = TT_NO_OPERAND;
@@ -310,8 +307,8 @@ static tt_status pack(tt_lower *lower, const tt_operand_record *record,
     packed->bytes = tt_layout_bytes(layout);
     packed->data = tt_alloc(packed->bytes);
     if (packed->data == NULL) {
-        status = tt_fail(err, TT_NO_MEMORY, "%zu bytes of packed weights",
-                         packed->bytes);
+        status =
+            tt_fail(err, TT_NO_MEMORY, "%zu bytes of packed weights", packed->bytes);
         goto failed;
     }
     status = tt_layout_pack(model->engine, plain, data, layout, packed->data, err);

@@ -17,9 +17,9 @@ typedef struct {
 } gap;
 
 typedef struct {
-    gap *gaps;    /* sorted by offset, never adjacent */
+    gap *gaps; /* sorted by offset, never adjacent */
     int n_gaps;
-    size_t top;   /* bytes of the arena so far */
+    size_t top; /* bytes of the arena so far */
 } arena_map;
 
 enum { HOTTEST, BEST_FIT };
@@ -30,9 +30,12 @@ static int choose_gap(const arena_map *map, size_t bytes, int policy)
     for (int i = 0; i < map->n_gaps; ++i) {
         const gap *g = &map->gaps[i];
         if (g->bytes < bytes) continue;
-        if (best < 0) best = i;
-        else if (policy == HOTTEST && g->freed_at > map->gaps[best].freed_at) best = i;
-        else if (policy == BEST_FIT && g->bytes < map->gaps[best].bytes) best = i;
+        if (best < 0)
+            best = i;
+        else if (policy == HOTTEST && g->freed_at > map->gaps[best].freed_at)
+            best = i;
+        else if (policy == BEST_FIT && g->bytes < map->gaps[best].bytes)
+            best = i;
     }
     return best;
 }
@@ -70,7 +73,8 @@ static size_t take(arena_map *map, size_t bytes, int policy)
 static void give(arena_map *map, size_t offset, size_t bytes, int step)
 {
     int i = 0;
-    while (i < map->n_gaps && map->gaps[i].offset < offset) ++i;
+    while (i < map->n_gaps && map->gaps[i].offset < offset)
+        ++i;
     memmove(&map->gaps[i + 1], &map->gaps[i],
             (size_t)(map->n_gaps - i) * sizeof *map->gaps);
     map->gaps[i] = (gap){.offset = offset, .bytes = bytes, .freed_at = step};
@@ -99,7 +103,8 @@ static void count_sort(const tt_plan *plan, bool by_last, int *order, int *start
         if (block->kind == TT_BLOCK_ARENA && block->last >= 0)
             start[(by_last ? block->last : block->first) + 1]++;
     }
-    for (int s = 0; s <= plan->n_steps; ++s) start[s + 1] += start[s];
+    for (int s = 0; s <= plan->n_steps; ++s)
+        start[s + 1] += start[s];
     for (int b = plan->n_blocks - 1; b >= 0; --b) {
         const tt_block *block = &plan->blocks[b];
         if (block->kind == TT_BLOCK_ARENA && block->last >= 0)
@@ -152,7 +157,8 @@ static bool total_fits(const tt_plan *plan, size_t limit, size_t *total)
     for (int b = 0; b < plan->n_blocks; ++b) {
         const tt_block *block = &plan->blocks[b];
         if (block->kind != TT_BLOCK_ARENA || block->last < 0) continue;
-        if (block->bytes > limit || !tt_add_size(*total, rounded(block->bytes + 1), total))
+        if (block->bytes > limit ||
+            !tt_add_size(*total, rounded(block->bytes + 1), total))
             return false;
     }
     return true;
@@ -193,10 +199,14 @@ tt_status tt_plan_memory_assign(tt_plan *plan, bool reuse, tt_error *err)
     size_t limit = (size_t)plan->model->options.limits.max_arena_bytes, total, top = 0;
     size_t scratchpad = rounded(plan->scratchpad_bytes);
     if (!total_fits(plan, limit, &total))
-        return tt_fail(err, TT_LIMIT, "an intermediate tensor exceeds max_arena_bytes "
-                                      "= %zu", limit);
-    if (reuse) TT_TRY(assign_reusing(plan, &top, err));
-    else top = assign_all_distinct(plan);
+        return tt_fail(err, TT_LIMIT,
+                       "an intermediate tensor exceeds max_arena_bytes "
+                       "= %zu",
+                       limit);
+    if (reuse)
+        TT_TRY(assign_reusing(plan, &top, err));
+    else
+        top = assign_all_distinct(plan);
     if (top > limit || scratchpad > limit - top)
         return tt_fail(err, TT_LIMIT,
                        "one call needs %zu bytes, max_arena_bytes is %zu",

@@ -52,7 +52,8 @@ static tt_status expose_captures(tt_graph *graph, tt_error *err)
     int n = graph->n_inputs + graph->n_captures;
     int *inputs = tt_region_alloc(graph->region, (size_t)n + 1, sizeof *inputs);
     if (inputs == NULL) return tt_fail(err, TT_NO_MEMORY, "inputs of a body");
-    for (int i = 0; i < graph->n_inputs; ++i) inputs[i] = graph->inputs[i];
+    for (int i = 0; i < graph->n_inputs; ++i)
+        inputs[i] = graph->inputs[i];
     for (int i = 0; i < graph->n_captures; ++i)
         inputs[graph->n_inputs + i] = graph->captures[i].inner;
     graph->inputs = inputs;
@@ -251,8 +252,7 @@ tt_status tt_model_program(tt_model *model, const char *const *outputs, int n_ou
     pthread_mutex_lock(&model->lock);
     for (program = model->programs; program != NULL; program = program->next)
         if (same_request(program, outputs, n_outputs)) break;
-    if (program == NULL)
-        status = new_program(model, outputs, n_outputs, &program, err);
+    if (program == NULL) status = new_program(model, outputs, n_outputs, &program, err);
     pthread_mutex_unlock(&model->lock);
     *out = status == TT_OK ? program : NULL;
     return status;
@@ -290,7 +290,8 @@ static int64_t weights_bytes(const tt_model *model)
 {
     int64_t bytes = 0;
     for (int i = 0; i < model->source->n_constants; ++i)
-        bytes += (int64_t)tt_shape_bytes(tt_constant_shape(model->source->constants[i]));
+        bytes +=
+            (int64_t)tt_shape_bytes(tt_constant_shape(model->source->constants[i]));
     return bytes;
 }
 
@@ -334,6 +335,7 @@ static void trim_program(tt_program *program)
 void tt_model_trim(tt_model *model)
 {
     pthread_mutex_lock(&model->lock);
-    for (tt_program *p = model->programs; p != NULL; p = p->next) trim_program(p);
+    for (tt_program *p = model->programs; p != NULL; p = p->next)
+        trim_program(p);
     pthread_mutex_unlock(&model->lock);
 }

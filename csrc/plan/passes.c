@@ -7,6 +7,7 @@
 tt_status tt_graph_prepare(tt_model *model, tt_graph *graph, tt_error *err)
 {
     unsigned passes = model->options.passes;
+    TT_TRY(tt_graph_split_nary(graph, err));
     if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
     if ((passes & TT_PASS_FUSE) != 0) {
         TT_TRY(tt_graph_fuse_weights(graph, err));

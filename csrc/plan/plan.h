@@ -39,28 +39,28 @@ typedef struct {
 } tt_operand_record;
 
 typedef struct {
-    tt_kernel run;         /* NULL: a primitive */
+    tt_kernel run; /* NULL: a primitive */
     const void *params;
-    tt_prim *prim;         /* owned */
-    tt_arg *args;          /* n_pointers of them */
+    tt_prim *prim; /* owned */
+    tt_arg *args;  /* n_pointers of them */
     const char *implementation;
     const char *node, *op_type, *fused;
     int first_pointer, n_pointers, n_src;
-    int call;              /* index of the context's tt_call */
+    int call; /* index of the context's tt_call */
     bool is_parallel;
     tt_work work;
 } tt_step;
 
 /* Where an address of the caller goes. */
 typedef struct {
-    int pointer;  /* index into the context's pointers */
+    int pointer;        /* index into the context's pointers */
     int call, argument; /* call >= 0: also an argument of that call */
     int64_t offset;
 } tt_patch;
 
 typedef struct tt_context tt_context;
 struct tt_context {
-    tt_context *next;      /* in the plan's list of idle ones */
+    tt_context *next; /* in the plan's list of idle ones */
     void *arena;
     void **pointers;
     tt_call **calls;
@@ -83,46 +83,46 @@ typedef struct {
 
 struct tt_plan {
     atomic_int refs;
-    tt_program *program;   /* borrowed: the program outlives its plans' users */
+    tt_program *program; /* borrowed: the program outlives its plans' users */
     tt_model *model;
     tt_plan *newer, *older; /* in the program's list, newest first */
     /* key */
-    tt_tensor *inputs;     /* n_inputs; data: copy of by-value inputs, else NULL */
+    tt_tensor *inputs; /* n_inputs; data: copy of by-value inputs, else NULL */
     int n_inputs, n_outputs;
     tt_shape *outputs;
     /* work */
-    tt_graph *graph;       /* specialised; names live here */
-    tt_region *region;     /* params, args, lists */
+    tt_graph *graph;   /* specialised; names live here */
+    tt_region *region; /* params, args, lists */
     int n_steps, n_blocks, n_operands, n_pointers, n_calls;
     tt_step *steps;
     tt_block *blocks;
     tt_operand_record *operands;
     int *pointer_operands; /* operand of each pointer, or TT_NO_OPERAND */
     int n_patches;
-    tt_patch *patches;     /* grouped by external: inputs then outputs */
-    int *patch_start;      /* n_inputs + n_outputs + 1 */
-    bool needs_arena;      /* false: only small kernels, run on the caller */
+    tt_patch *patches; /* grouped by external: inputs then outputs */
+    int *patch_start;  /* n_inputs + n_outputs + 1 */
+    bool needs_arena;  /* false: only small kernels, run on the caller */
     size_t scratchpad_bytes;
     tt_plan_memory memory;
     /* rest */
-    tt_program *tail;      /* owned; NULL: static */
-    tt_node *eval;         /* node of `graph` to run before the tail, or NULL */
+    tt_program *tail;             /* owned; NULL: static */
+    tt_node *eval;                /* node of `graph` to run before the tail, or NULL */
     tt_tail_source *tail_sources; /* per input of the tail */
     tt_tail_source *eval_sources; /* per input of eval */
-    pthread_mutex_t lock;  /* guards idle */
+    pthread_mutex_t lock;         /* guards idle */
     tt_context *idle;
     int n_idle;
 };
 
 struct tt_program {
     tt_model *model;
-    tt_program *next;      /* in the model's list */
-    tt_graph *graph;       /* owned; symbolic */
-    bool *by_value;        /* inputs whose values are part of the key */
+    tt_program *next;          /* in the model's list */
+    tt_graph *graph;           /* owned; symbolic */
+    bool *by_value;            /* inputs whose values are part of the key */
     const char **output_names; /* of the request, or NULL: the model's own */
     int n_output_names;
-    const tt_graph *body;  /* the Loop or Scan body it runs, or NULL */
-    pthread_mutex_t lock;  /* guards the list and compiling */
+    const tt_graph *body; /* the Loop or Scan body it runs, or NULL */
+    pthread_mutex_t lock; /* guards the list and compiling */
     tt_plan *newest, *oldest;
     int n_plans;
     int64_t plan_bytes;
@@ -132,7 +132,7 @@ struct tt_program {
 typedef struct tt_packed tt_packed;
 struct tt_packed {
     tt_packed *next;
-    tt_constant *source;   /* reference */
+    tt_constant *source; /* reference */
     tt_md plain;
     int64_t offset;
     tt_layout *layout;
@@ -142,11 +142,11 @@ struct tt_packed {
 
 struct tt_model {
     tt_options options;
-    tt_source *source;     /* what was read; its last graph is the main one */
-    tt_graph *graph;       /* main graph after the passes that need no shapes */
+    tt_source *source; /* what was read; its last graph is the main one */
+    tt_graph *graph;   /* main graph after the passes that need no shapes */
     tt_engine *engine;
     tt_arena *parallel, *serial; /* parallel == NULL when n_threads == 1 */
-    pthread_mutex_t lock;  /* guards programs */
+    pthread_mutex_t lock;        /* guards programs */
     pthread_mutex_t packed_lock; /* guards packed; taken after all others */
     tt_program *programs;
     tt_packed *packed;
@@ -190,8 +190,8 @@ tt_status tt_graph_fold_constants(tt_model *model, tt_graph *graph, tt_error *er
 tt_status tt_graph_inline_if(tt_graph *graph, int node, tt_error *err);
 /* Runs Loop or Scan; as tt_op.eval. */
 tt_status tt_control_eval(tt_model *model, const tt_node *node,
-                          const tt_tensor *const *inputs, tt_tensor *out,
-                          tt_poll poll, void *poll_arg, tt_error *err);
+                          const tt_tensor *const *inputs, tt_tensor *out, tt_poll poll,
+                          void *poll_arg, tt_error *err);
 
 /* passes.c: the rewrites that need no shapes, and those before lowering. */
 tt_status tt_graph_prepare(tt_model *model, tt_graph *graph, tt_error *err);

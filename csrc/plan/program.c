@@ -118,10 +118,14 @@ bool tt_plan_accepts(const tt_plan *plan, const tt_tensor *inputs)
 
 static void unlink_plan(tt_program *program, tt_plan *plan)
 {
-    if (plan->newer != NULL) plan->newer->older = plan->older;
-    else program->newest = plan->older;
-    if (plan->older != NULL) plan->older->newer = plan->newer;
-    else program->oldest = plan->newer;
+    if (plan->newer != NULL)
+        plan->newer->older = plan->older;
+    else
+        program->newest = plan->older;
+    if (plan->older != NULL)
+        plan->older->newer = plan->newer;
+    else
+        program->oldest = plan->newer;
     plan->newer = plan->older = NULL;
     program->n_plans--;
     program->plan_bytes -= plan->memory.plan_bytes;
@@ -131,8 +135,10 @@ static void link_newest(tt_program *program, tt_plan *plan)
 {
     plan->older = program->newest;
     plan->newer = NULL;
-    if (program->newest != NULL) program->newest->newer = plan;
-    else program->oldest = plan;
+    if (program->newest != NULL)
+        program->newest->newer = plan;
+    else
+        program->oldest = plan;
     program->newest = plan;
     program->n_plans++;
     program->plan_bytes += plan->memory.plan_bytes;
@@ -181,19 +187,19 @@ static tt_status check_input(const tt_value *value, const tt_tensor *input,
     char wanted[256], got[256];
     bool fits = want->rank == TT_UNKNOWN_RANK || want->rank == input->shape.rank;
     if (want->dtype != TT_DTYPE_NONE && want->dtype != input->shape.dtype) {
-        tt_status status = tt_fail(err, TT_BAD_INPUT_TYPE,
-                                   "input '%s': expected %s, got %s", value->name,
-                                   tt_dtype_name(want->dtype),
-                                   tt_dtype_name(input->shape.dtype));
+        tt_status status = tt_fail(
+            err, TT_BAD_INPUT_TYPE, "input '%s': expected %s, got %s", value->name,
+            tt_dtype_name(want->dtype), tt_dtype_name(input->shape.dtype));
         tt_error_where(err, value->name);
         return status;
     }
     for (int d = 0; d < want->rank && fits; ++d)
         fits = want->dims[d] < 0 || want->dims[d] == input->shape.dims[d];
     if (fits) return TT_OK;
-    tt_status status = tt_fail(err, TT_BAD_INPUT, "input '%s': expected shape %s, got %s",
-                               value->name, tt_shape_text(want, wanted, sizeof wanted),
-                               tt_shape_text(&input->shape, got, sizeof got));
+    tt_status status =
+        tt_fail(err, TT_BAD_INPUT, "input '%s': expected shape %s, got %s", value->name,
+                tt_shape_text(want, wanted, sizeof wanted),
+                tt_shape_text(&input->shape, got, sizeof got));
     tt_error_where(err, value->name);
     return status;
 }
@@ -250,7 +256,8 @@ static tt_status run_head(tt_plan *plan, const tt_tensor *inputs, tt_tensor *out
     void **pointers = tt_calloc(n, sizeof *pointers);
     tt_status status = TT_OK;
     if (pointers == NULL) return tt_fail(err, TT_NO_MEMORY, "addresses of a run");
-    for (int i = 0; i < plan->n_inputs; ++i) pointers[i] = inputs[i].data;
+    for (int i = 0; i < plan->n_inputs; ++i)
+        pointers[i] = inputs[i].data;
     for (int i = 0; i < plan->n_outputs && status == TT_OK; ++i) {
         size_t bytes = tt_shape_bytes(&plan->outputs[i]);
         out[i] = (tt_tensor){.shape = plan->outputs[i], .data = tt_alloc(bytes + 1)};
@@ -260,8 +267,8 @@ static tt_status run_head(tt_plan *plan, const tt_tensor *inputs, tt_tensor *out
         pointers[plan->n_inputs + i] = out[i].data;
     }
     if (status == TT_OK)
-        status = tt_plan_run(plan, pointers, pointers + plan->n_inputs, poll, poll_arg,
-                             err);
+        status =
+            tt_plan_run(plan, pointers, pointers + plan->n_inputs, poll, poll_arg, err);
     tt_free(pointers);
     if (status != TT_OK) free_tensors(out, plan->n_outputs);
     return status;
@@ -280,10 +287,14 @@ static tt_tensor from_source(const flight *f, const tt_tail_source *source)
     tt_tensor tensor = {0};
     const tt_constant *constant;
     switch (source->kind) {
-    case TT_FROM_NOWHERE: break;
-    case TT_FROM_INPUT: return f->inputs[source->index];
-    case TT_FROM_HEAD: return f->head[source->index];
-    case TT_FROM_EVAL: return f->eval[source->index];
+    case TT_FROM_NOWHERE:
+        break;
+    case TT_FROM_INPUT:
+        return f->inputs[source->index];
+    case TT_FROM_HEAD:
+        return f->head[source->index];
+    case TT_FROM_EVAL:
+        return f->eval[source->index];
     case TT_FROM_CONSTANT:
         constant = f->plan->graph->values[source->index].constant;
         tensor.shape = *tt_constant_shape(constant);
@@ -354,7 +365,8 @@ static tt_status run_eval(const flight *f, tt_poll poll, void *poll_arg, tt_erro
         status = row_major_copy(&in[i], &owned[i], err);
     }
     if (status == TT_OK) status = eval_node(f, pointers, poll, poll_arg, err);
-    for (int i = 0; i < node->n_inputs && owned != NULL; ++i) tt_free(owned[i]);
+    for (int i = 0; i < node->n_inputs && owned != NULL; ++i)
+        tt_free(owned[i]);
     tt_free(owned);
     tt_free(pointers);
     tt_free(in);
@@ -459,8 +471,8 @@ tt_status tt_binding_new(tt_plan *plan, void *const *inputs, void *const *output
     for (int i = 0; i < plan->n_inputs && status == TT_OK; ++i)
         status = tt_context_set(plan, binding->context, i, inputs[i], err);
     for (int i = 0; i < plan->n_outputs && status == TT_OK; ++i)
-        status = tt_context_set(plan, binding->context, plan->n_inputs + i, outputs[i],
-                                err);
+        status =
+            tt_context_set(plan, binding->context, plan->n_inputs + i, outputs[i], err);
     if (status != TT_OK) {
         tt_binding_free(binding);
         return status;

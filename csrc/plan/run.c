@@ -58,9 +58,8 @@ static tt_status run_range(void *arg)
     running *r = arg;
     const tt_step *steps = r->plan->steps;
     for (int i = r->begin; i < r->end; ++i) {
-        tt_status status = r->step_ns != NULL
-                               ? run_timed(r, i)
-                               : run_step(&steps[i], r->context, r->err);
+        tt_status status = r->step_ns != NULL ? run_timed(r, i)
+                                              : run_step(&steps[i], r->context, r->err);
         if (status != TT_OK) {
             tt_error_where(r->err, steps[i].node);
             return status;

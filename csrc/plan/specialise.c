@@ -15,8 +15,8 @@ static bool all_inputs_constant(const tt_graph *graph, const tt_node *node)
     return true;
 }
 
-static tt_status set_shapes(tt_graph *graph, const tt_node *node, const tt_shape *shapes,
-                            tt_error *err)
+static tt_status set_shapes(tt_graph *graph, const tt_node *node,
+                            const tt_shape *shapes, tt_error *err)
 {
     for (int i = 0; i < node->n_outputs; ++i) {
         tt_site site = {graph, node, -1};
@@ -74,7 +74,8 @@ static tt_status fold_by_eval(tt_graph *graph, tt_node *node, tt_error *err)
         tt_graph_set_constant(graph, node->outputs[i], made);
     }
 done:
-    for (int i = 0; i < node->n_outputs && out != NULL; ++i) tt_free(out[i].data);
+    for (int i = 0; i < node->n_outputs && out != NULL; ++i)
+        tt_free(out[i].data);
     tt_free(in);
     tt_free(out);
     tt_free(pointers);
@@ -98,8 +99,10 @@ static tt_status fold_node(tt_model *model, tt_graph *graph, tt_node *node,
     }
     status = tt_evaluate_node(model, graph, node, err);
     if (status == TT_LIMIT || status == TT_UNSUPPORTED) return TT_OK;
-    if (status == TT_OK) node->dead = true;
-    else tt_error_where(err, node->name);
+    if (status == TT_OK)
+        node->dead = true;
+    else
+        tt_error_where(err, node->name);
     return status;
 }
 

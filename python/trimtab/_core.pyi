@@ -13,7 +13,6 @@ _Step = tuple[str, str, str | None, str, float, float, int]
 _Array = npt.NDArray[Any]
 _Fallback = Callable[[int, int, list[_Array | None]], Sequence[_Array]]
 
-
 @final
 class Model:
     def __new__(

@@ -122,6 +122,7 @@ class Model:
         self._program: Any = core.program()
         self._inputs = tuple(TensorSpec(*value) for value in core.inputs)
         self._outputs = tuple(TensorSpec(*value) for value in core.outputs)
+        self._names = tuple(spec.name for spec in self._inputs)
 
     # ---- running -----------------------------------------------------------
 
@@ -184,7 +185,7 @@ class Model:
         results = program.run(
             *self._arguments(inputs), out=self._outs(names, out), copy=copy
         )
-        return dict(zip(names, results, strict=True))
+        return dict(zip(names, results))  # noqa: B905 (as many as there are)
 
     def bind(self, inputs: Any, outputs: Mapping[str, Array] | None = None) -> Any:
         """Fix the arrays of a call, so that repeating it costs next to nothing.
@@ -218,14 +219,19 @@ class Model:
             return list(inputs)
         if not isinstance(inputs, Mapping):
             return [inputs]
-        names = [spec.name for spec in self._inputs]
+        names = self._names
+        if len(inputs) == len(names):
+            try:
+                return [inputs[name] for name in names]
+            except KeyError:
+                pass
         for name in inputs:
             if name not in names:
-                raise InputError(f"the model has no input {name!r}; it has {names}")
-        for spec in self._inputs:
-            if spec.name not in inputs:
-                raise InputError(f"input {spec.name!r} is missing: expected {spec}")
-        return [inputs[name] for name in names]
+                raise InputError(
+                    f"the model has no input {name!r}; it has {list(names)}"
+                )
+        missing = next(spec for spec in self._inputs if spec.name not in inputs)
+        raise InputError(f"input {missing.name!r} is missing: expected {missing}")
 
     @staticmethod
     def _outs(

@@ -40,7 +40,7 @@ static void put_words(writer *to, const uint32_t *words, size_t n)
     put_words(to, (const uint32_t[]){__VA_ARGS__}, \
               sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
-enum { NONE = 0xffffffffu };
+static const uint32_t NONE = 0xffffffffu;
 enum { S_EMPTY, S_RELU, S_X, S_Y, S_W, S_IF, S_BODY, S_MAIN, S_N, S_ALPHA, S_C };
 static const char *const strings[] = {"",     "Relu", "x", "y",     "w", "If",
                                       "body", "main", "N", "alpha", "c"};

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-import trimtab
 from onnx import helper, numpy_helper
+
+import trimtab
 
 # Largest error as a share of the output's range, by precision of the output: some
 # rounding steps of the dtype, because sums are taken in another order.

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from tests.ops.check import check_node
 
 # name: input shape, weights shape [c, m / group, k..], attributes

@@ -3,7 +3,6 @@
 import ml_dtypes
 import numpy as np
 import pytest
-
 from tests.ops.check import check_node
 
 SHAPES = [
@@ -67,7 +66,11 @@ def test_integers_wrap_around():
 
 @pytest.mark.parametrize(
     ("a", "b", "want"),
-    [((3, 0), (0, 4), (3, 4)), ((0, 3), (3, 4), (0, 4)), ((2, 0, 3), (3, 4), (2, 0, 4))],
+    [
+        ((3, 0), (0, 4), (3, 4)),
+        ((0, 3), (3, 4), (0, 4)),
+        ((2, 0, 3), (3, 4), (2, 0, 4)),
+    ],
 )
 def test_empty_operands(a, b, want):
     inputs = [np.zeros(a, np.float32), np.zeros(b, np.float32)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx.helper as oh
-from onnx import TensorProto, numpy_helper
+from onnx import numpy_helper
 
 Array = np.ndarray
 
@@ -149,7 +149,11 @@ def hard_swish(rng):
 
 
 def mish(rng):
-    nodes = [node("Softplus", "x", "s"), node("Tanh", "s", "t"), node("Mul", "t x", "y")]
+    nodes = [
+        node("Softplus", "x", "s"),
+        node("Tanh", "s", "t"),
+        node("Mul", "t x", "y"),
+    ]
     return model(nodes, {"x": normal(rng, 3, 50) * 4}, ["y"], {})
 
 
@@ -273,7 +277,11 @@ def input_is_output(rng):
 
 def one_value_many_outputs(rng):
     constants = {"flat": np.array([-1])}
-    nodes = [node("Exp", "x", "y"), node("Reshape", "y flat", "z"), node("Neg", "y", "w")]
+    nodes = [
+        node("Exp", "x", "y"),
+        node("Reshape", "y flat", "z"),
+        node("Neg", "y", "w"),
+    ]
     return model(nodes, {"x": normal(rng, 3, 4)}, ["y", "z", "w"], constants)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx.helper as oh
 import pytest
-import trimtab
 from onnx import TensorProto
+
+import trimtab
 
 from .graphs import model, node, normal, scalar
 from .test_passes import reference
@@ -170,4 +171,3 @@ def test_nested_if_inside_if_reads_captures_of_all_levels() -> None:
             feeds = inputs | {"c1": np.array(c1), "c2": np.array(c2)}
             expected = reference(content, feeds)["y"]
             np.testing.assert_allclose(m.run(feeds)["y"], expected, rtol=1e-6)
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 import trimtab
 from trimtab import _core
 
@@ -56,7 +57,7 @@ def test_optimised_plan_has_the_steps_it_should(name: str) -> None:
     content, inputs = case.build(np.random.default_rng(len(name)))
     model = trimtab.load_model(content, fallback=False, threads=1)
     nodes = model.profile(inputs).nodes
-    seen = " | ".join(f"{n.op_type}: {n.fused}" for n in nodes)
+    seen = " | ".join(f"{n.op_type}: {', '.join(n.fused)}" for n in nodes)
     if case.n_steps is not None:
         assert len(nodes) == case.n_steps, seen
     assert case.fused in seen

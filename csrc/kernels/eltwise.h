@@ -14,20 +14,23 @@
 #include "base/status.h"
 
 /* X(name, number of register arguments).  alpha and beta are immediates. */
+/* clang-format off */
 #define TT_ELTWISE_LIST(X)                                                                              \
     /* unary, float */                                                                                  \
     X(ABS, 1)                                                                                           \
-    X(NEG, 1) X(SIGN, 1) X(CEIL, 1) X(FLOOR, 1) X(ROUND, 1) X(SQRT, 1)                                  \
-        X(RECIPROCAL, 1) X(EXP, 1) X(LOG, 1) X(ERF, 1) X(SIGMOID, 1) X(TANH, 1)                         \
-            X(SIN, 1) X(COS, 1) X(TAN, 1) X(ASIN, 1) X(ACOS, 1) X(ATAN, 1) X(SINH, 1)                   \
-                X(COSH, 1) X(ASINH, 1) X(ACOSH, 1) X(ATANH, 1)                                          \
-                    X(RELU, 1) /* max(x, 0), NaN stays NaN */                                           \
-        X(LEAKY_RELU, 1)       /* x >= 0 ? x : alpha x */                                               \
-        X(ELU, 1)              /* x >= 0 ? x : alpha (e^x - 1) */                                       \
-        X(SELU, 1)             /* beta * elu_alpha(x) */                                                \
-        X(CELU, 1)             /* max(0,x) + min(0, alpha (e^(x/alpha) - 1)) */                         \
-        X(HARD_SIGMOID, 1)     /* max(0, min(1, alpha x + beta)) */                                     \
-        X(HARD_SWISH, 1)       /* x max(0, min(1, x/6 + 1/2)) */                                        \
+    X(NEG, 1)                                                                                           \
+    X(SIGN, 1)                                                                                          \
+    X(CEIL, 1)                                                                                          \
+    X(FLOOR, 1) X(ROUND, 1) X(SQRT, 1) X(RECIPROCAL, 1) X(EXP, 1) X(LOG, 1) X(ERF, 1)                   \
+        X(SIGMOID, 1) X(TANH, 1) X(SIN, 1) X(COS, 1) X(TAN, 1) X(ASIN, 1) X(ACOS, 1)                    \
+            X(ATAN, 1) X(SINH, 1) X(COSH, 1) X(ASINH, 1) X(ACOSH, 1) X(ATANH, 1)                        \
+                X(RELU, 1) /* max(x, 0), NaN stays NaN */                                               \
+        X(LEAKY_RELU, 1)   /* x >= 0 ? x : alpha x */                                                   \
+        X(ELU, 1)          /* x >= 0 ? x : alpha (e^x - 1) */                                           \
+        X(SELU, 1)         /* beta * elu_alpha(x) */                                                    \
+        X(CELU, 1)         /* max(0,x) + min(0, alpha (e^(x/alpha) - 1)) */                             \
+        X(HARD_SIGMOID, 1) /* max(0, min(1, alpha x + beta)) */                                         \
+        X(HARD_SWISH, 1)   /* x max(0, min(1, x/6 + 1/2)) */                                            \
         X(SOFTPLUS, 1) X(SOFTSIGN, 1) X(MISH, 1) X(SWISH, 1)  /* x sigmoid(alpha x) */                  \
         X(GELU_ERF, 1) X(GELU_TANH, 1) X(THRESHOLDED_RELU, 1) /* x > alpha ? x : 0 */                   \
         X(SHRINK, 1)     /* x < -alpha ? x+beta : x > alpha ? x-beta : 0 */                             \
@@ -48,6 +51,8 @@
                 X(SHIFT_RIGHT, 2) /* 0 when the count >= the width */                                   \
         X(EQUAL, 2) X(GREATER, 2) X(GREATER_EQUAL, 2) X(LESS, 2) X(LESS_EQUAL, 2)                       \
             X(SELECT, 3) /* bool a ? b : c */
+
+/* clang-format on */
 
 typedef enum {
 #define TT_ELTWISE_ENUM(name, n) TT_ELTWISE_##name,

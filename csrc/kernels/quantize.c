@@ -129,27 +129,28 @@ enum {
     CHUNK = 512
 }; /* elements whose scales, and real values, are held on the stack */
 
-/* Where in scales the element at flat place `at` finds its own. */
-static int64_t scale_index(const tt_quantize *q, int64_t at)
-{
-    int64_t inner = at % q->n_inner, axis = at / q->n_inner % q->n_axis;
-    int64_t outer = at / q->n_inner / q->n_axis, n_blocks;
-    if (q->block_size == 0) return axis;
-    n_blocks = (q->n_axis + q->block_size - 1) / q->block_size;
-    return (outer * n_blocks + axis / q->block_size) * q->n_inner + inner;
-}
-
+/* Scales and zero points of the elements [at, at + n). */
 static void load_scales(const quantize_call *call, int64_t at, int64_t n, float *scales,
                         float *zero_points)
 {
     const tt_quantize *q = call->quantize;
+    int64_t inner = at % q->n_inner, axis = at / q->n_inner % q->n_axis;
+    int64_t outer = at / q->n_inner / q->n_axis, n_blocks = 0;
+    if (q->block_size != 0) n_blocks = (q->n_axis + q->block_size - 1) / q->block_size;
     for (int64_t i = 0; i < n; ++i) {
-        int64_t index = scale_index(q, at + i);
+        int64_t index = axis;
+        if (q->block_size != 0)
+            index = (outer * n_blocks + axis / q->block_size) * q->n_inner + inner;
         scales[i] = (float)tt_item_load(q->scale, call->scales, index);
         zero_points[i] = 0;
         if (call->zero_points != NULL)
             zero_points[i] =
                 (float)tt_item_load(q->quantized, call->zero_points, index);
+        if (++inner < q->n_inner) continue;
+        inner = 0;
+        if (++axis < q->n_axis) continue;
+        axis = 0;
+        ++outer;
     }
 }
 

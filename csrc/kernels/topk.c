@@ -93,11 +93,13 @@ typedef void (*row_function)(const tt_topk *topk, const void *src, int64_t first
         }                                                                         \
     }
 
-#define DTYPES(X)                                                                     \
-    X(F32, f32)                                                                       \
-    X(F64, f64)                                                                       \
-    X(F16, f16) X(BF16, bf16) X(U8, u8) X(U16, u16) X(U32, u32) X(U64, u64) X(S8, s8) \
-        X(S16, s16) X(S32, s32) X(S64, s64)
+#define DTYPES(X) \
+    X(F32, f32)   \
+    X(F64, f64)   \
+    X(F16, f16)   \
+    X(BF16, bf16) \
+    X(U8, u8)     \
+    X(U16, u16) X(U32, u32) X(U64, u64) X(S8, s8) X(S16, s16) X(S32, s32) X(S64, s64)
 
 DTYPES(ROW)
 

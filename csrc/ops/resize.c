@@ -49,7 +49,7 @@ static tt_status read_options(const tt_node *node, tt_resize_options *out,
                               tt_error *err)
 {
     static const char *const MODES[] = {"nearest", "linear", "cubic", "bilinear"};
-    int mode, coordinate = TT_RESIZE_ASYMMETRIC, nearest = TT_RESIZE_SIMPLE;
+    int mode = 0, coordinate = TT_RESIZE_ASYMMETRIC, nearest = TT_RESIZE_SIMPLE;
     int64_t antialias, exclude;
     TT_TRY(read_choice(node, "mode", "nearest", MODES, 4, &mode, err));
     if (!is_old(node)) {

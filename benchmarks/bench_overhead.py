@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"bound {times['bound']['median_s'] * 1e6:7.2f} us"
         for entry in entries
         for label, times in entry["engines"].items()
+        if "bound" in times
     ]
     return show(options, {"overhead": entries}, rows)
 

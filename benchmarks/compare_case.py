@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.cases import Case
 from benchmarks.common import to_plain
 from benchmarks.rounds import (
-    KINDS,
     Crew,
     Effort,
     Timing,
@@ -33,7 +32,6 @@ def measure_case(
     threads: int,
     effort: Effort,
     comparison: Comparison,
-    kinds: Sequence[str] = KINDS,
 ) -> dict[str, Any]:
     """Load, check and time one case on every engine.
 
@@ -45,8 +43,6 @@ def measure_case(
         Threads of one call.
     effort : Effort
     comparison : Comparison
-    kinds : sequence of str, default=KINDS
-        Kinds of call to time.
 
     Returns
     -------
@@ -54,35 +50,36 @@ def measure_case(
         ``engines`` (label to kind to seconds), ``better`` (the fastest base),
         ``ratios`` (base to kind to `common.Ratio` of contender over base),
         ``difference`` (label to largest error relative to onnxruntime's output
-        range), ``errors`` (label to reason), ``noisy``.
+        range), ``errors`` (label to reason), ``unbound`` (label to why a call
+        cannot be bound), ``noisy``.
     """
     ready, errors, difference = load_case(workers, case, threads)
-    timings, failed = take_rounds(
+    found = take_rounds(
         workers,
         ready,
         effort,
         contender=comparison.contender,
         bases=comparison.bases,
-        kinds=kinds,
     )
     for label in ready:
-        if label not in failed:
+        if label not in found.errors:
             workers[label].ask("unload")
-    better = better_base(timings, comparison.bases)
-    ratios = _ratios(timings, comparison.contender, kinds)
+    better = better_base(found.timings, comparison.bases)
+    ratios = _ratios(found.timings, comparison.contender)
     entry: dict[str, Any] = to_plain(
         {
             "model": case.name,
             "threads": threads,
             "engines": {
                 label: {kind: _timing(timing) for kind, timing in by_kind.items()}
-                for label, by_kind in timings.items()
+                for label, by_kind in found.timings.items()
             },
             "better": better,
             "ratios": ratios,
-            "noisy": better in ratios and ratios[better][kinds[0]]["noisy"],
+            "noisy": better in ratios and ratios[better]["plain"]["noisy"],
             "difference": difference,
-            "errors": errors | failed,
+            "errors": errors | found.errors,
+            "unbound": found.unbound,
         }
     )
     return entry
@@ -97,13 +94,15 @@ def _timing(timing: Timing) -> dict[str, Any]:
 
 
 def _ratios(
-    timings: dict[str, dict[str, Timing]], contender: str, kinds: Sequence[str]
+    timings: dict[str, dict[str, Timing]], contender: str
 ) -> dict[str, dict[str, Any]]:
-    if contender not in timings:
-        return {}
-    mine = timings[contender]
+    mine = timings.get(contender, {})
     return {
-        label: {kind: to_plain(mine[kind].ratio_to(other[kind])) for kind in kinds}
+        label: {
+            kind: to_plain(timing.ratio_to(other[kind]))
+            for kind, timing in mine.items()
+            if kind in other
+        }
         for label, other in timings.items()
-        if label != contender
+        if mine and label != contender
     }

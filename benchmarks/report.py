@@ -111,7 +111,7 @@ def _calls(document: Document) -> str:
             entry["model"],
             label,
             number(times["plain"]["median_s"] * 1e6),
-            number(times["bound"]["median_s"] * 1e6),
+            number(times["bound"]["median_s"] * 1e6) if "bound" in times else "-",
         ]
         for entry in document["overhead"]
         for label, times in entry["engines"].items()
@@ -174,6 +174,11 @@ def _remarks(document: Document) -> str:
             text = reason.removeprefix(f"{label}: ")
             # A long C++ trace says where it was thrown before it says why.
             line = f"- {entry['model']}, {label}: {text[:160]}"
+            if line not in seen:
+                seen.add(line)
+                lines.append(line)
+        if reason := entry["unbound"].get(document["contender"]):
+            line = f"- {entry['model']} cannot be bound: {reason[:160]}"
             if line not in seen:
                 seen.add(line)
                 lines.append(line)

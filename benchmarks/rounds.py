@@ -22,8 +22,6 @@ from benchmarks.common import Ratio, quartiles, ratio_of_rounds
 from benchmarks.peers import engine_of
 from benchmarks.worker import Worker, WorkerError
 
-KINDS = ("plain", "bound")
-
 
 @dataclass(frozen=True)
 class Effort:
@@ -185,6 +183,25 @@ def load_case(
     return [label for label in ready if label not in errors], errors, differences
 
 
+@dataclass
+class Rounds:
+    """What the rounds of one case gave.
+
+    Attributes
+    ----------
+    timings : dict
+        Label to kind of call to `Timing`; ``bound`` only where it can be done.
+    errors : dict of str to str
+        Labels that failed while being timed.
+    unbound : dict of str to str
+        Labels that cannot fix the arrays of a call on this model, with the reason.
+    """
+
+    timings: dict[str, dict[str, Timing]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    unbound: dict[str, str] = field(default_factory=dict)
+
+
 def take_rounds(
     workers: Crew,
     labels: Iterable[str],
@@ -192,8 +209,7 @@ def take_rounds(
     *,
     contender: str,
     bases: Sequence[str],
-    kinds: Sequence[str] = KINDS,
-) -> tuple[dict[str, dict[str, Timing]], dict[str, str]]:
+) -> Rounds:
     """Measure a loaded case until the plain ratios are quiet or rounds run out.
 
     Parameters
@@ -204,51 +220,46 @@ def take_rounds(
     effort : Effort
     contender, bases : str, sequence of str
         The ratio that decides on more rounds: contender over its fastest base.
-    kinds : sequence of str, default=KINDS
-        Kinds of call.
 
     Returns
     -------
-    timings : dict
-        Label to kind to `Timing`.
-    errors : dict of str to str
-        Labels that failed while being timed.
+    rounds : Rounds
     """
-    timings = {label: {kind: Timing() for kind in kinds} for label in labels}
-    errors: dict[str, str] = {}
+    found = Rounds()
+    for label in labels:
+        found.timings[label] = {"plain": Timing()}
+        try:
+            workers[label].ask("prepare", kind="bound")
+        except WorkerError as error:
+            found.unbound[label] = str(error)
+        else:
+            found.timings[label]["bound"] = Timing()
     for n_done in range(1, effort.max_rounds + 1):
-        for label in list(timings):
+        for label in list(found.timings):
             try:
-                for kind in kinds:
-                    answer = workers[label].ask(
-                        "time", kind=kind, block_s=effort.block_s
+                for kind, timing in found.timings[label].items():
+                    timing.add(
+                        workers[label].ask("time", kind=kind, block_s=effort.block_s)
                     )
-                    timings[label][kind].add(answer)
             except WorkerError as error:
-                errors[label] = str(error)
-                del timings[label]
-        if n_done < effort.n_rounds:
-            continue
-        if not _is_noisy(timings, contender, bases, kinds[0]):
+                found.errors[label] = str(error)
+                del found.timings[label]
+        if n_done >= effort.n_rounds and not _is_noisy(found, contender, bases):
             break
-    return timings, errors
+    return found
 
 
 def better_base(
-    timings: dict[str, dict[str, Timing]], bases: Sequence[str], kind: str = "plain"
+    timings: dict[str, dict[str, Timing]], bases: Sequence[str]
 ) -> str | None:
     """The fastest of the bases on this case, None if none ran it."""
     present = [base for base in bases if base in timings]
-    return min(present, key=lambda x: timings[x][kind].median_s, default=None)
+    return min(present, key=lambda x: timings[x]["plain"].median_s, default=None)
 
 
-def _is_noisy(
-    timings: dict[str, dict[str, Timing]],
-    contender: str,
-    bases: Sequence[str],
-    kind: str,
-) -> bool:
-    base = better_base(timings, bases, kind)
-    if base is None or contender not in timings:
+def _is_noisy(found: Rounds, contender: str, bases: Sequence[str]) -> bool:
+    base = better_base(found.timings, bases)
+    if base is None or contender not in found.timings:
         return False
-    return timings[contender][kind].ratio_to(timings[base][kind]).noisy
+    mine, other = found.timings[contender]["plain"], found.timings[base]["plain"]
+    return mine.ratio_to(other).noisy

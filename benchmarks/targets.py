@@ -179,7 +179,11 @@ def _one_node(document: Document, _: int) -> Figure:
     label = document["contender"]
     mine, parts = [], []
     for entry in document.get("overhead", []):
-        times = {x: t["bound"]["median_s"] * 1e6 for x, t in entry["engines"].items()}
+        times = {
+            x: t["bound"]["median_s"] * 1e6
+            for x, t in entry["engines"].items()
+            if "bound" in t
+        }
         if label in times:
             mine.append(times[label])
             parts.append(

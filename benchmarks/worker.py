@@ -198,6 +198,12 @@ def do_resident(state: State) -> dict[str, Any]:
     return {"bytes": resident_bytes()}
 
 
+def do_prepare(state: State, *, kind: str) -> dict[str, Any]:
+    """Make the call of a kind, and call it once."""
+    state.call(kind)()
+    return {}
+
+
 def do_time(state: State, *, kind: str, block_s: float) -> dict[str, Any]:
     """Time one block of calls, after a warm-up of a quarter of its length."""
     call = state.call(kind)
@@ -292,6 +298,7 @@ COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
     "outputs": do_outputs,
     "repeat": do_repeat,
     "resident": do_resident,
+    "prepare": do_prepare,
     "time": do_time,
     "concurrent": do_concurrent,
     "version": do_version,

@@ -2,16 +2,18 @@
  *
  * Worker threads do not survive fork(), and a lock that one of them holds stays
  * locked in the child.  So the fork handler lets nobody in, waits for those who are
- * inside (LONGEST_WAIT at most), and ends the scheduler: parent and child start a
- * new one at their next use (about 1 ms, measured 2026-11 on 2 cores).  Where other
- * threads keep the scheduler alive it only falls asleep; the child then builds its
- * arenas again, has no workers, and computes the same on one thread. */
+ * inside, and ends the scheduler: parent and child start a new one at their next use
+ * (about 1 ms, measured 2026-11 on 2 cores).  Where another thread that has used TBB
+ * keeps the scheduler alive, the workers are called together instead and held in a
+ * place of ours, outside of TBB's locks, for the time of the fork; the child then
+ * has no workers and computes the same on one thread. */
 #ifndef TT_BASE_THREADS_TBB_HPP
 #define TT_BASE_THREADS_TBB_HPP
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -26,8 +28,8 @@ namespace backend {
 
 constexpr const char *name = "tbb";
 
-constexpr std::chrono::seconds LONGEST_WAIT{2};
-constexpr std::chrono::milliseconds FALL_ASLEEP{1}; /* idle workers spin this long */
+constexpr std::chrono::milliseconds FOR_CALLERS{2000}, FOR_WORKERS{200};
+constexpr std::chrono::microseconds BETWEEN_LOOKS{50};
 
 struct built_arena;
 std::mutex registry;     /* held by the fork handlers from before to after */
@@ -109,16 +111,42 @@ bool is_anyone_inside()
     return false;
 }
 
-/* Waits until no body runs; false when that takes too long, or can never be
- * because this very thread is inside one. */
-bool wait_for_callers()
+/* Looks again and again until is_so(); false when `longest` has passed. */
+template <class Condition>
+bool wait_until(Condition is_so, std::chrono::milliseconds longest)
 {
-    auto limit = std::chrono::steady_clock::now() + LONGEST_WAIT;
-    while (is_anyone_inside()) {
-        if (my_depth > 0 || std::chrono::steady_clock::now() > limit) return false;
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
+    auto limit = std::chrono::steady_clock::now() + longest;
+    while (!is_so()) {
+        if (std::chrono::steady_clock::now() > limit) return false;
+        std::this_thread::sleep_for(BETWEEN_LOOKS);
     }
     return true;
+}
+
+/* Every worker, held until `is_over`. */
+struct roll_call {
+    std::atomic<int> n_present{0};
+    std::atomic<bool> is_over{false};
+};
+std::shared_ptr<roll_call> *held; /* between the handlers */
+
+void hold_workers()
+{
+    using control = tbb::global_control;
+    size_t most = control::active_value(control::max_allowed_parallelism);
+    int n_workers = (int)most - 1;
+    if (n_workers < 1) return;
+    held = new std::shared_ptr<roll_call>(std::make_shared<roll_call>());
+    std::shared_ptr<roll_call> call = *held;
+    tbb::task_arena *place = new tbb::task_arena(n_workers, /*reserved=*/0);
+    for (int i = 0; i < n_workers; ++i)
+        place->enqueue([call] {
+            call->n_present.fetch_add(1);
+            while (!call->is_over.load())
+                std::this_thread::sleep_for(BETWEEN_LOOKS);
+        });
+    (void)wait_until([&] { return call->n_present.load() == n_workers; }, FOR_WORKERS);
+    delete place; /* TBB keeps it until the last worker has left */
 }
 
 bool was_ended = false; /* between the handlers: no worker was left at the fork */
@@ -128,31 +156,43 @@ void before_fork()
     registry.lock();
     is_forking.store(true);
     was_ended = false;
-    if (registered == nullptr || !wait_for_callers()) return;
+    if (registered == nullptr || my_depth > 0) return;
+    if (!wait_until([] { return !is_anyone_inside(); }, FOR_CALLERS)) return;
     try {
         tbb::task_scheduler_handle scheduler{tbb::attach{}};
         for (built_arena *a = registered; a != nullptr; a = a->next)
             a->tasks.terminate();
         was_ended = tbb::finalize(scheduler, std::nothrow);
+        if (!was_ended) hold_workers();
     } catch (...) {
-        was_ended = false;
+        was_ended = false; /* out of memory: the child may still do well */
     }
-    if (!was_ended) std::this_thread::sleep_for(FALL_ASLEEP);
 }
 
-void after_fork_in_parent()
+void let_callers_in()
 {
     is_forking.store(false);
     registry.unlock();
 }
 
+void after_fork_in_parent()
+{
+    if (held != nullptr) {
+        (*held)->is_over.store(true);
+        delete held;
+        held = nullptr;
+    }
+    let_callers_in();
+}
+
 void after_fork_in_child()
 {
+    held = nullptr;
     if (!was_ended) {
         generation.fetch_add(1, std::memory_order_relaxed);
         registered = nullptr;
     }
-    after_fork_in_parent();
+    let_callers_in();
 }
 
 /* One slot for each thread that runs single-threaded plans: such callers never

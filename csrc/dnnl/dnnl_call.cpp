@@ -89,9 +89,33 @@ bool is_dense(const_dnnl_memory_desc_t md)
            (size_t)count * dnnl_data_type_size(type) == dnnl_memory_desc_get_size(md);
 }
 
+/* Bytes from the first element to the end of the last: less than oneDNN's size of a
+ * strided tensor, whose last row the owner need not have padded. */
+size_t touched_bytes(const_dnnl_memory_desc_t md)
+{
+    int ndims = 0, n_blocks = 0;
+    dnnl_format_kind_t kind = dnnl_format_kind_undef;
+    dnnl_data_type_t type = dnnl_data_type_undef;
+    dnnl_dims_t *dims = nullptr, *strides = nullptr;
+    int64_t last = 0;
+    check(dnnl_memory_desc_query(md, dnnl_query_format_kind, &kind));
+    if (kind != dnnl_blocked) return dnnl_memory_desc_get_size(md);
+    check(dnnl_memory_desc_query(md, dnnl_query_inner_nblks_s32, &n_blocks));
+    if (n_blocks != 0) return dnnl_memory_desc_get_size(md);
+    check(dnnl_memory_desc_query(md, dnnl_query_ndims_s32, &ndims));
+    check(dnnl_memory_desc_query(md, dnnl_query_dims, &dims));
+    check(dnnl_memory_desc_query(md, dnnl_query_strides, &strides));
+    check(dnnl_memory_desc_query(md, dnnl_query_data_type, &type));
+    for (int d = 0; d < ndims; ++d) {
+        if ((*dims)[d] == 0) return 0;
+        last += ((*dims)[d] - 1) * (*strides)[d];
+    }
+    return (size_t)(last + 1) * dnnl_data_type_size(type);
+}
+
 slot make_slot(const tt_prim *prim, tt_arg arg, const_dnnl_memory_desc_t md)
 {
-    slot s = {nullptr, dnnl_memory_desc_get_size(md), false, false};
+    slot s = {nullptr, touched_bytes(md), false, false};
     if (arg == TT_ARG_SCRATCHPAD) return s;
     s.is_written = is_output(arg);
     /* what lies between the elements of a strided output must survive */

@@ -42,7 +42,8 @@ bool tt_graph_is_output(const tt_graph *graph, int value)
     return false;
 }
 
-/* Sets the producer of every value from the lists of the live nodes. */
+/* Sets the producer of every value from the lists of the live nodes.  What became a
+ * constant is no output of its node any more. */
 static void number_producers(tt_graph *graph)
 {
     for (int i = 0; i < graph->n_values; ++i)
@@ -50,8 +51,14 @@ static void number_producers(tt_graph *graph)
     for (int i = 0; i < graph->n_nodes; ++i) {
         const tt_node *node = &graph->nodes[i];
         if (node->dead) continue;
-        for (int k = 0; k < node->n_outputs; ++k)
-            if (node->outputs[k] >= 0) graph->values[node->outputs[k]].producer = i;
+        for (int k = 0; k < node->n_outputs; ++k) {
+            int value = node->outputs[k];
+            if (value < 0) continue;
+            if (graph->values[value].constant != NULL)
+                node->outputs[k] = TT_ABSENT;
+            else
+                graph->values[value].producer = i;
+        }
     }
 }
 

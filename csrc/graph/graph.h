@@ -150,7 +150,8 @@ tt_status tt_graph_add_value(tt_graph *, const char *name, const tt_shape *shape
 /* Appends a value holding `constant`; takes the caller's reference in any case. */
 tt_status tt_graph_add_constant(tt_graph *, const char *name, tt_constant *constant,
                                 int *out, tt_error *);
-/* Makes value `index` a constant; takes the caller's reference in any case. */
+/* Makes a value a constant; takes the caller's reference in any case.  The node that
+ * made it loses that output (TT_ABSENT) at the next sweep or sort. */
 void tt_graph_set_constant(tt_graph *, int value, tt_constant *constant);
 /* Appends an empty node with room for the lists, all of them TT_ABSENT.  May move
  * the nodes: a pointer to another one is void afterwards.  A node that others read

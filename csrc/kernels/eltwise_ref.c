@@ -455,11 +455,11 @@ static bool one_real(tt_eltwise_op op, tt_dtype dtype, int64_t i, void *dst,
     uint8_t *test = (uint8_t *)dst + i;
     real z;
     if (op == TT_ELTWISE_IS_NAN) {
-        *test = isnan(x) != 0;
+        *test = (uint8_t)(isnan(x) != 0);
         return true;
     }
     if (op == TT_ELTWISE_IS_INF) {
-        *test = isinf(x) && (x < 0 ? alpha != 0 : beta != 0);
+        *test = (uint8_t)(isinf(x) && (x < 0 ? alpha != 0 : beta != 0));
         return true;
     }
     if (test_order(op, x<y, x == y, x> y, test)) return true;

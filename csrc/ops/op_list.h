@@ -1,6 +1,7 @@
 /* The table of operators: one record per line, sorted.  A record is defined in
  * ops/<file>.c as `const tt_op tt_op_<record>`; op.c declares and tabulates. */
-/* clang-format off: `not` is a word of C++ to it */
+/* `not` is a word of C++ to the formatter: */
+/* clang-format off */
 OP(abs)
 OP(acos)
 OP(acosh)
@@ -97,7 +98,7 @@ OP(mul_v7)
 OP(neg)
 OP(non_max_suppression)
 OP(nonzero)
-OP(not )
+OP(not)
 OP(one_hot)
 OP(or_v1)
 OP(or_v7)

@@ -133,7 +133,7 @@ def _slowest(profile: Profile, n: int = 5) -> str:
     rows: list[list[str | int | float]] = [
         [
             _short(node.name),
-            node.op_type,
+            _chain(node.op_type),
             node.time_us,
             100 * node.time_us / total,
             node.gops,
@@ -149,6 +149,12 @@ def _slowest(profile: Profile, n: int = 5) -> str:
 
 def _short(name: str, n: int = 32) -> str:
     return name if len(name) <= n else "..." + name[3 - n :]
+
+
+def _chain(op_type: str) -> str:
+    """A fused chain of many operators, by its ends."""
+    parts = op_type.split("+")
+    return op_type if len(parts) < 4 else f"{parts[0]}+...+{parts[-1]} ({len(parts)})"
 
 
 def _indented(text: str) -> list[str]:

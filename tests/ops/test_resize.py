@@ -26,7 +26,8 @@ def resize(x, attrs, *, scales=None, sizes=None, roi=None, opset=19, **options):
 
 @pytest.mark.parametrize("coordinate", COORDINATES)
 @pytest.mark.parametrize("nearest", NEAREST)
-@pytest.mark.parametrize("scales", [(1, 1, 2, 3), (1, 1, 0.6, 0.5), (1, 1, 1.5, 0.7)])
+# 0.61: at 0.6 a coordinate is a tie but for the rounding of float, where engines differ
+@pytest.mark.parametrize("scales", [(1, 1, 2, 3), (1, 1, 0.61, 0.5), (1, 1, 1.5, 0.7)])
 def test_nearest_neighbour(rng, coordinate, nearest, scales):
     x = rng.standard_normal((1, 3, 7, 6)).astype(np.float32)
     attrs = {

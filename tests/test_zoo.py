@@ -1,8 +1,8 @@
 """Every model of the zoo against onnxruntime, and against what it must mean.
 
 The largest error relative to the range of the output is at most 1e-5, with the same
-argmax. A few nets amplify rounding so much that onnxruntime itself is further than
-that from float64; there trimtab must be as near to float64 as onnxruntime is.
+argmax. A few nets (`AMPLIFIES`) amplify rounding so much that two correct engines
+differ by more; both are held against float64 there, which is a weaker claim.
 
 The files are fetched by package name into the cache. Where one cannot be had the
 test is skipped with the reason, except under CI, where it fails.
@@ -27,12 +27,19 @@ pytestmark = pytest.mark.zoo
 # Both engines compute in float32 and sum in different orders; over some hundred
 # layers that stays within about 100 units of the last place of the largest value.
 TOLERANCE = 1e-5
-# Where a net amplifies rounding beyond that, both are held against float64, and
-# trimtab's error may be at most this many times onnxruntime's (both are maxima over
-# few hundred values of the same distribution).
+# Nets that amplify rounding beyond that: onnxruntime's own largest error against
+# float64, and trimtab's, in units of the range (AVX-512, November 2026). Only these
+# are held against float64; every other model must meet TOLERANCE.
+AMPLIFIES = {
+    "magika": "1.3e-6 and 2.9e-5: variances as E[x^2] - E[x]^2 amplify sums",
+    "oww_hey_mycroft": "1.4e-4 and 1.3e-6: the output is a probability of 4e-5",
+    "ppocr4_det": "1.7e-5 and 5.0e-5: a sharpened sigmoid",
+    "whisper_encoder": "4.5e-5 and 2.3e-6: outliers before the last normalization",
+}
+# There trimtab's error may be at most this many times onnxruntime's. It is more than
+# 1 because of ppocr4_det: its error is 1.6 to 2.9 times onnxruntime's (RMS 1.8 to 2.6),
+# and so is that of OpenVINO, which computes with oneDNN too.
 AS_SHARP = 4.0
-#: Largest gap to onnxruntime where the float64 reference fails to run the model.
-UNTRUTHED = 1e-4
 # An oracle in float64 further off than this is broken, and proves nothing.
 TRUSTED = 1e-2
 
@@ -97,14 +104,8 @@ def compare(model: ZooModel, inputs: Tensors) -> list[str]:
         if array.size == 0 or array.dtype.kind != "f":
             continue
         error, tolerance = max_error(got[name], array), TOLERANCE
-        if error > tolerance:
-            try:
-                truth = truth or run_float64(model.path(), inputs)
-            except (ValueError, TypeError, RuntimeError) as reason:
-                # ONNX's reference implementation has defects of its own
-                if error > UNTRUTHED:
-                    faults.append(f"{name!r}: error {error:.1e}, and {reason}")
-                continue
+        if error > tolerance and model.name in AMPLIFIES:
+            truth = truth or run_float64(model.path(), inputs)
             theirs = max_error(array, truth[name])
             assert theirs < TRUSTED, f"float64 is {theirs:.1e} off for {name!r}"
             error = max_error(got[name], truth[name])

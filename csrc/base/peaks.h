@@ -1,8 +1,8 @@
 /* What this machine can do at most, measured: the yardstick for "percent of peak".
  *
  * Arithmetic is a loop over registers alone, bandwidth a loop that only reads.  Each
- * figure is the best of several runs of about 10 ms, so that a disturbance lowers it
- * only if it lasts. */
+ * figure is the best of 25 runs of about 2 ms, so that a disturbance lowers it only if
+ * it lasts. */
 #ifndef TT_BASE_PEAKS_H
 #define TT_BASE_PEAKS_H
 
@@ -23,7 +23,7 @@ typedef struct {
     double memory_gbps; /* reading four times the last-level cache */
 } tt_peaks;
 
-/* n_threads >= 1.  Takes about 0.3 s and 128 MiB or four times the last-level
+/* n_threads >= 1.  Takes about 0.5 s and 128 MiB or four times the last-level
  * cache, whichever is more (at most 1 GiB).  TT_BAD_INPUT, TT_NO_MEMORY. */
 tt_status tt_peaks_measure(int n_threads, tt_peaks *out, tt_error *err);
 

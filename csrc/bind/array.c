@@ -7,9 +7,10 @@
 #include "base/alloc.h"
 #include "bind/array_numpy.h"
 
-/* From this size on an output gets a block of our own, aligned to a cache line;
- * below, NumPy's own allocation is faster (see README.md for the figures). */
-enum { TT_OWN_BLOCK_BYTES = 2048 };
+/* Outputs of these sizes get a block of our own, aligned to a cache line.  Below, it
+ * costs more than it gains; above, NumPy asks for huge pages, which gains more (see
+ * README.md for the figures). */
+enum { OWN_BLOCK_BYTES = 1 << 14, HUGE_PAGES_BYTES = 1 << 22 };
 
 /* ---- dtypes -------------------------------------------------------------- */
 
@@ -174,7 +175,7 @@ PyObject *tt_array_new(tt_state *state, const tt_shape *shape, void **data)
     PyObject *descr = tt_array_dtype(state, shape->dtype), *array;
     size_t n_bytes = tt_shape_bytes(shape);
     if (descr == NULL) return NULL;
-    if (n_bytes >= TT_OWN_BLOCK_BYTES) {
+    if (n_bytes >= OWN_BLOCK_BYTES && n_bytes < HUGE_PAGES_BYTES) {
         *data = tt_alloc(n_bytes);
         if (*data == NULL)
             return tt_raise_format(state, TT_NO_MEMORY, "an output of %zu bytes",

@@ -15,8 +15,7 @@ int tt_array_import(tt_state *state);
 int tt_array_read(tt_model_object *model, const tt_input *input, PyObject *arg,
                   bool may_copy, tt_tensor *tensor, PyObject **made);
 
-/* An uninitialised row-major array; *data is its memory, aligned to 64 from
- * TT_OWN_BLOCK_BYTES on. */
+/* An uninitialised row-major array; *data is its memory. */
 PyObject *tt_array_new(tt_state *state, const tt_shape *shape, void **data);
 
 /* An array over a block of tt_alloc, which it frees in the end.  Takes the block in

@@ -3,7 +3,7 @@
  *
  * Included after a target pragma, so every instruction set gets its own copy.
  * Polynomials are minimax fits of relative error (Remez exchange, 40 digits); the
- * errors in ULP that tests/kernels/test_eltwise.py holds them to were measured over
+ * errors in ULP that tests/c/test_kernels_eltwise.c holds them to were measured over
  * all floats against long double.  NaN comes out as NaN, infinities and
  * subnormals are exact cases, unless a comment says who handles them. */
 #ifndef TT_KERNELS_VECTOR_MATH_H
@@ -282,7 +282,7 @@ static inline uint32_t trig_reduce(float x, float *r)
     double d = (double)x, top = madd_f64(d, 0.6366197723675814, ROUNDER_F64);
     double n = top - ROUNDER_F64;
     d = d - n * 1.5707963109016418;
-    *r = (float)(d - n * 1.5893254712295857e-8);
+    *r = (float)(d - n * 1.5893254773528196e-8);
     return (uint32_t)double_bits(top);
 }
 

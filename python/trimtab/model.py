@@ -359,7 +359,7 @@ class Model:
     # ---- living ------------------------------------------------------------
 
     def trim(self) -> None:
-        """Give back plans and working memory that no call uses now."""
+        """Give back working memory that no call uses now; compiled plans stay."""
         core = self._open_core()
         for program in [self._program, *self._programs.values()]:
             program.trim()

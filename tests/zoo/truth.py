@@ -13,8 +13,16 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from .model import Tensors
+
+
+class GlobalMaxPool(OpRun):  # type: ignore[misc]
+    """The maximum over all spatial axes; onnx 1.23 errs unless there are two."""
+
+    def _run(self, x: np.ndarray) -> tuple[np.ndarray]:
+        return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
 
 
 def run_float64(path: Path, inputs: Tensors) -> Tensors:
@@ -35,7 +43,8 @@ def run_float64(path: Path, inputs: Tensors) -> Tensors:
         for name, array in inputs.items()
     }
     names = [value.name for value in model.graph.output]
-    return dict(zip(names, ReferenceEvaluator(model).run(None, wide), strict=True))
+    evaluator = ReferenceEvaluator(model, new_ops=[GlobalMaxPool])
+    return dict(zip(names, evaluator.run(None, wide), strict=True))
 
 
 def _widen_tensor(tensor: onnx.TensorProto) -> None:

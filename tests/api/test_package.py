@@ -1,0 +1,82 @@
+"""The package itself: what it exports, what importing it costs, its examples."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import trimtab
+
+
+def test_every_public_name_is_there() -> None:
+    for name in trimtab.__all__:
+        assert getattr(trimtab, name) is not None
+    assert set(trimtab.__all__) <= set(dir(trimtab))
+    with pytest.raises(AttributeError, match="nothing"):
+        trimtab.nothing  # noqa: B018
+
+
+def test_every_error_is_a_trimtab_error_and_a_builtin() -> None:
+    builtin = {
+        "ModelFormatError": ValueError,
+        "InputError": ValueError,
+        "InputTypeError": TypeError,
+        "UnsupportedOpError": NotImplementedError,
+        "OutOfMemoryError": MemoryError,
+        "InternalError": RuntimeError,
+        "DeviceError": RuntimeError,
+        "FetchError": OSError,
+    }
+    for name, base in builtin.items():
+        kind = getattr(trimtab, name)
+        assert issubclass(kind, trimtab.TrimtabError)
+        assert issubclass(kind, base)
+
+
+def test_importing_costs_little_beyond_numpy() -> None:
+    """The median of several processes; the target is 15 ms, the bound is for noise."""
+    code = (
+        "import time, numpy; t = time.perf_counter(); import trimtab;"
+        "print(time.perf_counter() - t)"
+    )
+    times = sorted(
+        float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(5)
+    )
+    assert times[2] < 0.030
+
+
+def test_the_verbs_import_no_framework() -> None:
+    code = (
+        "import sys, trimtab; trimtab.load_model; trimtab.deploy_model;"
+        "print(sorted({'torch', 'scipy', 'sklearn', 'matplotlib', 'onnxruntime'}"
+        " & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code]).strip() == b"[]"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "deployment",
+        "doctor",
+        "fallback",
+        "model",
+        "peaks",
+        "profile",
+        "report",
+        "signature",
+        "source",
+        "taps",
+        "types",
+        "verify",
+    ],
+)
+def test_examples_in_docstrings_run(name: str) -> None:
+    module = importlib.import_module(f"trimtab.{name}")
+    results = doctest.testmod(module)
+    assert results.failed == 0
+    assert doctest.testmod(trimtab).failed == 0

@@ -6,10 +6,17 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "base/checked.h"
 
 enum { FIRST_CAPACITY = 8 };
+/* From this size on tt_alloc_pages asks the kernel for huge pages: reading 43 MB of
+ * weights once takes 20 % less (fewer walks of page tables, which are dear in a virtual
+ * machine: 280 to 223 us for 2.4 MB of one matrix, Cascade Lake, November 2026). */
+static const size_t HUGE_BYTES = (size_t)4 << 20, HUGE_PAGE = (size_t)2 << 20;
 
 static atomic_int_fast64_t n_allocations;
 static atomic_int_fast64_t fail_at; /* 0: off */
@@ -74,6 +81,60 @@ void tt_free(void *block)
 {
     free(block);
 }
+
+/* ---- large blocks ----------------------------------------------------------- */
+
+#ifdef MADV_HUGEPAGE
+
+/* Mapped, not from the heap: what is freed goes back at once, and the advice does not
+ * stay behind on memory that others get. */
+static void *map_pages(size_t bytes, size_t used)
+{
+    size_t whole;
+    char *mapped, *block;
+    if (!tt_add_size(bytes, HUGE_PAGE, &whole)) return NULL;
+    mapped =
+        mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return NULL;
+    block = mapped + (HUGE_PAGE - (uintptr_t)mapped % HUGE_PAGE) % HUGE_PAGE;
+    if (block > mapped) (void)munmap(mapped, (size_t)(block - mapped));
+    (void)munmap(block + bytes, (size_t)(mapped + whole - (block + bytes)));
+    /* only what fills huge pages, so that none is wasted */
+    (void)madvise(block, used / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    return block;
+}
+
+void *tt_alloc_pages(size_t bytes)
+{
+    size_t rounded;
+    if (bytes < HUGE_BYTES) return tt_alloc(bytes);
+    if (injected_failure() || !tt_round_up(bytes, HUGE_PAGE, &rounded)) return NULL;
+    return map_pages(rounded, bytes);
+}
+
+void tt_free_pages(void *block, size_t bytes)
+{
+    if (block == NULL) return;
+    if (bytes < HUGE_BYTES)
+        tt_free(block);
+    else
+        (void)munmap(block, (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+}
+
+#else
+
+void *tt_alloc_pages(size_t bytes)
+{
+    return tt_alloc(bytes);
+}
+
+void tt_free_pages(void *block, size_t bytes)
+{
+    (void)bytes;
+    tt_free(block);
+}
+
+#endif
 
 int64_t tt_alloc_fail_at(int64_t k, bool sticky)
 {

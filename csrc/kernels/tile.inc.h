@@ -11,7 +11,10 @@
  *   b    row p starts at b + p * b_row, unit stride
  *   dst  row i starts at dst + i * dst_row, unit stride
  *
- * Rows are in floats.  Sums run over p in order, one fused multiply-add each. */
+ * Rows are in floats.  Sums run over p in order, one fused multiply-add each.
+ *
+ * tile_ahead also prefetches n_ahead vectors at `ahead` for every p, and then the same
+ * further on by b_row: b's memory some blocks ahead, spread evenly over the work. */
 #include "kernels/simd.h"
 
 #if defined(__AVX512F__)
@@ -23,12 +26,10 @@
 #define TILE_VECTORS 3
 #endif
 
-static inline __attribute__((always_inline)) void tile(const int m, const int n_vectors,
-                                                       int64_t k, const float *a,
-                                                       int64_t a_row, int64_t a_item,
-                                                       const float *b, int64_t b_row,
-                                                       float *dst, int64_t dst_row,
-                                                       bool add)
+static inline __attribute__((always_inline)) void tile_ahead(
+    const int m, const int n_vectors, int64_t k, const float *a, int64_t a_row,
+    int64_t a_item, const float *b, int64_t b_row, float *dst, int64_t dst_row,
+    bool add, const float *ahead, const int n_ahead)
 {
     vf sum[16][4];
 #pragma GCC unroll 16
@@ -42,6 +43,9 @@ static inline __attribute__((always_inline)) void tile(const int m, const int n_
         for (int j = 0; j < n_vectors; ++j)
             column[j] = vf_load(b + p * b_row + j * VF_N);
 #pragma GCC unroll 16
+        for (int j = 0; j < n_ahead; ++j)
+            __builtin_prefetch(ahead + p * b_row + j * VF_N, 0, /*into L2*/ 2);
+#pragma GCC unroll 16
         for (int i = 0; i < m; ++i) {
             vf item = vf_set1(a[i * a_row + p * a_item]);
 #pragma GCC unroll 16
@@ -54,4 +58,14 @@ static inline __attribute__((always_inline)) void tile(const int m, const int n_
 #pragma GCC unroll 16
         for (int j = 0; j < n_vectors; ++j)
             vf_store(dst + i * dst_row + j * VF_N, sum[i][j]);
+}
+
+static inline __attribute__((always_inline)) void tile(const int m, const int n_vectors,
+                                                       int64_t k, const float *a,
+                                                       int64_t a_row, int64_t a_item,
+                                                       const float *b, int64_t b_row,
+                                                       float *dst, int64_t dst_row,
+                                                       bool add)
+{
+    tile_ahead(m, n_vectors, k, a, a_row, a_item, b, b_row, dst, dst_row, add, b, 0);
 }

@@ -3,12 +3,14 @@
  * A constant b is packed in the layout that oneDNN chooses.  Activations are read
  * where they are, whatever their strides, as long as oneDNN has an optimised
  * implementation for them; else they are copied to row-major, then the post-ops move
- * to a step of their own, and last of all the own kernel takes over. */
+ * to a step of their own, and last of all the own kernel takes over.  Few rows times a
+ * constant go to an own kernel at once (kernels/matmul_packed.h). */
 #include "ops/matmul_common.h"
 
 #include <string.h>
 
 #include "kernels/matmul.h"
+#include "kernels/matmul_packed.h"
 
 typedef struct {
     tt_lower *lower;
@@ -282,6 +284,117 @@ static tt_status add_own(state *s, tt_error *err)
     return add_posts(s, err);
 }
 
+/* ---- few rows times a constant ------------------------------------------------- */
+
+static bool finish_kind(const tt_post *post, tt_finish_kind *out)
+{
+    static const struct {
+        tt_alg alg;
+        tt_finish_kind kind;
+    } table[] = {
+        {TT_ALG_LINEAR,    TT_FINISH_LINEAR    },
+        {TT_ALG_RELU,      TT_FINISH_RELU      },
+        {TT_ALG_CLIP,      TT_FINISH_CLIP      },
+        {TT_ALG_HARDSWISH, TT_FINISH_HARD_SWISH},
+        {TT_ALG_LOGISTIC,  TT_FINISH_SIGMOID   },
+        {TT_ALG_TANH,      TT_FINISH_TANH      },
+        {TT_ALG_SWISH,     TT_FINISH_SWISH     },
+        {TT_ALG_GELU_ERF,  TT_FINISH_GELU_ERF  },
+        {TT_ALG_GELU_TANH, TT_FINISH_GELU_TANH },
+        {TT_ALG_ADD,       TT_FINISH_ADD       },
+        {TT_ALG_MUL,       TT_FINISH_MUL       },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; ++i) {
+        if (table[i].alg != post->alg) continue;
+        *out = table[i].kind;
+        return true;
+    }
+    return false;
+}
+
+/* The post as part of the kernel; false: it needs a step of its own. */
+static bool as_finish(const tt_post *post, tt_operand operand, tt_matmul_packed *k,
+                      tt_operand *operands)
+{
+    tt_finish *finish = &k->finishes[k->n_finishes];
+    const tt_md *md = &post->operand;
+    if (k->n_finishes == TT_MAX_FINISHES) return false;
+    *finish = (tt_finish){.alpha = post->alpha, .beta = post->beta};
+    operands[3 + k->n_finishes++] = operand;
+    if (!finish_kind(post, &finish->kind)) return false;
+    if (post->kind != TT_POST_BINARY) return true;
+    finish->row = md->dims[0] == 1 ? 0 : md->strides[0];
+    return md->dtype == TT_F32 && md->ndims == 2 && md->dims[1] == k->n &&
+           (md->strides[1] == 1 || k->n == 1);
+}
+
+/* All posts as finishes (a leading in-place sum: by accumulating); false: none. */
+static bool as_finishes(const state *s, tt_matmul_packed *k, tt_operand *operands)
+{
+    const tt_prim_args *args = &s->args;
+    for (int i = 0; i < args->attr.n_posts; ++i) {
+        const tt_post *post = &args->attr.posts[i];
+        tt_operand operand = TT_NO_OPERAND;
+        if (post->kind == TT_POST_SUM) {
+            if (i > 0) return false;
+            k->accumulates = true;
+            continue;
+        }
+        for (int n = 0; n < args->n; ++n)
+            if (args->args[n] == (tt_arg)(TT_ARG_POST + i)) operand = args->operands[n];
+        if (!as_finish(post, operand, k, operands)) return false;
+    }
+    return true;
+}
+
+static bool is_few_rows(const state *s)
+{
+    const tt_matmul *m = s->m;
+    return m->has_constant_b && m->dst_md.dtype == TT_F32 && m->dst_md.ndims == 2 &&
+           m->dst_md.dims[0] <= TT_MATMUL_FEW_ROWS && tt_lower_allows_kernels(s->lower);
+}
+
+static tt_status pack_b(state *s, tt_operand *out, tt_error *err)
+{
+    const tt_md *b = &s->m->b_md;
+    tt_matmul_unpacked params = {.k = b->dims[0],
+                                 .n = b->dims[1],
+                                 .k_stride = b->strides[0],
+                                 .n_stride = b->strides[1]};
+    size_t bytes;
+    if (!tt_matmul_packed_bytes(params.k, params.n, &bytes))
+        return tt_fail(err, TT_LIMIT, "%s '%s': packing %lld x %lld weights",
+                       s->node->op_type, s->node->name, (long long)params.k,
+                       (long long)params.n);
+    return tt_lower_pack(s->lower, s->m->b, tt_matmul_pack, &params, sizeof params,
+                         bytes, out, err);
+}
+
+static tt_status add_few_rows(state *s, tt_error *err)
+{
+    const tt_matmul *m = s->m;
+    tt_operand operands[4 + TT_MAX_FINISHES] = {m->a, TT_NO_OPERAND, m->bias};
+    tt_matmul_packed k = {.m = m->dst_md.dims[0],
+                          .n = m->dst_md.dims[1],
+                          .k = m->a_md.dims[1],
+                          .a_row = m->a_md.strides[0],
+                          .a_item = m->a_md.strides[1],
+                          .has_bias = m->bias != TT_NO_OPERAND};
+    bool with_posts = !s->posts_apart && as_finishes(s, &k, operands);
+    if (!with_posts) {
+        k.n_finishes = 0;
+        k.accumulates = false;
+        TT_TRY(fresh_dst(s, err));
+    }
+    k.dst_row = s->m->dst_md.strides[0];
+    TT_TRY(pack_b(s, &operands[1], err));
+    operands[3 + k.n_finishes] = s->dst;
+    TT_TRY(tt_lower_kernel(s->lower, s->node, tt_matmul_packed_name(),
+                           tt_matmul_packed_run, &k, sizeof k, operands,
+                           3 + k.n_finishes, 1, &s->work, err));
+    return with_posts ? TT_OK : add_posts(s, err);
+}
+
 static void estimate(state *s)
 {
     const tt_matmul *m = s->m;
@@ -310,6 +423,7 @@ tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmu
         TT_TRY(fresh_dst(&s, err));
         return add_own(&s, err);
     }
+    if (is_few_rows(&s)) return add_few_rows(&s, err);
     TT_TRY(find_prim(&s, &with_posts, &prim, err));
     if (prim == NULL) {
         TT_TRY(fresh_dst(&s, err));

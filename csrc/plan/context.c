@@ -54,7 +54,7 @@ static tt_status build(const tt_plan *plan, tt_context *context, tt_error *err)
 {
     size_t arena_bytes = (size_t)plan->memory.arena_bytes;
     void *scratchpad;
-    context->arena = tt_alloc(arena_bytes + 1);
+    context->arena = tt_alloc_pages(arena_bytes + 1);
     context->pointers = tt_calloc((size_t)plan->n_pointers + 1, sizeof(void *));
     context->calls = tt_calloc((size_t)plan->n_calls + 1, sizeof(tt_call *));
     if (!context->arena || !context->pointers || !context->calls)
@@ -82,7 +82,7 @@ void tt_context_free(tt_plan *plan, tt_context *context)
                          (long long)plan->memory.arena_bytes);
         atomic_fetch_sub(&plan->model->n_contexts, 1);
     }
-    tt_free(context->arena);
+    tt_free_pages(context->arena, (size_t)plan->memory.arena_bytes + 1);
     tt_free(context);
 }
 

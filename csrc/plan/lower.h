@@ -34,6 +34,8 @@ enum { TT_NO_OPERAND = -1 };
 const tt_graph *tt_lower_graph(const tt_lower *lower);
 tt_engine *tt_lower_engine(const tt_lower *lower);
 int tt_lower_threads(const tt_lower *lower);
+/* May own kernels stand in for primitives that oneDNN has (pass "kernels")? */
+bool tt_lower_allows_kernels(const tt_lower *lower);
 static inline tt_site tt_lower_site(const tt_lower *lower, const tt_node *node)
 {
     tt_site site = {tt_lower_graph(lower), node, -1};
@@ -107,6 +109,17 @@ tt_status tt_lower_constant(tt_lower *lower, tt_constant *constant, tt_operand *
 tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
                           tt_operand weights, const tt_md *plain, tt_operand *out,
                           tt_error *err);
+
+/* Writes packed_bytes at dst from the constant's data at src. */
+typedef tt_status (*tt_pack)(const void *params, const void *src, void *dst,
+                             tt_error *err);
+/* Weights in the layout of an own kernel: pack(params, the constant's data, dst), once
+ * per model and shared by all plans that ask for the same function, parameters (bytes,
+ * no padding that differs) and size.  The operand has the shape of `weights`; its
+ * memory is the kernel's. */
+tt_status tt_lower_pack(tt_lower *lower, tt_operand weights, tt_pack pack,
+                        const void *params, size_t params_bytes, size_t packed_bytes,
+                        tt_operand *out, tt_error *err);
 
 /* ---- steps ----------------------------------------------------------------*/
 

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/cpu.h"
-#include "plan/plan.h"
+#include "plan/packed.h"
 
 tt_options tt_options_default(void)
 {
@@ -135,14 +135,7 @@ void tt_model_free(tt_model *model)
         tt_program_free(model->programs);
         model->programs = next;
     }
-    while (model->packed != NULL) {
-        tt_packed *next = model->packed->next;
-        tt_constant_unref(model->packed->source);
-        tt_layout_free(model->packed->layout);
-        tt_free(model->packed->data);
-        tt_free(model->packed);
-        model->packed = next;
-    }
+    tt_packed_free_all(model);
     tt_graph_free(model->graph);
     tt_source_free(model->source);
     tt_arena_free(model->parallel);
@@ -286,7 +279,7 @@ tt_status tt_model_body(tt_model *model, tt_graph *body, tt_program **out,
 
 /* ---- statistics --------------------------------------------------------------------- */
 
-static int64_t weights_bytes(const tt_model *model)
+int64_t tt_model_weights_bytes(const tt_model *model)
 {
     int64_t bytes = 0;
     for (int i = 0; i < model->source->n_constants; ++i)
@@ -297,7 +290,7 @@ static int64_t weights_bytes(const tt_model *model)
 
 void tt_model_stats_get(tt_model *model, tt_model_stats *stats)
 {
-    *stats = (tt_model_stats){.weights_bytes = weights_bytes(model)};
+    *stats = (tt_model_stats){.weights_bytes = tt_model_weights_bytes(model)};
     stats->packed_bytes = atomic_load(&model->packed_bytes);
     stats->contexts_bytes = atomic_load(&model->contexts_bytes);
     stats->n_contexts = atomic_load(&model->n_contexts);

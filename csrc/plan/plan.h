@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/pool.h"
 #include "base/threads.h"
 #include "plan/lower.h"
 #include "tt.h"
@@ -128,17 +129,7 @@ struct tt_program {
     int64_t plan_bytes;
 };
 
-/* Weights in a primitive's layout, shared by the plans of a model. */
-typedef struct tt_packed tt_packed;
-struct tt_packed {
-    tt_packed *next;
-    tt_constant *source; /* reference */
-    tt_md plain;
-    int64_t offset;
-    tt_layout *layout;
-    void *data;
-    size_t bytes;
-};
+typedef struct tt_packed tt_packed; /* packed.c */
 
 struct tt_model {
     tt_options options;
@@ -147,9 +138,11 @@ struct tt_model {
     tt_engine *engine;
     tt_arena *parallel, *serial; /* parallel == NULL when n_threads == 1 */
     pthread_mutex_t lock;        /* guards programs */
-    pthread_mutex_t packed_lock; /* guards packed; taken after all others */
+    pthread_mutex_t
+        packed_lock; /* guards packed and its pool; taken after all others */
     tt_program *programs;
     tt_packed *packed;
+    tt_pool packed_pool; /* their memory */
     atomic_llong packed_bytes, contexts_bytes, n_contexts, n_compiles, n_runs;
 };
 
@@ -201,6 +194,8 @@ tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err);
  * from the engine itself). */
 tt_status tt_program_find(tt_program *program, const tt_tensor *inputs, tt_plan **out,
                           tt_error *err);
+/* Bytes of the constants that were read. */
+int64_t tt_model_weights_bytes(const tt_model *model);
 /* The program of a Loop or Scan body. */
 tt_status tt_model_body(tt_model *model, tt_graph *body, tt_program **out,
                         tt_error *err);

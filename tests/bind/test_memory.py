@@ -130,12 +130,17 @@ def test_ten_thousand_calls_keep_the_resident_size(kind: str) -> None:
     repeat = 1000 if kind in ("large", "error") else 10000
     for _ in range(repeat // 10):
         call()
-    gc.collect()
-    before = resident_bytes()
-    for _ in range(repeat):
-        call()
-    gc.collect()
-    assert resident_bytes() - before < 1 << 20
+    # A leak shows in both halves; a huge page that the kernel makes of what is there
+    # already shows once.
+    growth = []
+    for _ in range(2):
+        gc.collect()
+        before = resident_bytes()
+        for _ in range(repeat // 2):
+            call()
+        gc.collect()
+        growth.append(resident_bytes() - before)
+    assert min(growth) < 1 << 19
 
 
 def test_loading_again_and_again_keeps_the_resident_size() -> None:

@@ -1,0 +1,190 @@
+/* Weights in the layout that whoever multiplies by them wants: a primitive's, or one of
+ * our own kernels'.  Made once per model and shared by its plans; the model owns them. */
+#include "plan/packed.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "plan/lower_state.h"
+
+struct tt_packed {
+    tt_packed *next;
+    tt_constant *source; /* reference */
+    int64_t offset;
+    tt_layout *layout; /* a primitive's, or NULL: `pack` and `params` say */
+    tt_md plain;       /* how the source was seen (layout != NULL) */
+    tt_pack pack;
+    void *params;
+    size_t params_bytes;
+    void *data; /* in the model's pool */
+    size_t bytes;
+};
+
+/* What is asked for: the same fields. */
+typedef tt_packed request;
+
+static bool md_equal(const tt_md *a, const tt_md *b)
+{
+    if (a->dtype != b->dtype || a->ndims != b->ndims) return false;
+    for (int i = 0; i < a->ndims; ++i)
+        if (a->dims[i] != b->dims[i] || a->strides[i] != b->strides[i]) return false;
+    return true;
+}
+
+static bool is_same(const tt_packed *made, const request *wanted)
+{
+    if (made->source != wanted->source || made->offset != wanted->offset) return false;
+    if ((made->layout == NULL) != (wanted->layout == NULL)) return false;
+    if (wanted->layout != NULL)
+        return md_equal(&made->plain, &wanted->plain) &&
+               tt_layout_equal(made->layout, wanted->layout);
+    return made->pack == wanted->pack && made->bytes == wanted->bytes &&
+           made->params_bytes == wanted->params_bytes &&
+           memcmp(made->params, wanted->params, made->params_bytes) == 0;
+}
+
+static void packed_free(tt_packed *packed)
+{
+    tt_constant_unref(packed->source);
+    tt_layout_free(packed->layout);
+    tt_free(packed->params);
+    tt_free(packed);
+}
+
+static tt_status fill(tt_model *model, const request *wanted, void *dst, tt_error *err)
+{
+    const void *src = (const char *)tt_constant_data(wanted->source) + wanted->offset;
+    if (wanted->layout == NULL) return wanted->pack(wanted->params, src, dst, err);
+    return tt_layout_pack(model->engine, &wanted->plain, src, wanted->layout, dst, err);
+}
+
+/* Models of some size get large blocks, which have huge pages. */
+static void *take(tt_model *model, size_t bytes)
+{
+    const size_t smallest = (size_t)64 << 10, largest = (size_t)16 << 20;
+    size_t whole = (size_t)tt_model_weights_bytes(model);
+    if (model->packed_pool.newest == NULL)
+        model->packed_pool.block_bytes = whole < smallest  ? smallest
+                                         : whole > largest ? largest
+                                                           : whole;
+    return tt_pool_alloc(&model->packed_pool, bytes);
+}
+
+/* Takes wanted->layout, on success only. */
+static tt_status make(tt_model *model, const request *wanted, tt_packed **out,
+                      tt_error *err)
+{
+    tt_packed *packed = tt_calloc(1, sizeof *packed);
+    void *data = take(model, wanted->bytes);
+    tt_status status = TT_OK;
+    if (packed != NULL) {
+        *packed = *wanted;
+        packed->params =
+            wanted->params_bytes > 0 ? tt_alloc(wanted->params_bytes) : NULL;
+    }
+    if (packed == NULL || data == NULL ||
+        (packed->params == NULL && wanted->params_bytes))
+        status =
+            tt_fail(err, TT_NO_MEMORY, "%zu bytes of packed weights", wanted->bytes);
+    if (status == TT_OK) status = fill(model, wanted, data, err);
+    if (status != TT_OK) {
+        tt_pool_undo(&model->packed_pool, data);
+        if (packed != NULL) tt_free(packed->params);
+        tt_free(packed);
+        return status;
+    }
+    if (wanted->params_bytes > 0)
+        memcpy(packed->params, wanted->params, wanted->params_bytes);
+    packed->data = data;
+    tt_constant_ref(packed->source);
+    packed->next = model->packed;
+    model->packed = packed;
+    atomic_fetch_add(&model->packed_bytes, (long long)packed->bytes);
+    *out = packed;
+    return TT_OK;
+}
+
+static tt_status find_or_make(tt_model *model, const request *wanted, tt_packed **out,
+                              bool *is_new, tt_error *err)
+{
+    *is_new = false;
+    for (*out = model->packed; *out != NULL; *out = (*out)->next)
+        if (is_same(*out, wanted)) return TT_OK;
+    *is_new = true;
+    return make(model, wanted, out, err);
+}
+
+/* The operand of packed weights; wanted->layout is taken in any case. */
+static tt_status bind_packed(tt_lower *lower, const tt_operand_record *record,
+                             const request *wanted, tt_operand *out, tt_error *err)
+{
+    tt_model *model = lower->model;
+    tt_operand_record made = *record;
+    tt_packed *packed = NULL;
+    tt_block block = {.kind = TT_BLOCK_CONSTANT, .last_reader = INT_MAX};
+    tt_status status;
+    bool is_new;
+    pthread_mutex_lock(&model->packed_lock);
+    status = find_or_make(model, wanted, &packed, &is_new, err);
+    pthread_mutex_unlock(&model->packed_lock);
+    if (status != TT_OK || !is_new) tt_layout_free(wanted->layout);
+    TT_TRY(status);
+    lower->plan->memory.packed_bytes += (int64_t)packed->bytes;
+    block.bytes = packed->bytes;
+    block.data = packed->data;
+    made.offset = 0;
+    TT_TRY(tt_lower_add_block(lower, &block, &made.block, err));
+    return tt_lower_add_operand(lower, &made, out, err);
+}
+
+static tt_status source_of(const tt_lower *lower, const tt_operand_record *record,
+                           request *wanted, tt_error *err)
+{
+    const tt_block *block = &lower->plan->blocks[record->block];
+    if (block->kind != TT_BLOCK_CONSTANT || block->constant == NULL)
+        return tt_fail(err, TT_INTERNAL, "packing weights that are not constant");
+    wanted->source = block->constant;
+    wanted->offset = record->offset;
+    return TT_OK;
+}
+
+tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
+                          tt_operand weights, const tt_md *plain, tt_operand *out,
+                          tt_error *err)
+{
+    const tt_operand_record record = lower->plan->operands[weights];
+    request wanted = {.plain = *plain};
+    TT_TRY(source_of(lower, &record, &wanted, err));
+    TT_TRY(tt_layout_new(prim, arg, &wanted.layout, err));
+    if (tt_layout_is(wanted.layout, plain)) {
+        tt_layout_free(wanted.layout);
+        *out = weights;
+        return TT_OK;
+    }
+    wanted.bytes = tt_layout_bytes(wanted.layout);
+    return bind_packed(lower, &record, &wanted, out, err);
+}
+
+tt_status tt_lower_pack(tt_lower *lower, tt_operand weights, tt_pack pack,
+                        const void *params, size_t params_bytes, size_t packed_bytes,
+                        tt_operand *out, tt_error *err)
+{
+    const tt_operand_record record = lower->plan->operands[weights];
+    request wanted = {.pack = pack,
+                      .params = (void *)(uintptr_t)params,
+                      .params_bytes = params_bytes,
+                      .bytes = packed_bytes};
+    TT_TRY(source_of(lower, &record, &wanted, err));
+    return bind_packed(lower, &record, &wanted, out, err);
+}
+
+void tt_packed_free_all(tt_model *model)
+{
+    while (model->packed != NULL) {
+        tt_packed *next = model->packed->next;
+        packed_free(model->packed);
+        model->packed = next;
+    }
+    tt_pool_free(&model->packed_pool);
+}

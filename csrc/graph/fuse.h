@@ -18,6 +18,8 @@ tt_status tt_graph_fuse_weights(tt_graph *graph, tt_error *err);
 tt_status tt_graph_fuse_parallel(tt_graph *graph, tt_error *err);
 /* Operators that exporters spell out: Gelu, LayerNormalization, Swish, ... */
 tt_status tt_graph_fuse_composed(tt_graph *graph, tt_error *err);
+/* A Pad of zeros becomes the padding of the convolution that reads it. */
+tt_status tt_graph_fuse_pads(tt_graph *graph, tt_error *err);
 /* Scales out of attention's matmuls, its mask into its softmax. */
 tt_status tt_graph_fuse_attention(tt_graph *graph, tt_error *err);
 /* Activations and sums become post-ops of Conv, MatMul, ... */

@@ -66,17 +66,20 @@ bool tt_node_become(tt_graph *graph, tt_node *node, const char *op_type, int ver
     return true;
 }
 
+/* A list of the node's own with room for `name`, in place of one of that name. */
 static tt_attribute *add_attribute(tt_graph *graph, tt_node *node, const char *name)
 {
-    size_t n = (size_t)node->n_attributes;
-    tt_attribute *list = tt_region_alloc(graph->region, n + 1, sizeof *list);
+    int n = node->n_attributes, at = 0;
+    tt_attribute *list = tt_region_alloc(graph->region, (size_t)n + 1, sizeof *list);
     if (list == NULL) return NULL;
-    if (n > 0) memcpy(list, node->attributes, n * sizeof *list);
-    list[n].name = name;
-    list[n].n = 1;
+    if (n > 0) memcpy(list, node->attributes, (size_t)n * sizeof *list);
+    while (at < n && strcmp(list[at].name, name) != 0)
+        ++at;
+    list[at].name = name;
+    list[at].n = 1;
     node->attributes = list;
-    node->n_attributes++;
-    return &list[n];
+    if (at == n) node->n_attributes++;
+    return &list[at];
 }
 
 bool tt_node_set_int(tt_graph *graph, tt_node *node, const char *name, int64_t value)
@@ -98,5 +101,18 @@ bool tt_node_set_float(tt_graph *graph, tt_node *node, const char *name, float v
     *item = value;
     attribute->kind = TT_ATTRIBUTE_FLOAT;
     attribute->as.floats = item;
+    return true;
+}
+
+bool tt_node_set_ints(tt_graph *graph, tt_node *node, const char *name,
+                      const int64_t *values, int n)
+{
+    int64_t *items = tt_region_alloc(graph->region, (size_t)n + 1, sizeof *items);
+    tt_attribute *attribute = items ? add_attribute(graph, node, name) : NULL;
+    if (attribute == NULL) return false;
+    memcpy(items, values, (size_t)n * sizeof *items);
+    attribute->kind = TT_ATTRIBUTE_INTS;
+    attribute->n = n;
+    attribute->as.ints = items;
     return true;
 }

@@ -25,5 +25,8 @@ bool tt_node_become(tt_graph *graph, tt_node *node, const char *op_type, int ver
 /* Gives the node one more attribute; false: no memory. */
 bool tt_node_set_int(tt_graph *graph, tt_node *node, const char *name, int64_t value);
 bool tt_node_set_float(tt_graph *graph, tt_node *node, const char *name, float value);
+/* Sets a list of integers (copied), in place of one that the node had. */
+bool tt_node_set_ints(tt_graph *graph, tt_node *node, const char *name,
+                      const int64_t *values, int n);
 
 #endif

@@ -22,7 +22,7 @@ tt_status tt_lower_broadcast(tt_lower *lower, const tt_node *node, int i,
 bool tt_may_overwrite(const tt_lower *lower, const tt_node *node, int i)
 {
     const tt_graph *graph = tt_lower_graph(lower);
-    if (tt_graph_is_output(graph, node->outputs[0])) return false;
+    if (tt_lower_is_output(lower, node, 0)) return false;
     for (int k = 0; k < node->n_inputs; ++k) /* it might overlap input i */
         if (k != i && node->inputs[k] >= 0 &&
             !tt_graph_constant(graph, node->inputs[k]))

@@ -79,7 +79,8 @@ static tt_status destination(tt_lower *lower, const tt_node *node, tt_operand sr
 {
     int64_t strides[TT_MAX_RANK];
     memcpy(strides, tt_operand_strides(lower, src), sizeof strides);
-    if (tt_lower_is_last_use(lower, node, node->inputs[0]))
+    if (tt_lower_is_last_use(lower, node, node->inputs[0]) &&
+        !tt_lower_is_output(lower, node, 0))
         return tt_lower_dst_inplace(lower, node, 0, src, dst, err);
     return tt_lower_dst_strided(lower, node, 0, strides, dst, err);
 }

@@ -63,6 +63,9 @@ tt_status tt_lower_copy(tt_lower *lower, tt_operand src, const int64_t *strides,
 /* Is this node the last reader of value, and may its memory be overwritten (not a
  * constant, an input or an output of the model)? */
 bool tt_lower_is_last_use(const tt_lower *lower, const tt_node *node, int value);
+/* Is output i of the node an output of the model?  Then it is better written straight
+ * into the caller's array than in place of an input, from where it would be copied. */
+bool tt_lower_is_output(const tt_lower *lower, const tt_node *node, int i);
 
 /* ---- outputs --------------------------------------------------------------*/
 

@@ -312,6 +312,12 @@ bool tt_lower_is_last_use(const tt_lower *lower, const tt_node *node, int value)
     return block->kind == TT_BLOCK_ARENA && block->last_reader <= lower->node;
 }
 
+bool tt_lower_is_output(const tt_lower *lower, const tt_node *node, int i)
+{
+    return i < node->n_outputs && node->outputs[i] >= 0 &&
+           lower->hints->values[node->outputs[i]].output >= 0;
+}
+
 /* ---- destinations -------------------------------------------------------- */
 
 /* The place of a value inside the memory of a concatenation. */

@@ -22,6 +22,7 @@ tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
     if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
     if ((passes & TT_PASS_FUSE) != 0) {
         TT_TRY(tt_graph_fuse_composed(graph, err));
+        TT_TRY(tt_graph_fuse_pads(graph, err));
         TT_TRY(tt_graph_fuse_attention(graph, err));
         TT_TRY(tt_graph_fuse_posts(graph, err));
     }

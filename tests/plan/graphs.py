@@ -285,6 +285,59 @@ def one_value_many_outputs(rng):
     return model(nodes, {"x": normal(rng, 3, 4)}, ["y", "z", "w"], constants)
 
 
+def pads_of_zeros(rng):
+    """Conv(Pad(x)): asymmetric, with the convolution's own pads on top, strided."""
+    constants = {
+        "pads": np.array([0, 0, 1, 0, 0, 0, 2, 1]),
+        "w": normal(rng, 6, 4, 5, 5),
+        "w_dw": normal(rng, 6, 1, 3, 3),
+        "pads_dw": np.array([0, 0, 0, 0, 0, 0, 1, 1]),
+        "zero": np.array(0, np.float32),
+    }
+    nodes = [
+        node("Pad", "x pads zero", "p"),
+        node("Conv", "p w", "c", pads=[2, 1, 0, 1]),
+        node("Pad", "c pads_dw", "q"),
+        node("Conv", "q w_dw", "y", group=6, strides=[2, 2]),
+    ]
+    return model(nodes, {"x": normal(rng, 2, 4, 11, 9)}, ["y"], constants)
+
+
+def pads_that_stay(rng):
+    """Pads that are no zeros, not constant, of channels, or read by others too."""
+    constants = {
+        "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+        "channels": np.array([0, 1, 0, 0, 0, 1, 0, 0]),
+        "wide": np.array([0, 0, 3, 3, 0, 0, 3, 3]),
+        "one": np.array(1, np.float32),
+        "w": normal(rng, 4, 4, 3, 3),
+        "w6": normal(rng, 4, 6, 3, 3),
+        "axes": np.array([3]),
+        "last": np.array([1, 1]),
+        "none": np.array(0, np.float32),
+    }
+    nodes = [
+        node("Pad", "x pads one", "p"),
+        node("Conv", "p w", "a"),
+        node("Pad", "x pads", "e", mode="edge"),
+        node("Conv", "e w", "b"),
+        node("Pad", "x channels", "h"),
+        node("Conv", "h w6", "c"),
+        node("Pad", "x pads", "s"),
+        node("Conv", "s w", "d"),
+        node("Pad", "x wide", "v"),
+        node("Conv", "v w", "f"),
+        node("Pad", "x last none axes", "l"),
+        node("Conv", "l w", "g"),
+    ]
+    return model(
+        nodes,
+        {"x": normal(rng, 1, 4, 6, 7)},
+        ["a", "b", "c", "d", "s", "f", "g"],
+        constants,
+    )
+
+
 CASES: dict[str, Case] = {
     "conv_batch_norm_relu": Case(conv_batch_norm_relu, fused="n_y"),
     "conv_scale_shift": Case(conv_scale_shift),
@@ -297,6 +350,8 @@ CASES: dict[str, Case] = {
     "elementwise_chain": Case(elementwise_chain, 1, "Mul+Add+Tanh+Sub+Exp"),
     "attention": Case(attention, 4, "Softmax+Add"),
     "concat_in_place": Case(concat_in_place),
+    "pads_of_zeros": Case(pads_of_zeros),
+    "pads_that_stay": Case(pads_that_stay),
     "views": Case(views, 1, "Relu"),
     "shape_arithmetic": Case(shape_arithmetic, 1, "Softmax"),
     "input_is_output": Case(input_is_output),

@@ -63,6 +63,21 @@ def test_optimised_plan_has_the_steps_it_should(name: str) -> None:
     assert case.fused in seen
 
 
+def test_pads_of_zeros_become_padding_of_convolutions() -> None:
+    content, inputs = CASES["pads_of_zeros"].build(np.random.default_rng(0))
+    model = trimtab.load_model(content, fallback=False, threads=1)
+    assert "Pad" not in {n.op_type for n in model.profile(inputs).nodes}
+    content, inputs = CASES["pads_that_stay"].build(np.random.default_rng(0))
+    model = trimtab.load_model(content, fallback=False, threads=1)
+    assert len([n for n in model.profile(inputs).nodes if n.op_type == "Pad"]) >= 6
+
+
+def test_a_softmax_that_is_an_output_is_written_where_the_caller_wants_it() -> None:
+    content, inputs = CASES["shape_arithmetic"].build(np.random.default_rng(0))
+    nodes = trimtab.load_model(content, threads=1).profile(inputs).nodes
+    assert [n.op_type for n in nodes] == ["Softmax"]
+
+
 def test_verify_accepts_a_correct_model() -> None:
     content, _ = CASES["attention"].build(np.random.default_rng(0))
     trimtab.load_model(content, verify=True)

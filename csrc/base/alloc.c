@@ -6,6 +6,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/checked.h"
 
@@ -73,6 +77,33 @@ char *tt_strdup(const char *text)
 void tt_free(void *block)
 {
     free(block);
+}
+
+void *tt_alloc_pages(size_t bytes)
+{
+    static const size_t HUGE_PAGE = (size_t)2 << 20;
+    void *block;
+    if (injected_failure()) return NULL;
+    block = mmap(NULL, bytes == 0 ? 1 : bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) return NULL;
+#ifdef MADV_HUGEPAGE
+    /* a hint: one fault in place of 512 */
+    if (bytes >= HUGE_PAGE) (void)madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    return block;
+}
+
+void tt_free_pages(void *block, size_t bytes)
+{
+    if (block != NULL) (void)munmap(block, bytes == 0 ? 1 : bytes);
+}
+
+void tt_alloc_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 int64_t tt_alloc_fail_at(int64_t k, bool sticky)

@@ -22,6 +22,13 @@ bool tt_grow(void **block, size_t *capacity, size_t wanted, size_t bytes);
 char *tt_strdup(const char *text);
 void tt_free(void *block); /* NULL is allowed */
 
+/* Zeroed pages from the system for a large block that comes and goes: freeing them
+ * gives them back at once, whatever lies around them. */
+void *tt_alloc_pages(size_t bytes);
+void tt_free_pages(void *block, size_t bytes); /* the same size; NULL is allowed */
+/* Gives back what the allocator keeps of blocks that were freed. */
+void tt_alloc_trim(void);
+
 /* Test hook: the k-th allocation from now on fails (k >= 1); with `sticky`
  * every later one too; k = 0 switches the hook off.  Returns the number of
  * allocations since the last call.  Process wide. */

@@ -167,7 +167,7 @@ def report_unsupported(nodes: Sequence[UnsupportedNode], *, use_fallback: bool) 
         f"{len(nodes)} nodes run in Python through onnx.reference, slowly: "
         f"{', '.join(names)}{more}",
         FallbackWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

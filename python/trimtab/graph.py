@@ -7,15 +7,28 @@ it for the engine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, Union
 
 import numpy as np
 
+from trimtab.errors import ModelFormatError
 from trimtab.types import Array, numpy_dtype
 
-__all__ = ["DTYPES", "Attribute", "Constant", "Dims", "Graph", "Model", "Node", "Value"]
+__all__ = [
+    "DTYPES",
+    "Attribute",
+    "Constant",
+    "Dims",
+    "Graph",
+    "Model",
+    "Node",
+    "Stored",
+    "Value",
+    "WeightFile",
+]
 
 #: Element types: name -> (code of TensorProto.DataType, bits of one element).
 DTYPES: dict[str, tuple[int, int]] = {
@@ -65,6 +78,101 @@ class Value:
     shape: Dims | None = None
 
 
+class WeightFile:
+    """An open file that weights are read from when they are needed.
+
+    It is open for as long as a weight refers to it, so a file that was removed or
+    replaced can still be read. One that was written to is refused.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the open file; closed with this object.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryFile() as file:
+    ...     _ = file.write(b"abcd"), file.flush()
+    ...     weights = WeightFile(os.dup(file.fileno()))
+    >>> weights.n_bytes, weights.read(1, 2).tobytes()
+    (4, b'bc')
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._close = os.close  # still there when the interpreter ends
+        status = os.fstat(descriptor)
+        self.n_bytes = status.st_size
+        self._mtime_ns = status.st_mtime_ns
+
+    def __del__(self) -> None:
+        """Close the file."""
+        self._close(self.descriptor)
+
+    def lend(self) -> tuple[WeightFile, int, int, int]:
+        """Give what the engine needs to read the file by itself.
+
+        Examples
+        --------
+        >>> weights.lend()                                 # doctest: +SKIP
+        (<WeightFile>, 5, 90316, 1764195845123456789)
+        """
+        return self, self.descriptor, self.n_bytes, self._mtime_ns
+
+    def read(self, offset: int, n_bytes: int) -> Array:
+        """Read a range into a new array of bytes.
+
+        Raises
+        ------
+        ModelFormatError
+            The file was written to since it was opened.
+
+        Examples
+        --------
+        >>> weights.read(0, 16)                            # doctest: +SKIP
+        array([...], dtype=uint8)
+        """
+        out = np.empty(n_bytes, np.uint8)
+        view = memoryview(out.data)
+        done = 0
+        while done < n_bytes:
+            n = os.preadv(self.descriptor, [view[done:]], offset + done)
+            if n == 0:
+                raise ModelFormatError("the file became shorter while it was read")
+            done += n
+        status = os.fstat(self.descriptor)
+        if (status.st_size, status.st_mtime_ns) != (self.n_bytes, self._mtime_ns):
+            raise ModelFormatError("the model's file has changed since it was loaded")
+        return out
+
+
+@dataclass(slots=True, eq=False)
+class Stored:
+    """Elements that lie in a file.
+
+    Parameters
+    ----------
+    file : WeightFile
+    offset, nbytes : int
+        Where in the file.
+    """
+
+    file: WeightFile
+    offset: int
+    nbytes: int
+
+    def read(self) -> Array:
+        """Read them into a new array of bytes.
+
+        Examples
+        --------
+        >>> constant.data.read()                           # doctest: +SKIP
+        array([...], dtype=uint8)
+        """
+        return self.file.read(self.offset, self.nbytes)
+
+
 @dataclass(slots=True, eq=False)
 class Constant:
     """A tensor whose elements are known.
@@ -74,7 +182,7 @@ class Constant:
     dtype : str
         Key of `DTYPES`.
     shape : tuple of int
-    data : ndarray
+    data : ndarray or Stored
         The elements' bytes, row-major and contiguous; any dtype will do. Two
         elements of 4 bits share a byte, the first in the lower half.
 
@@ -86,7 +194,7 @@ class Constant:
 
     dtype: str
     shape: tuple[int, ...]
-    data: Array
+    data: Array | Stored
 
     @classmethod
     def of(cls, array: Any) -> Constant:
@@ -128,7 +236,8 @@ class Constant:
         """
         if DTYPES[self.dtype][1] < 8:
             raise TypeError(f"NumPy has no dtype for {self.dtype}")
-        flat = self.data.reshape(-1).view(np.uint8)
+        data = self.data.read() if isinstance(self.data, Stored) else self.data
+        flat = data.reshape(-1).view(np.uint8)
         return flat.view(numpy_dtype(self.dtype)).reshape(self.shape)
 
 

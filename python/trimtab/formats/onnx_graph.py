@@ -18,7 +18,7 @@ from trimtab.formats.onnx_tensor import (
     TensorReader,
     constant_of_attribute,
 )
-from trimtab.graph import Dims, Graph, Node, Value
+from trimtab.graph import Dims, Graph, Node, Stored, Value
 from trimtab.limits import Limits
 from trimtab.types import Array
 
@@ -139,7 +139,10 @@ class GraphReader:
     """
 
     def __init__(
-        self, tensors: TensorReader, limits: Limits, raw: Callable[[str], Array | None]
+        self,
+        tensors: TensorReader,
+        limits: Limits,
+        raw: Callable[[str], Array | Stored | None],
     ) -> None:
         self._tensors = tensors
         self._limits = limits

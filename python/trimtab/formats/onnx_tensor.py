@@ -12,7 +12,7 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError, ModelLimitError, UnsupportedOpError
 from trimtab.formats.external import ExternalFiles
-from trimtab.graph import DTYPES, Constant
+from trimtab.graph import DTYPES, Constant, Stored
 from trimtab.limits import Limits
 from trimtab.types import Array
 
@@ -115,13 +115,15 @@ class TensorReader:
 
     # ---- dense tensors ---------------------------------------------------------
 
-    def read(self, proto: Any, raw: Array | None = None, where: str = "") -> Constant:
+    def read(
+        self, proto: Any, raw: Array | Stored | None = None, where: str = ""
+    ) -> Constant:
         """Read one tensor.
 
         Parameters
         ----------
         proto : onnx.TensorProto
-        raw : ndarray of uint8, optional
+        raw : ndarray of uint8 or Stored, optional
             Elements that were left out of `proto`.
         where : str
             What to call it when it has no name.
@@ -156,7 +158,7 @@ class TensorReader:
             return self._strings(name, shape, proto)
         n_bytes = self.count_bytes(name, dtype, shape)
         if proto.data_location == _EXTERNAL:
-            data = self._external(name, proto, n_bytes)
+            data: Array | Stored = self._external(name, proto, n_bytes)
         elif raw is not None:
             data = raw
         elif proto.HasField("raw_data"):
@@ -262,7 +264,7 @@ class TensorReader:
         if len(values.shape) != 1:
             raise ModelFormatError(f"tensor {name!r}: sparse values must have rank 1")
         at = self._positions(name, proto.indices, values.shape[0], shape)
-        dense[at] = values.data.reshape(-1).view(np.uint8).reshape(-1, itemsize)
+        dense[at] = values.numpy().reshape(-1).view(np.uint8).reshape(-1, itemsize)
         return Constant(values.dtype, shape, dense)
 
     def _positions(

@@ -70,7 +70,7 @@ static tt_status check_unchanged(const lent_file *file, tt_error *err)
         (long long)now.st_mtim.tv_sec * 1000000000 + now.st_mtim.tv_nsec ==
             file->mtime_ns)
         return TT_OK;
-    return tt_fail(err, TT_BAD_MODEL,
+    return tt_fail(err, TT_FILE_CHANGED,
                    "the model's file has changed since it was loaded, and weights that "
                    "are needed again were in it: load the model again");
 }
@@ -86,7 +86,7 @@ static tt_status read_file(void *owner, uint64_t offset, size_t n_bytes, void *d
                           (off_t)(offset + done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
-            return tt_fail(err, TT_BAD_MODEL, "the model's file cannot be read: %s",
+            return tt_fail(err, TT_FILE_CHANGED, "the model's file cannot be read: %s",
                            strerror(errno));
         if (n == 0) return check_unchanged(file, err);
         done += (size_t)n;

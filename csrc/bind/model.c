@@ -258,6 +258,7 @@ static PyObject *model_stats(PyObject *object, PyObject *ignored)
     tt_relock(&unlocked);
     const tt_named_int items[] = {
         {"weights_bytes",  stats.weights_bytes },
+        {"stored_bytes",   stats.stored_bytes  },
         {"packed_bytes",   stats.packed_bytes  },
         {"plans_bytes",    stats.plans_bytes   },
         {"contexts_bytes", stats.contexts_bytes},
@@ -293,10 +294,10 @@ static PyObject *model_program(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"program", model_program, METH_VARARGS,
-     "program(names=None)\n\nProgram that computes these values; None: the outputs."      },
-    {"stats",   model_stats,   METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."   },
+     "program(names=None)\n\nProgram that computes these values; None: the outputs."         },
+    {"stats",   model_stats,   METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."      },
     {"trim",    model_trim,    METH_NOARGS,  "trim()\n\nGive back working memory not in use."},
-    {NULL,      NULL,          0,            NULL                                         },
+    {NULL,      NULL,          0,            NULL                                            },
 };
 
 static PyGetSetDef getters[] = {

@@ -133,7 +133,7 @@ tt_status tt_constant_view(const tt_shape *shape, tt_constant *base,
     TT_TRY(tt_constant_lazy(shape, NULL, NULL, NULL, out, err));
     (*out)->lazy->base = tt_constant_ref(base);
     memcpy((*out)->lazy->strides, strides,
-           (size_t)shape->rank * sizeof (*out)->lazy->strides[0]);
+           (size_t)shape->rank * sizeof(*out)->lazy->strides[0]);
     return TT_OK;
 }
 

@@ -74,7 +74,8 @@ tt_status tt_graph_add_value(tt_graph *graph, const char *name, const tt_shape *
 tt_status tt_graph_add_constant(tt_graph *graph, const char *name,
                                 tt_constant *constant, int *out, tt_error *err)
 {
-    tt_status status = tt_graph_add_value(graph, name, tt_constant_shape(constant), out, err);
+    tt_status status =
+        tt_graph_add_value(graph, name, tt_constant_shape(constant), out, err);
     if (status == TT_OK)
         graph->values[*out].constant = constant;
     else

@@ -287,8 +287,10 @@ tt_status tt_plan_compile(tt_program *program, const tt_tensor *inputs, tt_plan 
     compiling c = {.program = program, .inputs = inputs, .err = err};
     tt_model *model = program->model;
     tt_arena *arena = model->parallel != NULL ? model->parallel : model->serial;
+    long long packed_bytes = atomic_load(&model->packed_bytes);
     tt_status status = tt_arena_run(arena, compile, &c, err);
-    tt_alloc_trim(); /* weights on their way and oneDNN's generators leave holes */
+    if (atomic_load(&model->packed_bytes) != packed_bytes)
+        tt_alloc_trim(); /* weights on their way leave holes */
     *out = c.plan;
     atomic_fetch_add(&model->n_compiles, 1);
     return status;

@@ -286,18 +286,23 @@ tt_status tt_model_body(tt_model *model, tt_graph *body, tt_program **out,
 
 /* ---- statistics --------------------------------------------------------------------- */
 
-static int64_t weights_bytes(const tt_model *model)
+/* The file's weights by where they are now. */
+static void count_weights(const tt_model *model, tt_model_stats *stats)
 {
-    int64_t bytes = 0;
-    for (int i = 0; i < model->source->n_constants; ++i)
-        bytes +=
-            (int64_t)tt_shape_bytes(tt_constant_shape(model->source->constants[i]));
-    return bytes;
+    for (int i = 0; i < model->source->n_constants; ++i) {
+        const tt_constant *constant = model->source->constants[i];
+        int64_t bytes = (int64_t)tt_shape_bytes(tt_constant_shape(constant));
+        if (tt_constant_data(constant) != NULL)
+            stats->weights_bytes += bytes;
+        else
+            stats->stored_bytes += bytes;
+    }
 }
 
 void tt_model_stats_get(tt_model *model, tt_model_stats *stats)
 {
-    *stats = (tt_model_stats){.weights_bytes = weights_bytes(model)};
+    *stats = (tt_model_stats){.weights_bytes = 0};
+    count_weights(model, stats);
     stats->packed_bytes = atomic_load(&model->packed_bytes);
     stats->contexts_bytes = atomic_load(&model->contexts_bytes);
     stats->n_contexts = atomic_load(&model->n_contexts);

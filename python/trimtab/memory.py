@@ -25,6 +25,9 @@ class MemoryReport:
         One call for the given inputs: its working memory; what the tensors would
         take if none shared memory; scratch memory of the largest primitive. 0 when
         no inputs were given.
+    stored_bytes : int
+        Weights that stay in the model's file, since only their packed form is read;
+        not in memory.
     """
 
     weights_bytes: int
@@ -36,6 +39,7 @@ class MemoryReport:
     arena_bytes: int = 0
     tensors_bytes: int = 0
     scratchpad_bytes: int = 0
+    stored_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
@@ -50,6 +54,7 @@ class MemoryReport:
     def _rows(self) -> list[list[str]]:
         rows = [
             ["weights", bytes_text(self.weights_bytes), "as in the file"],
+            ["left in the file", bytes_text(self.stored_bytes), "not in memory"],
             ["packed weights", bytes_text(self.packed_bytes), "shared by all plans"],
             ["plans", bytes_text(self.plans_bytes), f"{self.n_plans} shapes"],
             ["contexts", bytes_text(self.contexts_bytes), f"{self.n_contexts} calls"],

@@ -105,14 +105,40 @@ def lstm(rng: np.random.Generator) -> bytes:
     return _save(nodes, {"x": ["n", 1, WIDTH]}, constants, "y")
 
 
-MODELS = {"mlp": mlp, "attention": attention, "conv": conv, "lstm": lstm}
+def nodes(rng: np.random.Generator) -> bytes:
+    """Weights in nodes named Constant, as paddle2onnx writes them."""
+    weights = [_weights(rng, WIDTH, WIDTH) for _ in range(2)]
+    chain = [
+        oh.make_node("Constant", [], [f"w{i}"], value=numpy_helper.from_array(w, "w"))
+        for i, w in enumerate(weights)
+    ]
+    chain += [
+        oh.make_node("MatMul", ["x", "w0"], ["a"]),
+        oh.make_node("MatMul", ["a", "w1"], ["b"]),
+        oh.make_node("MatMul", ["b", "w2"], ["y"]),
+    ]
+    return _save(chain, {"x": ["n", WIDTH]}, {"w2": _weights(rng, WIDTH, WIDTH)}, "y")
+
+
+MODELS = {
+    "mlp": mlp,
+    "attention": attention,
+    "conv": conv,
+    "lstm": lstm,
+    "nodes": nodes,
+}
 
 
 def _inputs(name: str, n: int) -> np.ndarray:
     rng = np.random.default_rng(n)
     if name == "attention":
         return rng.integers(0, 1000, n)
-    shape = {"mlp": (n, WIDTH), "conv": (n, 64, 8, 8), "lstm": (n, 1, WIDTH)}[name]
+    shape = {
+        "mlp": (n, WIDTH),
+        "nodes": (n, WIDTH),
+        "conv": (n, 64, 8, 8),
+        "lstm": (n, 1, WIDTH),
+    }[name]
     return rng.standard_normal(shape).astype(np.float32)
 
 
@@ -253,6 +279,13 @@ def test_the_memory_report_says_where_the_weights_are(tmp_path) -> None:
     whole = trimtab.load_model(path.read_bytes(), threads=1).memory_report()
     assert (whole.weights_bytes, whole.stored_bytes) == (n_bytes, 0)
     assert "left in the file" in repr(report)
+
+
+def test_weights_in_nodes_are_left_in_the_file_too(tmp_path) -> None:
+    path = tmp_path / "nodes.onnx"
+    path.write_bytes(nodes(np.random.default_rng(0)))
+    report = trimtab.load_model(path, threads=1).memory_report()
+    assert report.stored_bytes == 3 * WIDTH * WIDTH * 4
 
 
 def test_a_table_that_is_read_as_it_is_stays_in_memory(tmp_path) -> None:

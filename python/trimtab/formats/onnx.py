@@ -174,13 +174,16 @@ def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> M
         else:
             file = OnnxFile(source, limits)
         files = stack.enter_context(ExternalFiles(folder))
-        data, spans = file.skeleton()
+        data, spans, constants = file.skeleton()
         proto = _parse(data, limits)
         del data
         names = {i: t.name for i, t in enumerate(proto.graph.initializer) if i in spans}
         weights = {names[i]: span for i, span in spans.items()}
         if len(weights) != len(spans):
             raise ModelFormatError("an initializer is defined twice")
+        if weights.keys() & constants.keys():
+            raise ModelFormatError("an initializer and a Constant have the same name")
+        weights.update(constants)
         if proto.functions:
             proto = inline_functions(proto, limits)
 

@@ -22,7 +22,9 @@ _SMALL_FILE = 1 << 20
 _SMALL_WEIGHT = 1 << 14
 _WINDOW = 1 << 13
 _MAX_FIELDS = 200_000
-_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers of onnx-ml.proto
+# field numbers of onnx-ml.proto
+_GRAPH, _NODE, _INITIALIZER, _ATTRIBUTE, _TENSOR, _RAW_DATA = 7, 1, 5, 5, 5, 9
+_OP_TYPE, _OUTPUT, _DOMAIN = 4, 2, 7
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
 
@@ -44,6 +46,7 @@ class _Walk:
 
     pieces: list[bytes] = field(default_factory=list)
     spans: dict[int, Span] = field(default_factory=dict)
+    constants: dict[str, Span] = field(default_factory=dict)
     n_initializers: int = 0
     n_fields: int = 0
 
@@ -65,7 +68,7 @@ class OnnxFile:
     --------
     >>> file = OnnxFile(b"\\x08\\x0a", Limits())
     >>> file.n_bytes, file.skeleton()
-    (2, (b'\\x08\\n', {}))
+    (2, (b'\\x08\\n', {}, {}))
     """
 
     def __init__(
@@ -131,8 +134,8 @@ class OnnxFile:
 
     # ---- structure -------------------------------------------------------------
 
-    def skeleton(self) -> tuple[bytes, dict[int, Span]]:
-        """Give the model without the elements of its large initializers.
+    def skeleton(self) -> tuple[bytes, dict[int, Span], dict[str, Span]]:
+        """Give the model without the elements of its large weights.
 
         Returns
         -------
@@ -141,18 +144,20 @@ class OnnxFile:
         spans : dict of int to Span
             For each initializer of the main graph whose raw_data was left out, by
             its number: where the elements lie.
+        constants : dict of str to Span
+            The same for nodes named Constant, by the name of their output.
 
         Examples
         --------
         >>> OnnxFile(b"", Limits()).skeleton()
-        (b'', {})
+        (b'', {}, {})
         """
         if self.n_bytes >= _SMALL_FILE:
             try:
                 return self._walk_model()
             except _NotWalkable:
                 pass
-        return self._bytes(0, self.n_bytes), {}
+        return self._bytes(0, self.n_bytes), {}, {}
 
     def _fields(self, walk: _Walk, begin: int, end: int) -> list[tuple[int, ...]]:
         """(number, begin, begin of the payload, end) of the fields of a message."""
@@ -177,7 +182,7 @@ class OnnxFile:
             at = after
         return found
 
-    def _walk_model(self) -> tuple[bytes, dict[int, Span]]:
+    def _walk_model(self) -> tuple[bytes, dict[int, Span], dict[str, Span]]:
         walk = _Walk()
         fields = self._fields(walk, 0, self.n_bytes)
         if [number for number, *_ in fields].count(_GRAPH) != 1:
@@ -190,11 +195,16 @@ class OnnxFile:
                 walk.pieces = outer
             else:
                 walk.pieces.append(self._bytes(begin, end))
-        return b"".join(walk.pieces), walk.spans
+        return b"".join(walk.pieces), walk.spans, walk.constants
 
     def _walk_graph(self, walk: _Walk, begin: int, end: int) -> None:
         kept = begin  # what lies between here and the next weight is taken as it is
         for number, at, payload, after in self._fields(walk, begin, end):
+            if number == _NODE and after - payload >= _SMALL_WEIGHT:
+                pieces = self._walk_node(walk, payload, after)
+                if pieces is not None:
+                    walk.pieces += (self._bytes(kept, at), _wrapped(_NODE, pieces))
+                    kept = after
             if number != _INITIALIZER:
                 continue
             if after - payload >= _SMALL_WEIGHT:
@@ -206,6 +216,40 @@ class OnnxFile:
                     kept = after
             walk.n_initializers += 1
         walk.pieces.append(self._bytes(kept, end))
+
+    def _walk_node(self, walk: _Walk, begin: int, end: int) -> list[bytes] | None:
+        """The node without its elements, when it is a Constant that holds a tensor."""
+        fields = self._fields(walk, begin, end)
+        texts = {
+            number: self._bytes(payload, after)
+            for number, _, payload, after in fields
+            if number in (_OP_TYPE, _OUTPUT, _DOMAIN) and after - payload < _WINDOW
+        }
+        attributes = [f for f in fields if f[0] == _ATTRIBUTE]
+        if (
+            texts.get(_OP_TYPE) != b"Constant"
+            or texts.get(_DOMAIN, b"") not in (b"", b"ai.onnx")
+            or len(attributes) != 1
+            or [f[0] for f in fields].count(_OUTPUT) != 1
+        ):
+            return None
+        _, at, payload, after = attributes[0]
+        tensors = [f for f in self._fields(walk, payload, after) if f[0] == _TENSOR]
+        if len(tensors) != 1:
+            return None
+        _, inner, tensor, behind = tensors[0]
+        span, pieces = self._walk_tensor(walk, tensor, behind)
+        name = texts.get(_OUTPUT, b"").decode(errors="replace")
+        if span is None or name in walk.constants:
+            return None
+        walk.constants[name] = span
+        attribute = [self._bytes(payload, inner), _wrapped(_TENSOR, pieces)]
+        attribute.append(self._bytes(behind, after))
+        return [
+            self._bytes(begin, at),
+            _wrapped(_ATTRIBUTE, attribute),
+            self._bytes(after, end),
+        ]
 
     def _walk_tensor(
         self, walk: _Walk, begin: int, end: int

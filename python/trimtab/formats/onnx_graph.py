@@ -211,8 +211,9 @@ class GraphReader:
                     f"attribute, got {len(outputs)} and {len(proto.attribute)}"
                 )
             name = self._new_name(graph, outputs[0])
+            raw = self._raw(name) if self._depth == 0 else None
             graph.constants[name] = constant_of_attribute(
-                self._tensors, name, proto.attribute[0]
+                self._tensors, name, proto.attribute[0], raw
             )
             return
         node = Node(

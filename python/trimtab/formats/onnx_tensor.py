@@ -300,7 +300,9 @@ def _packed(proto: Any, field: str, n_bytes: int) -> Array:
     return np.frombuffer(data, np.uint8, n_bytes, len(data) - n_bytes).copy()
 
 
-def constant_of_attribute(reader: TensorReader, name: str, attribute: Any) -> Constant:
+def constant_of_attribute(
+    reader: TensorReader, name: str, attribute: Any, raw: Array | Stored | None = None
+) -> Constant:
     """Value of a Constant node, from the one attribute that it has.
 
     Parameters
@@ -309,6 +311,8 @@ def constant_of_attribute(reader: TensorReader, name: str, attribute: Any) -> Co
     name : str
         The node's output.
     attribute : onnx.AttributeProto
+    raw : ndarray of uint8 or Stored, optional
+        Elements that were left out of it.
 
     Raises
     ------
@@ -322,7 +326,7 @@ def constant_of_attribute(reader: TensorReader, name: str, attribute: Any) -> Co
     """
     key = attribute.name
     if key == "value" and attribute.HasField("t"):
-        return reader.read(attribute.t, where=name)
+        return reader.read(attribute.t, raw, where=name)
     if key == "sparse_value" and attribute.HasField("sparse_tensor"):
         return reader.read_sparse(attribute.sparse_tensor, where=name)
     if key == "value_int":

@@ -191,7 +191,7 @@ def _tensor_proto(constant: Constant) -> Any:
 
     code, _ = DTYPES[constant.dtype]
     return TensorProto(
-        dims=constant.shape, data_type=code, raw_data=constant.data.tobytes()
+        dims=constant.shape, data_type=code, raw_data=constant.elements().tobytes()
     )
 
 

@@ -221,6 +221,16 @@ class Constant:
         """
         return self.data.nbytes
 
+    def elements(self) -> Array:
+        """Give the elements' bytes; reads them if they are in a file.
+
+        Examples
+        --------
+        >>> Constant("int4", (3,), np.array([33, 3], np.uint8)).elements()
+        array([33,  3], dtype=uint8)
+        """
+        return self.data.read() if isinstance(self.data, Stored) else self.data
+
     def numpy(self) -> Array:
         """View the elements as an array of the NumPy dtype that holds them.
 
@@ -236,8 +246,7 @@ class Constant:
         """
         if DTYPES[self.dtype][1] < 8:
             raise TypeError(f"NumPy has no dtype for {self.dtype}")
-        data = self.data.read() if isinstance(self.data, Stored) else self.data
-        flat = data.reshape(-1).view(np.uint8)
+        flat = self.elements().reshape(-1).view(np.uint8)
         return flat.view(numpy_dtype(self.dtype)).reshape(self.shape)
 
 

@@ -13,9 +13,7 @@ from trimtab.formats import read_model
 from trimtab.limits import Limits
 from trimtab.signature import TensorSpec
 from trimtab.source import Source
-from trimtab.taps import Taps
 from trimtab.types import Array
-from trimtab.wire import encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from trimtab.graph import Model as GraphModel
     from trimtab.memory import MemoryReport
     from trimtab.profile import Profile
+    from trimtab.taps import Taps
 
 __all__ = ["Model", "load_model"]
 
@@ -225,6 +224,8 @@ class Model:
     @property
     def taps(self) -> Taps:
         """Tensors in the middle of the model, by name."""
+        from trimtab.taps import Taps
+
         return Taps(self._open_core().values, self._program_for, self._arguments)
 
     @property
@@ -360,6 +361,8 @@ def _fallback_for(model: GraphModel, *, use_fallback: bool) -> Fallback:
 
 def _load(source: Source, options: _Options) -> Model:
     """Read, check and hand over to the engine."""
+    from trimtab.wire import encode
+
     graph_model = read_model(source.open(), options.limits)
     fallback = None
     if _has_unknown_operator(graph_model):

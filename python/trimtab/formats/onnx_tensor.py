@@ -297,7 +297,8 @@ def _packed(proto: Any, field: str, n_bytes: int) -> Array:
     only = type(proto)()
     getattr(only, field).MergeFrom(getattr(proto, field))
     data = only.SerializeToString()
-    return np.frombuffer(data, np.uint8, n_bytes, len(data) - n_bytes).copy()
+    plain: Array = np.frombuffer(data, np.uint8, n_bytes, len(data) - n_bytes).copy()
+    return plain
 
 
 def constant_of_attribute(

@@ -87,7 +87,9 @@ void tt_model_free(tt_model *model);
 const tt_graph *tt_model_graph(const tt_model *model); /* the main graph */
 
 typedef struct {
-    int64_t weights_bytes, packed_bytes, plans_bytes, contexts_bytes;
+    int64_t weights_bytes; /* as in the file, in memory now */
+    int64_t stored_bytes;  /* in the file only */
+    int64_t packed_bytes, plans_bytes, contexts_bytes;
     int64_t n_plans, n_contexts, n_compiles, n_runs;
 } tt_model_stats;
 void tt_model_stats_get(tt_model *model, tt_model_stats *stats);

@@ -21,10 +21,13 @@ void *tt_calloc(size_t count, size_t bytes); /* zeroed, product checked */
 bool tt_grow(void **block, size_t *capacity, size_t wanted, size_t bytes);
 char *tt_strdup(const char *text);
 void tt_free(void *block); /* NULL is allowed */
-/* The same for what may be large and is read over and over (weights, working memory):
- * from some MiB on the kernel is asked for huge pages.  Freed with its size. */
+/* The same for what may be large (weights, working memory): goes back to the system at
+ * once when freed, with its size; from some MiB on it asks for huge pages. */
 void *tt_alloc_pages(size_t bytes);
 void tt_free_pages(void *block, size_t bytes); /* NULL is allowed */
+
+/* Gives back what the allocator keeps of blocks that were freed. */
+void tt_alloc_trim(void);
 
 /* Test hook: the k-th allocation from now on fails (k >= 1); with `sticky`
  * every later one too; k = 0 switches the hook off.  Returns the number of

@@ -13,6 +13,7 @@ extern "C" {
 #define TT_STATUS_LIST(X)                                                \
     X(TT_OK, "ok")                                                       \
     X(TT_BAD_MODEL, "malformed model")                                   \
+    X(TT_FILE_CHANGED, "the file of a model has changed")                \
     X(TT_LIMIT, "limit exceeded")                                        \
     X(TT_UNSUPPORTED, "unsupported operator")                            \
     X(TT_BAD_INPUT, "bad input")                                         \

@@ -9,6 +9,7 @@ static const struct {
 } error_classes[TT_STATUS_COUNT] = {
     [TT_OK] = {"OK",             "InternalError"     },
     [TT_BAD_MODEL] = {"BAD_MODEL",      "ModelFormatError"  },
+    [TT_FILE_CHANGED] = {"FILE_CHANGED",   "ModelFormatError"  },
     [TT_LIMIT] = {"LIMIT",          "ModelLimitError"   },
     [TT_UNSUPPORTED] = {"UNSUPPORTED",    "UnsupportedOpError"},
     [TT_BAD_INPUT] = {"BAD_INPUT",      "InputError"        },

@@ -258,6 +258,7 @@ static PyObject *model_stats(PyObject *object, PyObject *ignored)
     tt_relock(&unlocked);
     const tt_named_int items[] = {
         {"weights_bytes",  stats.weights_bytes },
+        {"stored_bytes",   stats.stored_bytes  },
         {"packed_bytes",   stats.packed_bytes  },
         {"plans_bytes",    stats.plans_bytes   },
         {"contexts_bytes", stats.contexts_bytes},

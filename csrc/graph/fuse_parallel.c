@@ -7,6 +7,7 @@
  * the parts are views. */
 #include <string.h>
 
+#include "base/alloc.h"
 #include "graph/fuse.h"
 #include "graph/match.h"
 #include "ops/op.h"
@@ -77,25 +78,79 @@ static void collect(const tt_graph *graph, int first, group *g)
     }
 }
 
+/* The parts of joined weights, each of [k, n] with n its own. */
+typedef struct {
+    int n;
+    int64_t n_columns;
+    tt_constant *parts[MAX_PARTS]; /* references */
+} joint;
+
+static tt_status fill_joint(void *owner, void *dst, tt_error *err)
+{
+    const joint *j = owner;
+    float *to = dst;
+    for (int i = 0; i < j->n; ++i) {
+        const tt_shape *shape = tt_constant_shape(j->parts[i]);
+        int64_t columns = shape->dims[1];
+        const float *src;
+        TT_TRY(tt_constant_pin(j->parts[i], err));
+        src = tt_constant_data(j->parts[i]);
+        for (int64_t row = 0; row < shape->dims[0]; ++row)
+            memcpy(to + row * j->n_columns, src + row * columns,
+                   (size_t)columns * sizeof *src);
+        tt_constant_unpin(j->parts[i]);
+        to += columns;
+    }
+    return TT_OK;
+}
+
+static void release_joint(void *owner)
+{
+    joint *j = owner;
+    for (int i = 0; i < j->n; ++i)
+        tt_constant_unref(j->parts[i]);
+    tt_free(j);
+}
+
+/* Made when they are packed; what is joined again is made now, or making one could
+ * take any number of others. */
+static tt_status joint_constant(const tt_shape *shape, joint *j, tt_constant **out,
+                                tt_error *err)
+{
+    tt_status status;
+    void *data;
+    bool again = false;
+    for (int i = 0; i < j->n; ++i)
+        again = again || tt_constant_fills_by(j->parts[i], fill_joint);
+    if (!again) return tt_constant_lazy(shape, fill_joint, release_joint, j, out, err);
+    TT_TRY(tt_constant_empty(shape, out, &data, err));
+    status = fill_joint(j, data, err);
+    if (status != TT_OK)
+        tt_constant_unref(*out);
+    else
+        release_joint(j);
+    return status;
+}
+
 static tt_status joined_weights(tt_graph *graph, const group *g, int *out,
                                 tt_error *err)
 {
     tt_shape shape = {
         .dtype = TT_F32, .rank = 2, .dims = {g->k, g->n_columns}
     };
+    joint *j = tt_calloc(1, sizeof *j);
     tt_constant *made;
-    int64_t at = 0;
-    void *data;
-    TT_TRY(tt_constant_empty(&shape, &made, &data, err));
-    for (int i = 0; i < g->n; ++i) {
-        const tt_node *node = &graph->nodes[g->matmuls[i]];
-        const tt_constant *part = tt_graph_constant(graph, node->inputs[1]);
-        int64_t columns = tt_constant_shape(part)->dims[1];
-        const float *src = tt_constant_data(part);
-        for (int64_t row = 0; row < g->k; ++row)
-            memcpy((float *)data + row * g->n_columns + at, src + row * columns,
-                   (size_t)columns * sizeof *src);
-        at += columns;
+    tt_status status;
+    if (j == NULL) return tt_fail(err, TT_NO_MEMORY, "joined weights");
+    j->n_columns = g->n_columns;
+    for (; j->n < g->n; ++j->n) {
+        const tt_node *node = &graph->nodes[g->matmuls[j->n]];
+        j->parts[j->n] = tt_constant_ref(graph->values[node->inputs[1]].constant);
+    }
+    status = joint_constant(&shape, j, &made, err);
+    if (status != TT_OK) {
+        release_joint(j);
+        return status;
     }
     graph->folded_bytes += (int64_t)tt_shape_bytes(&shape);
     return tt_graph_add_constant(graph, "", made, out, err);

@@ -63,6 +63,7 @@ static bool affine_of_binary(const tt_graph *graph, const tt_node *node, int x,
                    shape->dims[shape->rank - rank + 1] != a->n))
         return false;
     data = tt_constant_data(constant);
+    if (data == NULL) return false; /* a weight in its file */
     for (int64_t c = 0; c < a->n; ++c) {
         double value = (double)data[n == 1 ? 0 : c];
         a->scale[c] = is_mul ? value : 1.0;
@@ -74,17 +75,22 @@ static bool affine_of_binary(const tt_graph *graph, const tt_node *node, int x,
 static tt_status scaled_weights(tt_graph *graph, const tt_node *conv, const affine *a,
                                 int *out, tt_error *err)
 {
-    const tt_constant *weights = tt_graph_constant(graph, conv->inputs[1]);
+    tt_constant *weights = graph->values[conv->inputs[1]].constant;
     const tt_shape *shape = tt_constant_shape(weights);
-    const float *src = tt_constant_data(weights);
     int64_t per_channel = tt_shape_numel(shape) / (a->n > 0 ? a->n : 1);
     tt_constant *made;
+    const float *src;
+    tt_status status;
     void *dst;
-    TT_TRY(tt_constant_empty(shape, &made, &dst, err));
-    for (int64_t c = 0; c < a->n; ++c)
+    TT_TRY(tt_constant_pin(weights, err));
+    status = tt_constant_empty(shape, &made, &dst, err);
+    src = tt_constant_data(weights);
+    for (int64_t c = 0; c < a->n && status == TT_OK; ++c)
         for (int64_t i = 0; i < per_channel; ++i)
             ((float *)dst)[c * per_channel + i] =
                 (float)(a->scale[c] * (double)src[c * per_channel + i]);
+    tt_constant_unpin(weights);
+    TT_TRY(status);
     return tt_graph_add_constant(graph, graph->values[conv->inputs[1]].name, made, out,
                                  err);
 }

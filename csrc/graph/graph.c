@@ -1,115 +1,13 @@
-/* Building, copying and editing graphs; counted constants.
+/* Building, copying and editing graphs.
  * A graph owns its value and node arrays; lists inside nodes live in its region,
  * so an edit never frees and a failed one leaves everything freeable. */
 #include "graph/graph.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "ops/op.h"
-
-/* ---- constants ----------------------------------------------------------- */
-
-struct tt_constant {
-    atomic_int n_refs;
-    tt_shape shape;
-    const void *data;
-    void (*release)(void *owner);
-    void *owner;
-};
-
-/* Inline bytes begin at the next alignment unit behind the header. */
-enum {
-    HEADER_BYTES =
-        (sizeof(struct tt_constant) + TT_ALIGNMENT - 1) / TT_ALIGNMENT * TT_ALIGNMENT
-};
-
-bool tt_packed_bytes(const tt_shape *shape, size_t *out)
-{
-    int64_t n;
-    size_t bytes = tt_dtype_bytes(shape->dtype);
-    if (!tt_numel(shape->dims, shape->rank, &n)) return false;
-    if (shape->dtype == TT_U4 || shape->dtype == TT_S4) {
-        *out = (size_t)n / 2 + (size_t)n % 2;
-        return true;
-    }
-    return bytes != 0 && tt_mul_size((size_t)n, bytes, out);
-}
-
-tt_status tt_constant_empty(const tt_shape *shape, tt_constant **out, void **data,
-                            tt_error *err)
-{
-    size_t bytes, total;
-    tt_constant *constant;
-    *out = NULL;
-    if (!tt_packed_bytes(shape, &bytes) || !tt_add_size(bytes, HEADER_BYTES, &total)) {
-        char text[256];
-        return tt_fail(
-            err, TT_LIMIT, "a constant of shape %s and dtype %s is too large",
-            tt_shape_text(shape, text, sizeof text), tt_dtype_name(shape->dtype));
-    }
-    constant = tt_calloc(1, total);
-    if (constant == NULL)
-        return tt_fail(err, TT_NO_MEMORY, "a constant of %zu bytes", bytes);
-    atomic_init(&constant->n_refs, 1);
-    constant->shape = *shape;
-    constant->data = (char *)constant + HEADER_BYTES;
-    *data = (char *)constant + HEADER_BYTES;
-    *out = constant;
-    return TT_OK;
-}
-
-tt_status tt_constant_new(const tt_shape *shape, const void *data,
-                          void (*release)(void *owner), void *owner, tt_constant **out,
-                          tt_error *err)
-{
-    tt_constant *constant;
-    size_t bytes;
-    *out = NULL;
-    if (release == NULL) {
-        void *copy;
-        TT_TRY(tt_constant_empty(shape, &constant, &copy, err));
-        if (tt_packed_bytes(shape, &bytes) && bytes > 0) memcpy(copy, data, bytes);
-        *out = constant;
-        return TT_OK;
-    }
-    constant = tt_calloc(1, sizeof *constant);
-    if (constant == NULL) return tt_fail(err, TT_NO_MEMORY, "the header of a constant");
-    atomic_init(&constant->n_refs, 1);
-    constant->shape = *shape;
-    constant->data = data;
-    constant->release = release;
-    constant->owner = owner;
-    *out = constant;
-    return TT_OK;
-}
-
-tt_constant *tt_constant_ref(tt_constant *constant)
-{
-    atomic_fetch_add_explicit(&constant->n_refs, 1, memory_order_relaxed);
-    return constant;
-}
-
-void tt_constant_unref(tt_constant *constant)
-{
-    if (constant == NULL) return;
-    if (atomic_fetch_sub_explicit(&constant->n_refs, 1, memory_order_acq_rel) != 1)
-        return;
-    if (constant->release != NULL) constant->release(constant->owner);
-    tt_free(constant);
-}
-
-const tt_shape *tt_constant_shape(const tt_constant *constant)
-{
-    return &constant->shape;
-}
-
-const void *tt_constant_data(const tt_constant *constant)
-{
-    return constant->data;
-}
 
 /* ---- building ------------------------------------------------------------ */
 
@@ -176,7 +74,8 @@ tt_status tt_graph_add_value(tt_graph *graph, const char *name, const tt_shape *
 tt_status tt_graph_add_constant(tt_graph *graph, const char *name,
                                 tt_constant *constant, int *out, tt_error *err)
 {
-    tt_status status = tt_graph_add_value(graph, name, &constant->shape, out, err);
+    tt_status status =
+        tt_graph_add_value(graph, name, tt_constant_shape(constant), out, err);
     if (status == TT_OK)
         graph->values[*out].constant = constant;
     else
@@ -189,8 +88,10 @@ void tt_graph_set_constant(tt_graph *graph, int value, tt_constant *constant)
     tt_value *at = &graph->values[value];
     tt_constant *old = at->constant;
     at->constant = constant;
-    at->shape = constant->shape;
-    at->producer = TT_ABSENT;
+    if (constant != NULL) {
+        at->shape = *tt_constant_shape(constant);
+        at->producer = TT_ABSENT;
+    }
     tt_constant_unref(old);
 }
 

@@ -21,7 +21,11 @@ typedef struct tt_graph tt_graph;
 
 /* ---- constants ---------------------------------------------------------- */
 
-/* Immutable bytes of a dense row-major tensor, shared by reference count. */
+/* Immutable bytes of a dense row-major tensor, shared by reference count (constant.c).
+ *
+ * A lazy constant knows how to make its bytes and holds them only while somebody has
+ * it pinned: weights stay in their file until a plan packs them, and go again when
+ * nothing reads them as they are. */
 typedef struct tt_constant tt_constant;
 
 /* Copies nothing: `release(owner)` is called when the last reference goes.
@@ -33,10 +37,31 @@ tt_status tt_constant_new(const tt_shape *shape, const void *data,
 /* A zeroed constant whose bytes the caller fills before anyone else sees it. */
 tt_status tt_constant_empty(const tt_shape *shape, tt_constant **out, void **data,
                             tt_error *err);
+/* Writes all bytes of a lazy constant to dst.  Called on any thread, under the lock of
+ * that constant: it must not start parallel work. */
+typedef tt_status (*tt_constant_fill)(void *owner, void *dst, tt_error *err);
+/* A lazy constant; `release(owner)` as above.  On failure nothing is released. */
+tt_status tt_constant_lazy(const tt_shape *shape, tt_constant_fill fill,
+                           void (*release)(void *owner), void *owner, tt_constant **out,
+                           tt_error *err);
+/* A lazy constant that reads `base` with these strides (elements): a transposed or
+ * reshaped one.  Takes a reference to base, which must be no view itself. */
+tt_status tt_constant_view(const tt_shape *shape, tt_constant *base,
+                           const int64_t *strides, tt_constant **out, tt_error *err);
 tt_constant *tt_constant_ref(tt_constant *constant);
 void tt_constant_unref(tt_constant *constant); /* NULL is allowed */
 const tt_shape *tt_constant_shape(const tt_constant *constant);
+/* NULL while a lazy constant is not pinned: pin what may be large. */
 const void *tt_constant_data(const tt_constant *constant);
+/* Makes the bytes of a lazy constant, or counts one more user; nothing to do for
+ * others.  What is never unpinned goes with the last reference. */
+tt_status tt_constant_pin(tt_constant *constant, tt_error *err);
+void tt_constant_unpin(tt_constant *constant);
+bool tt_constant_is_lazy(const tt_constant *constant);
+/* Is this what makes its bytes? */
+bool tt_constant_fills_by(const tt_constant *constant, tt_constant_fill fill);
+/* What a view reads, and its strides; NULL for others. */
+tt_constant *tt_constant_base(const tt_constant *constant, const int64_t **strides);
 /* Bytes of the dense tensor, two items of 4 bits to a byte; false when that
  * overflows, or the dtype has no size. */
 bool tt_packed_bytes(const tt_shape *shape, size_t *out);
@@ -151,7 +176,8 @@ tt_status tt_graph_add_value(tt_graph *, const char *name, const tt_shape *shape
 tt_status tt_graph_add_constant(tt_graph *, const char *name, tt_constant *constant,
                                 int *out, tt_error *);
 /* Makes a value a constant; takes the caller's reference in any case.  The node that
- * made it loses that output (TT_ABSENT) at the next sweep or sort. */
+ * made it loses that output (TT_ABSENT) at the next sweep or sort.  NULL: it is none
+ * any more. */
 void tt_graph_set_constant(tt_graph *, int value, tt_constant *constant);
 /* Appends an empty node with room for the lists, all of them TT_ABSENT.  May move
  * the nodes: a pointer to another one is void afterwards.  A node that others read

@@ -156,6 +156,12 @@ static bool has_odd_bool(const uint8_t *data, size_t n)
     return all > 1;
 }
 
+static void clean_bools(uint8_t *data, size_t n)
+{
+    for (size_t i = 0; i < n; ++i)
+        data[i] = data[i] != 0;
+}
+
 /* A constant over data[0..n_bytes) of `from`: a view where the bytes can be used as
  * they are, else an aligned copy with bools as 0 and 1. */
 static tt_status make_constant(const tt_shape *shape, holder *from, const uint8_t *data,
@@ -170,8 +176,65 @@ static tt_status make_constant(const tt_shape *shape, holder *from, const uint8_
     }
     TT_TRY(tt_constant_empty(shape, out, &copy, err));
     memcpy(copy, data, n_bytes);
-    for (size_t i = 0; odd && i < n_bytes; ++i)
-        ((uint8_t *)copy)[i] = ((uint8_t *)copy)[i] != 0;
+    if (odd) clean_bools(copy, n_bytes);
+    return TT_OK;
+}
+
+/* ---- constants that stay in their file ------------------------------------ */
+
+/* A range of a buffer; holds a reference to it. */
+typedef struct {
+    holder *from;
+    uint64_t offset;
+    size_t n_bytes;
+} stored;
+
+static tt_status fill_stored(void *owner, void *dst, tt_error *err)
+{
+    const stored *s = owner;
+    const tt_buffer *buffer = &s->from->buffer;
+    return buffer->read(buffer->owner, s->offset, s->n_bytes, dst, err);
+}
+
+static void release_stored(void *owner)
+{
+    holder_unref(((stored *)owner)->from);
+    tt_free(owner);
+}
+
+/* Weights of matrices and filters, which get packed.  Other constants are looked at
+ * while compiling: they are here always. */
+static bool is_worth_leaving(const tt_shape *shape, size_t n_bytes)
+{
+    static const size_t LEAST_BYTES = (size_t)1 << 16;
+    return n_bytes >= LEAST_BYTES && shape->rank >= 2 &&
+           (shape->dtype == TT_F32 || shape->dtype == TT_F16 ||
+            shape->dtype == TT_BF16);
+}
+
+static tt_status make_stored(const tt_shape *shape, holder *from, uint64_t offset,
+                             size_t n_bytes, tt_constant **out, tt_error *err)
+{
+    const tt_buffer *buffer = &from->buffer;
+    tt_status status;
+    stored *owner;
+    void *data;
+    if (!is_worth_leaving(shape, n_bytes)) {
+        TT_TRY(tt_constant_empty(shape, out, &data, err));
+        status = buffer->read(buffer->owner, offset, n_bytes, data, err);
+        if (status == TT_OK && shape->dtype == TT_BOOL) clean_bools(data, n_bytes);
+        if (status != TT_OK) tt_constant_unref(*out);
+        return status;
+    }
+    owner = tt_alloc(sizeof *owner);
+    if (owner == NULL) return tt_fail(err, TT_NO_MEMORY, "the place of a constant");
+    *owner = (stored){from, offset, n_bytes};
+    status = tt_constant_lazy(shape, fill_stored, release_stored, owner, out, err);
+    if (status != TT_OK) {
+        tt_free(owner);
+        return status;
+    }
+    atomic_fetch_add_explicit(&from->n_refs, 1, memory_order_relaxed);
     return TT_OK;
 }
 
@@ -243,6 +306,8 @@ static tt_status read_constant(tt_reader *reader, holder *const *holders, int n_
         void *nothing;
         return tt_constant_empty(&shape, out, &nothing, err);
     }
+    if (buffer->read != NULL)
+        return make_stored(&shape, holders[index], where[0], expected, out, err);
     return make_constant(&shape, holders[index],
                          (const uint8_t *)buffer->data + where[0], expected, out, err);
 }

@@ -42,12 +42,16 @@
 
 /* Bytes handed in beside the flat bytes, holding the weights.  `release(owner)`
  * is called exactly once per buffer, when the last constant lets go (or before
- * tt_model_read returns when there is none, or on failure). */
+ * tt_model_read returns when there is none, or on failure).  A buffer that can be
+ * `read` (a file) needs no data: its large weights are lazy constants. */
+typedef tt_status (*tt_buffer_read)(void *owner, uint64_t offset, size_t n_bytes,
+                                    void *dst, tt_error *err);
 typedef struct {
     const void *data;
     size_t n_bytes;
     void (*release)(void *owner);
     void *owner;
+    tt_buffer_read read; /* on any thread, also much later; NULL: data is there */
 } tt_buffer;
 
 /* All graphs of one model; graphs[n_graphs - 1] is the main one. */

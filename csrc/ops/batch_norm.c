@@ -91,7 +91,7 @@ static tt_status fold(tt_lower *lower, const tt_node *node, double epsilon,
     *factor = *offset = TT_NO_OPERAND;
     for (int i = 1; i < 5; ++i) {
         const tt_constant *c = tt_graph_constant(graph, node->inputs[i]);
-        if (c == NULL) return TT_OK;
+        if (c == NULL || tt_constant_data(c) == NULL) return TT_OK;
         data[i] = tt_constant_data(c);
         dtypes[i] = tt_constant_shape(c)->dtype;
         shape.dims[0] = tt_constant_shape(c)->dims[0];

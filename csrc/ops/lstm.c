@@ -34,43 +34,55 @@ static bool is_usual(const tt_site *site, const tt_recurrent_kernel *k)
 }
 
 /* [D, 4 hidden, columns] packed direction by direction. */
-static tt_status pack(tt_lower *lower, const tt_constant *weights, int64_t hidden,
+static tt_status pack(tt_lower *lower, const tt_node *node, int input, int64_t hidden,
                       int64_t columns, tt_operand *out, tt_error *err)
 {
-    const float *src = tt_constant_data(weights);
+    tt_constant *weights = tt_lower_graph(lower)->values[node->inputs[input]].constant;
     int64_t n_directions = tt_constant_shape(weights)->dims[0];
     size_t each = tt_lstm_packed_floats(hidden, columns);
     tt_shape shape = {
         .dtype = TT_F32, .rank = 2, .dims = {n_directions, (int64_t)each}
     };
     tt_constant *made;
+    const float *src;
+    tt_status status;
     void *data;
-    TT_TRY(tt_constant_empty(&shape, &made, &data, err));
-    for (int64_t d = 0; d < n_directions; ++d)
+    TT_TRY(tt_constant_pin(weights, err));
+    status = tt_constant_empty(&shape, &made, &data, err);
+    src = tt_constant_data(weights);
+    for (int64_t d = 0; d < n_directions && status == TT_OK; ++d)
         tt_lstm_pack(src + d * 4 * hidden * columns, hidden, columns,
                      (float *)data + (size_t)d * each);
+    tt_constant_unpin(weights);
+    TT_TRY(status);
     return tt_lower_constant(lower, made, out, err);
 }
 
 /* Wb + Rb as [D, 4 hidden]. */
-static tt_status join_bias(tt_lower *lower, const tt_site *site, int64_t n_directions,
+static tt_status join_bias(tt_lower *lower, const tt_node *node, int64_t n_directions,
                            int64_t hidden, tt_operand *out, tt_error *err)
 {
-    const tt_constant *bias = tt_input_constant(site, 3);
+    int value = node->n_inputs > 3 ? node->inputs[3] : TT_ABSENT;
+    tt_constant *bias =
+        value < 0 ? NULL : tt_lower_graph(lower)->values[value].constant;
     int64_t n = 4 * hidden;
     tt_shape shape = {
         .dtype = TT_F32, .rank = 2, .dims = {n_directions, n}
     };
     tt_constant *made;
     const float *src;
+    tt_status status;
     void *data;
     *out = TT_NO_OPERAND;
     if (bias == NULL) return TT_OK;
+    TT_TRY(tt_constant_pin(bias, err));
+    status = tt_constant_empty(&shape, &made, &data, err);
     src = tt_constant_data(bias);
-    TT_TRY(tt_constant_empty(&shape, &made, &data, err));
-    for (int64_t d = 0; d < n_directions; ++d)
+    for (int64_t d = 0; d < n_directions && status == TT_OK; ++d)
         for (int64_t i = 0; i < n; ++i)
             ((float *)data)[d * n + i] = src[2 * d * n + i] + src[2 * d * n + n + i];
+    tt_constant_unpin(bias);
+    TT_TRY(status);
     return tt_lower_constant(lower, made, out, err);
 }
 
@@ -163,7 +175,6 @@ static tt_status project_all(tt_lower *lower, const tt_node *node,
 static tt_status lower_usual(tt_lower *lower, const tt_node *node,
                              const tt_recurrent_kernel *k, tt_error *err)
 {
-    tt_site site = tt_lower_site(lower, node);
     tt_lstm_kernel kernel = {.steps = k->steps,
                              .batch = k->batch,
                              .inputs = k->inputs,
@@ -177,17 +188,15 @@ static tt_status lower_usual(tt_lower *lower, const tt_node *node,
     for (int i = 0; i < TT_LSTM_POINTERS; ++i)
         operands[i] = TT_NO_OPERAND;
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_ROW_MAJOR, &x, err));
-    TT_TRY(join_bias(lower, &site, k->n_directions, k->hidden, &bias, err));
+    TT_TRY(join_bias(lower, node, k->n_directions, k->hidden, &bias, err));
     if (kernel.has_projection) {
         TT_TRY(project_all(lower, node, k, x, bias, &operands[TT_LSTM_X], err));
     } else {
         operands[TT_LSTM_X] = x;
         operands[TT_LSTM_BIAS] = bias;
-        TT_TRY(pack(lower, tt_input_constant(&site, 1), k->hidden, k->inputs,
-                    &operands[TT_LSTM_W], err));
+        TT_TRY(pack(lower, node, 1, k->hidden, k->inputs, &operands[TT_LSTM_W], err));
     }
-    TT_TRY(pack(lower, tt_input_constant(&site, 2), k->hidden, k->hidden,
-                &operands[TT_LSTM_R], err));
+    TT_TRY(pack(lower, node, 2, k->hidden, k->hidden, &operands[TT_LSTM_R], err));
     for (int i = 0; i < 2; ++i)
         TT_TRY(tt_lower_src(lower, node, 5 + i, TT_ORDER_ROW_MAJOR,
                             &operands[TT_LSTM_H0 + i], err));

@@ -29,6 +29,15 @@ tt_plan *tt_plan_new(tt_model *model, tt_error *err)
     return plan;
 }
 
+void tt_block_let_go(tt_block *block)
+{
+    if (block->kind != TT_BLOCK_CONSTANT || block->constant == NULL) return;
+    tt_constant_unpin(block->constant);
+    tt_constant_unref(block->constant);
+    block->constant = NULL;
+    block->data = NULL;
+}
+
 void tt_plan_free(tt_plan *plan)
 {
     if (plan == NULL) return;
@@ -40,8 +49,7 @@ void tt_plan_free(tt_plan *plan)
     for (int i = 0; i < plan->n_steps; ++i)
         tt_prim_free(plan->steps[i].prim);
     for (int i = 0; i < plan->n_blocks; ++i)
-        if (plan->blocks[i].kind == TT_BLOCK_CONSTANT)
-            tt_constant_unref(plan->blocks[i].constant);
+        tt_block_let_go(&plan->blocks[i]);
     for (int i = 0; i < plan->n_inputs && plan->inputs != NULL; ++i)
         tt_free(plan->inputs[i].data);
     tt_free(plan->inputs);
@@ -183,6 +191,9 @@ static tt_status split(tt_plan *plan, tt_graph *head, const tt_cut *cut, tt_erro
         plan->tail_sources[i] = source_of(head, plan->eval, needed[i]);
     for (size_t i = 0; i < n_eval; ++i)
         plan->eval_sources[i] = source_of(head, plan->eval, plan->eval->inputs[i]);
+    for (size_t i = 0; i < n_eval; ++i)
+        if (plan->eval_sources[i].kind == TT_FROM_CONSTANT) /* for good */
+            TT_TRY(tt_constant_pin(head->values[plan->eval->inputs[i]].constant, err));
     if (plan->eval != NULL) { /* keep it apart: sweeping moves the nodes */
         tt_node *kept = tt_region_alloc(plan->region, 1, sizeof *kept);
         if (kept == NULL) return tt_fail(err, TT_NO_MEMORY, "cutting a graph");
@@ -276,7 +287,10 @@ tt_status tt_plan_compile(tt_program *program, const tt_tensor *inputs, tt_plan 
     compiling c = {.program = program, .inputs = inputs, .err = err};
     tt_model *model = program->model;
     tt_arena *arena = model->parallel != NULL ? model->parallel : model->serial;
+    long long packed_bytes = atomic_load(&model->packed_bytes);
     tt_status status = tt_arena_run(arena, compile, &c, err);
+    if (atomic_load(&model->packed_bytes) != packed_bytes)
+        tt_alloc_trim(); /* weights on their way leave holes */
     *out = c.plan;
     atomic_fetch_add(&model->n_compiles, 1);
     return status;

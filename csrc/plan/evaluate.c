@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "graph/match.h"
 #include "plan/plan.h"
 
 static tt_status reserve(tt_graph *graph, const tt_node *node, tt_error *err)
@@ -24,15 +25,76 @@ static void unref_owner(void *owner)
     tt_constant_unref(owner);
 }
 
-/* Reshape and the like: the same bytes under another shape. */
-static tt_status alias_constant(tt_graph *graph, const tt_node *node, tt_error *err)
+/* The tensor as strides over a constant that is no view. */
+static tt_constant *base_of(tt_constant *constant, int64_t *strides)
 {
-    tt_constant *src = graph->values[node->inputs[0]].constant, *made;
+    const tt_shape *shape = tt_constant_shape(constant);
+    const int64_t *seen;
+    tt_constant *base = tt_constant_base(constant, &seen);
+    tt_strides_row_major(shape->dims, shape->rank, strides);
+    if (base == NULL) return constant;
+    memcpy(strides, seen, (size_t)shape->rank * sizeof *strides);
+    return base;
+}
+
+/* Reshape and the like: the same bytes under another shape. */
+static tt_status reshaped(tt_graph *graph, const tt_node *node, bool *done,
+                          tt_error *err)
+{
+    tt_constant *src = graph->values[node->inputs[0]].constant, *made, *base;
     const tt_shape *shape = &graph->values[node->outputs[0]].shape;
-    TT_TRY(tt_constant_new(shape, tt_constant_data(src), unref_owner,
-                           tt_constant_ref(src), &made, err));
+    int64_t strides[TT_MAX_RANK];
+    *done = true;
+    if (!tt_constant_is_lazy(src)) {
+        TT_TRY(tt_constant_new(shape, tt_constant_data(src), unref_owner,
+                               tt_constant_ref(src), &made, err));
+    } else {
+        base = base_of(src, strides);
+        *done = tt_is_row_major(tt_constant_shape(src), strides);
+        if (!*done) return TT_OK;
+        tt_strides_row_major(shape->dims, shape->rank, strides);
+        TT_TRY(tt_constant_view(shape, base, strides, &made, err));
+    }
     tt_graph_set_constant(graph, node->outputs[0], made);
     return TT_OK;
+}
+
+/* Transpose of a weight: other strides, so that it is not kept twice. */
+static tt_status transposed(tt_graph *graph, const tt_node *node, tt_error *err)
+{
+    tt_constant *src = graph->values[node->inputs[0]].constant, *made, *base;
+    const tt_shape *shape = &graph->values[node->outputs[0]].shape;
+    int64_t from[TT_MAX_RANK], strides[TT_MAX_RANK];
+    const tt_attribute *perm = tt_attribute_find(node, "perm");
+    base = base_of(src, from);
+    for (int i = 0; i < shape->rank; ++i)
+        strides[i] = from[perm != NULL ? perm->as.ints[i] : shape->rank - 1 - i];
+    TT_TRY(tt_constant_view(shape, base, strides, &made, err));
+    tt_graph_set_constant(graph, node->outputs[0], made);
+    return TT_OK;
+}
+
+static bool is_large_weight(const tt_constant *constant)
+{
+    static const size_t LEAST_BYTES = (size_t)1 << 16;
+    const tt_shape *shape = tt_constant_shape(constant);
+    return tt_constant_is_lazy(constant) ||
+           (shape->dtype == TT_F32 && shape->rank >= 2 &&
+            tt_shape_bytes(shape) >= LEAST_BYTES);
+}
+
+/* Nodes that only look at a constant in another way; *done: it was one. */
+static tt_status alias(tt_graph *graph, const tt_node *node, bool *done, tt_error *err)
+{
+    const tt_constant *src;
+    *done = false;
+    if (node->n_inputs < 1 || node->inputs[0] < 0 || node->n_outputs != 1) return TT_OK;
+    src = graph->values[node->inputs[0]].constant;
+    if (src == NULL) return TT_OK;
+    if (node->op->is_reshape) return reshaped(graph, node, done, err);
+    if (!tt_node_is(node, "Transpose") || !is_large_weight(src)) return TT_OK;
+    *done = true;
+    return transposed(graph, node, err);
 }
 
 /* A graph of this node alone; its value i is input i, then the outputs. */
@@ -125,10 +187,10 @@ tt_status tt_evaluate_node(tt_model *model, tt_graph *graph, tt_node *node,
 {
     tt_plan *plan;
     tt_status status;
+    bool done;
+    TT_TRY(alias(graph, node, &done, err));
+    if (done) return TT_OK;
     TT_TRY(reserve(graph, node, err));
-    if (node->op->is_reshape && node->n_outputs == 1 &&
-        graph->values[node->inputs[0]].constant != NULL)
-        return alias_constant(graph, node, err);
     plan = tt_plan_new(model, err);
     if (plan == NULL) return TT_NO_MEMORY;
     status = isolate(graph, node, &plan->graph, err);

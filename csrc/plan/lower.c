@@ -154,6 +154,21 @@ static tt_status make_patches(tt_plan *plan, tt_error *err)
     return TT_OK;
 }
 
+/* Constants that no step reads, since their packed form is read, are let go. */
+static tt_status drop_unread(tt_plan *plan, tt_error *err)
+{
+    bool *is_read = tt_calloc((size_t)plan->n_blocks + 1, sizeof *is_read);
+    if (is_read == NULL) return tt_fail(err, TT_NO_MEMORY, "the blocks of a plan");
+    for (int i = 0; i < plan->n_pointers; ++i) {
+        tt_operand operand = plan->pointer_operands[i];
+        if (operand != TT_NO_OPERAND) is_read[plan->operands[operand].block] = true;
+    }
+    for (int i = 0; i < plan->n_blocks; ++i)
+        if (!is_read[i]) tt_block_let_go(&plan->blocks[i]);
+    tt_free(is_read);
+    return TT_OK;
+}
+
 /* Small kernels never split their work and may run where the caller is. */
 static bool wants_arena(const tt_plan *plan)
 {
@@ -185,6 +200,7 @@ tt_status tt_plan_lower(tt_plan *plan, tt_graph *graph, const tt_tensor *inputs,
     for (int i = 0; i < graph->n_outputs && status == TT_OK; ++i)
         status = finish_output(&lower, i, err);
     if (status == TT_OK) status = make_patches(plan, err);
+    if (status == TT_OK) status = drop_unread(plan, err);
     if (status == TT_OK)
         status = tt_plan_memory_assign(plan, (passes & TT_PASS_REUSE) != 0, err);
     plan->needs_arena = wants_arena(plan);

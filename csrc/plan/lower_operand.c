@@ -116,10 +116,14 @@ tt_status tt_lower_constant(tt_lower *lower, tt_constant *constant, tt_operand *
     tt_operand_record record = {.shape = *tt_constant_shape(constant)};
     tt_block block = {.kind = TT_BLOCK_CONSTANT,
                       .bytes = tt_shape_bytes(&record.shape),
-                      .data = (void *)(uintptr_t)tt_constant_data(constant),
                       .constant = constant,
                       .last_reader = INT_MAX};
-    tt_status status = tt_lower_add_block(lower, &block, &record.block, err);
+    tt_status status = tt_constant_pin(constant, err);
+    if (status == TT_OK) {
+        block.data = (void *)(uintptr_t)tt_constant_data(constant);
+        status = tt_lower_add_block(lower, &block, &record.block, err);
+        if (status != TT_OK) tt_constant_unpin(constant);
+    }
     if (status != TT_OK) {
         tt_constant_unref(constant);
         return status;
@@ -191,6 +195,20 @@ void tt_lower_bind(tt_lower *lower, const tt_node *node, int i, tt_operand opera
         tt_lower_bind_value(lower, node->outputs[i], operand);
 }
 
+/* A transposed weight is its base in other strides. */
+static tt_status constant_operand(tt_lower *lower, tt_constant *constant,
+                                  tt_operand *out, tt_error *err)
+{
+    const int64_t *strides;
+    tt_constant *base = tt_constant_base(constant, &strides);
+    tt_operand whole;
+    if (base == NULL)
+        return tt_lower_constant(lower, tt_constant_ref(constant), out, err);
+    TT_TRY(tt_lower_constant(lower, tt_constant_ref(base), &whole, err));
+    return tt_lower_subview(lower, whole, tt_constant_shape(constant), strides,
+                            /*offset=*/0, out, err);
+}
+
 tt_status tt_lower_operand_of(tt_lower *lower, int value, tt_operand *out,
                               tt_error *err)
 {
@@ -199,7 +217,7 @@ tt_status tt_lower_operand_of(tt_lower *lower, int value, tt_operand *out,
         if (constant == NULL)
             return tt_fail(err, TT_INTERNAL, "value '%s' is read before it is made",
                            lower->graph->values[value].name);
-        TT_TRY(tt_lower_constant(lower, tt_constant_ref(constant), out, err));
+        TT_TRY(constant_operand(lower, constant, out, err));
         tt_lower_bind_value(lower, value, *out);
     }
     *out = lower->value_operands[value];

@@ -288,9 +288,23 @@ int64_t tt_model_weights_bytes(const tt_model *model)
     return bytes;
 }
 
+/* The file's weights by where they are now. */
+static void count_weights(const tt_model *model, tt_model_stats *stats)
+{
+    for (int i = 0; i < model->source->n_constants; ++i) {
+        const tt_constant *constant = model->source->constants[i];
+        int64_t bytes = (int64_t)tt_shape_bytes(tt_constant_shape(constant));
+        if (tt_constant_data(constant) != NULL)
+            stats->weights_bytes += bytes;
+        else
+            stats->stored_bytes += bytes;
+    }
+}
+
 void tt_model_stats_get(tt_model *model, tt_model_stats *stats)
 {
-    *stats = (tt_model_stats){.weights_bytes = tt_model_weights_bytes(model)};
+    *stats = (tt_model_stats){.weights_bytes = 0};
+    count_weights(model, stats);
     stats->packed_bytes = atomic_load(&model->packed_bytes);
     stats->contexts_bytes = atomic_load(&model->contexts_bytes);
     stats->n_contexts = atomic_load(&model->n_contexts);

@@ -25,7 +25,7 @@ typedef struct {
     tt_block_kind kind;
     size_t bytes;
     void *data;            /* CONSTANT; never written through */
-    tt_constant *constant; /* CONSTANT: reference that keeps data alive, or NULL */
+    tt_constant *constant; /* CONSTANT: pinned reference that holds data, or NULL */
     int external;          /* INPUT, OUTPUT: number */
     int first, last;       /* ARENA: steps that use it; last = -1: none */
     size_t offset;         /* ARENA: filled by memory.c */
@@ -158,6 +158,8 @@ tt_status tt_plan_compile(tt_program *program, const tt_tensor *inputs, tt_plan 
 /* An empty plan with one reference; NULL: out of memory, err says so. */
 tt_plan *tt_plan_new(tt_model *model, tt_error *err);
 void tt_plan_free(tt_plan *plan);
+/* Gives the block's constant back, if it has one. */
+void tt_block_let_go(tt_block *block);
 /* Lowers a specialised graph into plan->steps and plans its memory. */
 tt_status tt_plan_lower(tt_plan *plan, tt_graph *graph, const tt_tensor *inputs,
                         tt_error *err);

@@ -54,9 +54,11 @@ static tt_status fold_by_eval(tt_graph *graph, tt_node *node, tt_error *err)
     tt_status status = TT_NO_MEMORY;
     if (in == NULL || out == NULL || pointers == NULL) goto done;
     for (int i = 0; i < node->n_inputs; ++i) {
-        const tt_constant *constant;
+        tt_constant *constant;
         if (node->inputs[i] < 0) continue;
         constant = graph->values[node->inputs[i]].constant;
+        status = tt_constant_pin(constant, err); /* for good: it is rare */
+        if (status != TT_OK) goto done;
         in[i].shape = *tt_constant_shape(constant);
         in[i].data = (void *)(uintptr_t)tt_constant_data(constant);
         tt_strides_row_major(in[i].shape.dims, in[i].shape.rank, in[i].strides);

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from trimtab.model import Model, load_model  # with the engine's libraries: 11 ms
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -28,12 +30,12 @@ if TYPE_CHECKING:
         UnsupportedOpError,
     )
     from trimtab.limits import Limits
-    from trimtab.model import Model, load_model
     from trimtab.peaks import Peaks, measure_peaks
     from trimtab.profile import Profile
     from trimtab.signature import TensorSpec
 
-# Public name -> module that holds it: nothing is imported before it is used.
+# Public name -> module that holds it: imported when it is used first. Only what every
+# user needs is there from the start, so that loading a model does not pay for it.
 _HOMES: dict[str, str] = {
     "Deployment": "deployment",
     "DeviceError": "errors",
@@ -42,7 +44,6 @@ _HOMES: dict[str, str] = {
     "InputTypeError": "errors",
     "InternalError": "errors",
     "Limits": "limits",
-    "Model": "model",
     "ModelFormatError": "errors",
     "ModelLimitError": "errors",
     "OutOfMemoryError": "errors",
@@ -53,7 +54,6 @@ _HOMES: dict[str, str] = {
     "UnsafeModelError": "errors",
     "UnsupportedOpError": "errors",
     "deploy_model": "deployment",
-    "load_model": "model",
     "measure_peaks": "peaks",
 }
 

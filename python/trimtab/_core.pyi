@@ -18,7 +18,7 @@ class Model:
     def __new__(
         cls,
         data: Buffer,
-        buffers: Sequence[Buffer | _Array],
+        buffers: Sequence[Buffer | _Array | tuple[object, int, int, int]],
         *,
         threads: int = 0,
         device: str = "cpu",

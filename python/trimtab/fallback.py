@@ -167,7 +167,7 @@ def report_unsupported(nodes: Sequence[UnsupportedNode], *, use_fallback: bool) 
         f"{len(nodes)} nodes run in Python through onnx.reference, slowly: "
         f"{', '.join(names)}{more}",
         FallbackWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
@@ -191,7 +191,7 @@ def _tensor_proto(constant: Constant) -> Any:
 
     code, _ = DTYPES[constant.dtype]
     return TensorProto(
-        dims=constant.shape, data_type=code, raw_data=constant.data.tobytes()
+        dims=constant.shape, data_type=code, raw_data=constant.elements().tobytes()
     )
 
 

@@ -7,15 +7,27 @@ it for the engine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias, Union
 
 import numpy as np
 
+from trimtab.errors import ModelFormatError
 from trimtab.types import Array, numpy_dtype
 
-__all__ = ["DTYPES", "Attribute", "Constant", "Dims", "Graph", "Model", "Node", "Value"]
+__all__ = [
+    "DTYPES",
+    "Attribute",
+    "Constant",
+    "Dims",
+    "Graph",
+    "Model",
+    "Node",
+    "Stored",
+    "Value",
+    "WeightFile",
+]
 
 #: Element types: name -> (code of TensorProto.DataType, bits of one element).
 DTYPES: dict[str, tuple[int, int]] = {
@@ -47,8 +59,31 @@ Dims: TypeAlias = "tuple[int | str | None, ...]"
 """Sizes: a number, a symbol that stands for one number, or None for any."""
 
 
-@dataclass(slots=True)
-class Value:
+class _Record:
+    """Fields in slots, shown by name. (Six dataclasses took 3 ms of the import.)"""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Give the fields."""
+        fields = (f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+
+class _ComparedRecord(_Record):
+    """Records that are equal when their fields are."""
+
+    __slots__: tuple[str, ...] = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all fields."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, x) == getattr(other, x) for x in self.__slots__)
+
+
+class Value(_ComparedRecord):
     """A tensor as far as the file declares it.
 
     Parameters
@@ -60,13 +95,114 @@ class Value:
         None when even the number of dims is unknown.
     """
 
-    name: str
-    dtype: str | None = None
-    shape: Dims | None = None
+    __slots__ = ("dtype", "name", "shape")
+
+    def __init__(
+        self, name: str, dtype: str | None = None, shape: Dims | None = None
+    ) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape
 
 
-@dataclass(slots=True, eq=False)
-class Constant:
+class WeightFile:
+    """An open file that weights are read from when they are needed.
+
+    It is open for as long as a weight refers to it, so a file that was removed or
+    replaced can still be read. One that was written to is refused.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the open file; closed with this object.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryFile() as file:
+    ...     _ = file.write(b"abcd"), file.flush()
+    ...     weights = WeightFile(os.dup(file.fileno()))
+    >>> weights.n_bytes, weights.read(1, 2).tobytes()
+    (4, b'bc')
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._close = os.close  # still there when the interpreter ends
+        status = os.fstat(descriptor)
+        self.n_bytes = status.st_size
+        self._mtime_ns = status.st_mtime_ns
+
+    def __del__(self) -> None:
+        """Close the file."""
+        self._close(self.descriptor)
+
+    def lend(self) -> tuple[WeightFile, int, int, int]:
+        """Give what the engine needs to read the file by itself.
+
+        Examples
+        --------
+        >>> weights.lend()                                 # doctest: +SKIP
+        (<WeightFile>, 5, 90316, 1764195845123456789)
+        """
+        return self, self.descriptor, self.n_bytes, self._mtime_ns
+
+    def read(self, offset: int, n_bytes: int) -> Array:
+        """Read a range into a new array of bytes.
+
+        Raises
+        ------
+        ModelFormatError
+            The file was written to since it was opened.
+
+        Examples
+        --------
+        >>> weights.read(0, 16)                            # doctest: +SKIP
+        array([...], dtype=uint8)
+        """
+        out = np.empty(n_bytes, np.uint8)
+        view = memoryview(out.data)
+        done = 0
+        while done < n_bytes:
+            n = os.preadv(self.descriptor, [view[done:]], offset + done)
+            if n == 0:
+                raise ModelFormatError("the file became shorter while it was read")
+            done += n
+        status = os.fstat(self.descriptor)
+        if (status.st_size, status.st_mtime_ns) != (self.n_bytes, self._mtime_ns):
+            raise ModelFormatError("the model's file has changed since it was loaded")
+        return out
+
+
+class Stored(_Record):
+    """Elements that lie in a file.
+
+    Parameters
+    ----------
+    file : WeightFile
+    offset, nbytes : int
+        Where in the file.
+    """
+
+    __slots__ = ("file", "nbytes", "offset")
+
+    def __init__(self, file: WeightFile, offset: int, nbytes: int) -> None:
+        self.file = file
+        self.offset = offset
+        self.nbytes = nbytes
+
+    def read(self) -> Array:
+        """Read them into a new array of bytes.
+
+        Examples
+        --------
+        >>> constant.data.read()                           # doctest: +SKIP
+        array([...], dtype=uint8)
+        """
+        return self.file.read(self.offset, self.nbytes)
+
+
+class Constant(_Record):
     """A tensor whose elements are known.
 
     Parameters
@@ -74,7 +210,7 @@ class Constant:
     dtype : str
         Key of `DTYPES`.
     shape : tuple of int
-    data : ndarray
+    data : ndarray or Stored
         The elements' bytes, row-major and contiguous; any dtype will do. Two
         elements of 4 bits share a byte, the first in the lower half.
 
@@ -84,9 +220,14 @@ class Constant:
     24
     """
 
-    dtype: str
-    shape: tuple[int, ...]
-    data: Array
+    __slots__ = ("data", "dtype", "shape")
+
+    def __init__(
+        self, dtype: str, shape: tuple[int, ...], data: Array | Stored
+    ) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.data = data
 
     @classmethod
     def of(cls, array: Any) -> Constant:
@@ -113,6 +254,16 @@ class Constant:
         """
         return self.data.nbytes
 
+    def elements(self) -> Array:
+        """Give the elements' bytes; reads them if they are in a file.
+
+        Examples
+        --------
+        >>> Constant("int4", (3,), np.array([33, 3], np.uint8)).elements()
+        array([33,  3], dtype=uint8)
+        """
+        return self.data.read() if isinstance(self.data, Stored) else self.data
+
     def numpy(self) -> Array:
         """View the elements as an array of the NumPy dtype that holds them.
 
@@ -128,7 +279,7 @@ class Constant:
         """
         if DTYPES[self.dtype][1] < 8:
             raise TypeError(f"NumPy has no dtype for {self.dtype}")
-        flat = self.data.reshape(-1).view(np.uint8)
+        flat = self.elements().reshape(-1).view(np.uint8)
         return flat.view(numpy_dtype(self.dtype)).reshape(self.shape)
 
 
@@ -147,8 +298,7 @@ Attribute: TypeAlias = Union[
 one counts as ints unless it is an array of float32."""
 
 
-@dataclass(slots=True)
-class Node:
+class Node(_ComparedRecord):
     """One operator applied to tensors.
 
     Parameters
@@ -163,12 +313,23 @@ class Node:
         A `Graph` is the body of an If, Loop or Scan.
     """
 
-    op_type: str
-    inputs: list[str]
-    outputs: list[str]
-    name: str = ""
-    domain: str = ""
-    attributes: dict[str, Any] = field(default_factory=dict)
+    __slots__ = ("attributes", "domain", "inputs", "name", "op_type", "outputs")
+
+    def __init__(
+        self,
+        op_type: str,
+        inputs: list[str],
+        outputs: list[str],
+        name: str = "",
+        domain: str = "",
+        attributes: dict[str, Any] | None = None,
+    ) -> None:
+        self.op_type = op_type
+        self.inputs = inputs
+        self.outputs = outputs
+        self.name = name
+        self.domain = domain
+        self.attributes: dict[str, Any] = {} if attributes is None else attributes
 
     @property
     def bodies(self) -> list[Graph]:
@@ -182,8 +343,7 @@ class Node:
         return [v for v in self.attributes.values() if isinstance(v, Graph)]
 
 
-@dataclass(slots=True, eq=False)
-class Graph:
+class Graph(_Record):
     """Nodes in topological order over named tensors.
 
     Parameters
@@ -199,16 +359,26 @@ class Graph:
         reads. Empty for the main graph.
     """
 
-    name: str
-    inputs: list[Value] = field(default_factory=list)
-    outputs: list[Value] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
-    constants: dict[str, Constant] = field(default_factory=dict)
-    captures: list[str] = field(default_factory=list)
+    __slots__ = ("captures", "constants", "inputs", "name", "nodes", "outputs")
+
+    def __init__(
+        self,
+        name: str,
+        inputs: list[Value] | None = None,
+        outputs: list[Value] | None = None,
+        nodes: list[Node] | None = None,
+        constants: dict[str, Constant] | None = None,
+        captures: list[str] | None = None,
+    ) -> None:
+        self.name = name
+        self.inputs: list[Value] = [] if inputs is None else inputs
+        self.outputs: list[Value] = [] if outputs is None else outputs
+        self.nodes: list[Node] = [] if nodes is None else nodes
+        self.constants: dict[str, Constant] = {} if constants is None else constants
+        self.captures: list[str] = [] if captures is None else captures
 
 
-@dataclass(slots=True, eq=False)
-class Model:
+class Model(_Record):
     """A model as read from a file.
 
     Parameters
@@ -232,11 +402,21 @@ class Model:
     1
     """
 
-    graph: Graph
-    opsets: dict[str, int]
-    overridable: list[str] = field(default_factory=list)
-    metadata: dict[str, str] = field(default_factory=dict)
-    format: str = ""
+    __slots__ = ("format", "graph", "metadata", "opsets", "overridable")
+
+    def __init__(
+        self,
+        graph: Graph,
+        opsets: dict[str, int],
+        overridable: list[str] | None = None,
+        metadata: dict[str, str] | None = None,
+        format: str = "",
+    ) -> None:
+        self.graph = graph
+        self.opsets = opsets
+        self.overridable: list[str] = [] if overridable is None else overridable
+        self.metadata: dict[str, str] = {} if metadata is None else metadata
+        self.format = format
 
     def graphs(self) -> list[Graph]:
         """All graphs, bodies before the graph that holds them, the main one last.

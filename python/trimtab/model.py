@@ -2,89 +2,32 @@
 
 from __future__ import annotations
 
-import html
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trimtab import _core
 from trimtab.errors import InputError
-from trimtab.fallback import Fallback, find_unsupported, report_unsupported
 from trimtab.formats import read_model
 from trimtab.limits import Limits
-from trimtab.profile import Profile, profile_program
-from trimtab.report import bytes_text, html_table, text_table
 from trimtab.signature import TensorSpec
 from trimtab.source import Source
-from trimtab.taps import Taps
 from trimtab.types import Array
-from trimtab.wire import encode
 
-__all__ = ["MemoryReport", "Model", "load_model"]
+if TYPE_CHECKING:
+    from pathlib import Path
 
+    from trimtab.fallback import Fallback
+    from trimtab.graph import Model as GraphModel
+    from trimtab.memory import MemoryReport
+    from trimtab.profile import Profile
+    from trimtab.taps import Taps
 
-@dataclass(frozen=True)
-class MemoryReport:
-    """Bytes that a model holds; `repr` and notebooks show it as a table.
-
-    Parameters
-    ----------
-    weights_bytes, packed_bytes : int
-        Weights as in the file, and in the layouts that primitives chose.
-    plans_bytes, contexts_bytes : int
-        Compiled plans, and working memory of calls (kept for the next call).
-    n_plans, n_contexts : int
-        How many there are.
-    arena_bytes, tensors_bytes, scratchpad_bytes : int
-        One call for the given inputs: its working memory; what the tensors would
-        take if none shared memory; scratch memory of the largest primitive. 0 when
-        no inputs were given.
-    """
-
-    weights_bytes: int
-    packed_bytes: int
-    plans_bytes: int
-    contexts_bytes: int
-    n_plans: int
-    n_contexts: int
-    arena_bytes: int = 0
-    tensors_bytes: int = 0
-    scratchpad_bytes: int = 0
-
-    @property
-    def total_bytes(self) -> int:
-        """Weights, packed weights, plans and working memory together."""
-        return (
-            self.weights_bytes
-            + self.packed_bytes
-            + self.plans_bytes
-            + self.contexts_bytes
-        )
-
-    def _rows(self) -> list[list[str]]:
-        rows = [
-            ["weights", bytes_text(self.weights_bytes), "as in the file"],
-            ["packed weights", bytes_text(self.packed_bytes), "shared by all plans"],
-            ["plans", bytes_text(self.plans_bytes), f"{self.n_plans} shapes"],
-            ["contexts", bytes_text(self.contexts_bytes), f"{self.n_contexts} calls"],
-            ["total", bytes_text(self.total_bytes), ""],
-        ]
-        if self.tensors_bytes:
-            share = f"{bytes_text(self.tensors_bytes)} without reuse"
-            rows.append(["one call", bytes_text(self.arena_bytes), share])
-        return rows
-
-    def __repr__(self) -> str:
-        """Give the table."""
-        return text_table(["memory", "size", ""], self._rows())
-
-    def _repr_html_(self) -> str:
-        return html_table(["memory", "size", ""], self._rows())
+__all__ = ["Model", "load_model"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Options:
     """What `load_model` was asked for, so that a pickle can ask again."""
 
@@ -281,6 +224,8 @@ class Model:
     @property
     def taps(self) -> Taps:
         """Tensors in the middle of the model, by name."""
+        from trimtab.taps import Taps
+
         return Taps(self._open_core().values, self._program_for, self._arguments)
 
     @property
@@ -303,6 +248,8 @@ class Model:
         profile : Profile
             With `latency_ms`, `percent_of_peak` and `nodes`.
         """
+        from trimtab.profile import profile_program
+
         arguments = self._arguments(inputs)
         program = self._program_for(None)
         return profile_program(program, arguments, repeat=repeat, threads=self.threads)
@@ -319,6 +266,8 @@ class Model:
         -------
         report : MemoryReport
         """
+        from trimtab.memory import MemoryReport
+
         stats = self.stats
         plan: dict[str, int] = {}
         if inputs is not None:
@@ -347,6 +296,10 @@ class Model:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        import html
+
+        from trimtab.report import html_table
+
         rows = [
             [kind, spec.name, spec.dtype or "any", str(spec).split("[", 1)[1][:-1]]
             for kind, specs in (("input", self._inputs), ("output", self._outputs))
@@ -394,14 +347,26 @@ def _closed(*inputs: Any, **named: Any) -> Any:
     raise InputError("the model is closed: load it again")
 
 
+def _has_unknown_operator(model: GraphModel) -> bool:
+    keys = {(node.domain, node.op_type) for g in model.graphs() for node in g.nodes}
+    return not all(_core.has_operator(*x, model.opsets.get(x[0], 1)) for x in keys)
+
+
+def _fallback_for(model: GraphModel, *, use_fallback: bool) -> Fallback:
+    from trimtab.fallback import Fallback, find_unsupported, report_unsupported
+
+    report_unsupported(find_unsupported(model), use_fallback=use_fallback)
+    return Fallback(model)
+
+
 def _load(source: Source, options: _Options) -> Model:
     """Read, check and hand over to the engine."""
+    from trimtab.wire import encode
+
     graph_model = read_model(source.open(), options.limits)
-    unsupported = find_unsupported(graph_model)
     fallback = None
-    if unsupported:
-        report_unsupported(unsupported, use_fallback=options.fallback)
-        fallback = Fallback(graph_model)
+    if _has_unknown_operator(graph_model):
+        fallback = _fallback_for(graph_model, use_fallback=options.fallback)
     data, buffers = encode(graph_model)
     core = _core.Model(
         data,

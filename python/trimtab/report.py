@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 __all__ = ["bytes_text", "html_table", "text_table"]
@@ -50,6 +49,8 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     >>> html_table(["a"], [["<b>"]])
     '<table><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
     """
+    import html
+
     head = "".join(f"<th>{html.escape(text)}</th>" for text in headers)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(_text(c))}</td>" for c in row) + "</tr>"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from trimtab.errors import InputTypeError, ModelFormatError
 
 __all__ = ["Source"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A path or bytes.
 
@@ -42,21 +40,21 @@ class Source:
             raise InputTypeError(
                 f"model: expected a path or bytes, got {type(model).__name__}"
             )
-        path = Path(os.fspath(model)).absolute()
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no model file {str(path)!r}")
-        return cls(str(path), None, stamp=_stamp(path))
+        path = os.path.abspath(os.fsdecode(model))
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"there is no model file {path!r}")
+        return cls(path, None, stamp=_stamp(path))
 
     @property
     def name(self) -> str:
         """File name; "bytes" without a file."""
-        return Path(self.path).name if self.path is not None else "bytes"
+        return "bytes" if self.path is None else os.path.basename(self.path)
 
-    def open(self) -> Path | bytes:
+    def open(self) -> str | bytes:
         """Give what to read; checks the digest if there is one."""
         if self.content is not None:
             return self.content
-        path = Path(self.path or "")
+        path = self.path or ""
         if self.sha256 and _digest(path) != self.sha256:
             raise ModelFormatError(
                 f"{path} is not the file that was pickled: expected SHA-256 "
@@ -68,22 +66,24 @@ class Source:
         """Give the same with the file's digest, for pickling."""
         if self.path is None or self.sha256:
             return self
-        path = Path(self.path)
-        if _stamp(path) != self.stamp:
+        if _stamp(self.path) != self.stamp:
             raise ModelFormatError(
-                f"{path} has changed since it was loaded: it cannot be pickled by path"
+                f"{self.path} has changed since it was loaded: it cannot be pickled "
+                "by path"
             )
-        return replace(self, sha256=_digest(path))
+        return replace(self, sha256=_digest(self.path))
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
+def _stamp(path: str) -> tuple[int, int]:
+    status = os.stat(path)
     return status.st_size, status.st_mtime_ns
 
 
-def _digest(path: Path) -> str:
+def _digest(path: str) -> str:
+    import hashlib  # brings OpenSSL: 3 MB and 4 ms that only pickling needs
+
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt  # 2 ms at run time
 
 __all__ = ["Array", "SupportsDLPack", "Tensor", "numpy_dtype"]
 
-Array: TypeAlias = npt.NDArray[Any]
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 """A NumPy array of any dtype and shape."""
 
 

@@ -10,18 +10,28 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from trimtab.errors import ModelFormatError
-from trimtab.graph import DTYPES, Constant, Graph, Model, Node, Value
+from trimtab.graph import (
+    DTYPES,
+    Constant,
+    Graph,
+    Model,
+    Node,
+    Stored,
+    Value,
+    WeightFile,
+)
 from trimtab.types import Array
 
 __all__ = ["encode"]
 
 _NONE = 0xFFFFFFFF
 _WORD = "I"
+_Buffer: TypeAlias = "Array | tuple[WeightFile, int, int, int]"
 _FLOAT, _INT, _STRING, _TENSOR, _GRAPH, _FLOATS, _INTS, _STRINGS = range(1, 9)
 
 
@@ -220,19 +230,26 @@ def _encode_graphs(writer: _Writer, graphs: list[Graph]) -> None:
         _graph(writer, graph, index, outer[id(graph)])
 
 
-def _encode_constants(writer: _Writer) -> tuple[list[int], list[Array]]:
+def _encode_constants(writer: _Writer) -> tuple[list[int], list[_Buffer]]:
     words: list[int] = []
-    buffers: list[Array] = []
-    for number, (name, constant) in enumerate(writer.constants):
+    buffers: list[_Buffer] = []
+    files: dict[int, int] = {}  # id of a WeightFile -> its buffer
+    for name, constant in writer.constants:
+        data = constant.data
+        offset, number = 0, len(buffers)
+        if isinstance(data, Stored):
+            offset = data.offset
+            number = files.setdefault(id(data.file), number)
+        if number == len(buffers):
+            buffers.append(data.file.lend() if isinstance(data, Stored) else data)
         words += (name, DTYPES[constant.dtype][0], len(constant.shape))
         for dim in constant.shape:
             words += _int64(dim)
-        words += (number, 0, 0, *_int64(constant.n_bytes))
-        buffers.append(constant.data)
+        words += (number, *_int64(offset), *_int64(constant.n_bytes))
     return words, buffers
 
 
-def encode(model: Model) -> tuple[bytes, list[Array]]:
+def encode(model: Model) -> tuple[bytes, list[_Buffer]]:
     """Flat bytes that describe a model, and the buffers that hold its weights.
 
     Parameters
@@ -243,8 +260,9 @@ def encode(model: Model) -> tuple[bytes, list[Array]]:
     -------
     data : bytes
         All but the elements of constants.
-    buffers : list of ndarray
-        Elements of the constants, by the numbers that `data` uses; not copied.
+    buffers : list of (ndarray or tuple)
+        Elements of the constants, by the numbers that `data` uses; not copied. A
+        tuple is a file: `WeightFile.lend`.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import trimtab
-from trimtab.model import MemoryReport
+from trimtab.memory import MemoryReport
 
 from .conftest import reference
 

@@ -7,13 +7,13 @@ Only the messages of the `onnx` package are used: no checker, no shape inference
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
 import sys
 import threading
 from contextlib import ExitStack
-from types import ModuleType
 from typing import Any
 
 from trimtab import _core
@@ -23,57 +23,71 @@ from trimtab.formats.onnx_file import OnnxFile
 from trimtab.formats.onnx_functions import inline_functions
 from trimtab.formats.onnx_graph import GraphReader
 from trimtab.formats.onnx_tensor import TensorReader
-from trimtab.graph import Model
+from trimtab.graph import Model, Stored, WeightFile
 from trimtab.limits import Limits
 from trimtab.types import Array
 
 __all__ = ["read_onnx"]
 
 _MESSAGES = "onnx.onnx_ml_pb2"
+_FORCED = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
 _MAX_VERSION = 1 << 20
 _lock = threading.Lock()
+_classes: list[Any] = []  # ModelProto, once it is known
 
 
-def _messages() -> ModuleType:
-    """Load the module of ONNX's messages.
-
-    `import onnx` runs the whole package (50 ms); its file of messages alone takes 15,
-    so that is loaded by itself, under its own name.
-    """
+def _model_class() -> Any:
+    """ModelProto of the `onnx` package."""
     with _lock:
-        if _MESSAGES in sys.modules:
-            return sys.modules[_MESSAGES]
-        package = None if "onnx" in sys.modules else importlib.util.find_spec("onnx")
-        for folder in (package and package.submodule_search_locations) or ():
-            path = os.path.join(folder, "onnx_ml_pb2.py")
-            if not os.path.isfile(path):
-                continue
-            spec = importlib.util.spec_from_file_location(_MESSAGES, path)
-            if spec is None or spec.loader is None:
-                continue
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            sys.modules[_MESSAGES] = module
-            return module
-        return importlib.import_module(_MESSAGES)
+        if not _classes:
+            _classes.append(_light_class() or _usual_class())
+        return _classes[0]
 
 
-def _check_backend() -> None:
+def _light_class() -> Any:
+    """Make the class from the description in onnx's file of messages.
+
+    `import onnx` runs the whole package (50 ms) and its file of messages most of
+    protobuf's Python part (17 ms), of which parsing needs little (9 ms). None where
+    protobuf or onnx are not laid out as they are today.
+    """
+    if _MESSAGES in sys.modules or _FORCED in os.environ:
+        return None
+    try:
+        package = importlib.util.find_spec("onnx")
+        folders = (package and package.submodule_search_locations) or [""]
+        with open(os.path.join(folders[0], "onnx_ml_pb2.py"), encoding="utf-8") as file:
+            text = file.read()
+        begin = text.index("AddSerializedFile(") + len("AddSerializedFile(")
+        description = ast.literal_eval(text[begin : text.index("')\n", begin) + 1])
+        upb = importlib.import_module("google._upb._message")
+        base = importlib.import_module("google.protobuf.message").Message
+        pool = upb.DescriptorPool()  # of its own: onnx may be imported later
+        pool.AddSerializedFile(description)
+        members = {"DESCRIPTOR": pool.FindMessageTypeByName("onnx.ModelProto")}
+        return upb.MessageMeta("ModelProto", (base,), {**members, "__module__": None})
+    except (ImportError, OSError, AttributeError, LookupError, TypeError):
+        return None
+    except (ValueError, SyntaxError, SystemError):
+        return None
+
+
+def _usual_class() -> Any:
+    messages = importlib.import_module(_MESSAGES)
     kind = importlib.import_module("google.protobuf.internal.api_implementation").Type()
     if kind != "upb":
         raise ImportError(
             f"protobuf runs on its {kind!r} implementation, expected 'upb': unset "
-            "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION or reinstall protobuf"
+            f"{_FORCED} or reinstall protobuf"
         )
+    return messages.ModelProto
 
 
 def _parse(data: bytes, limits: Limits) -> Any:
     """ModelProto of bytes that have passed the gate."""
     _core.onnx_gate(data, limits)
-    messages = _messages()
-    _check_backend()
+    proto = _model_class()()
     errors = importlib.import_module("google.protobuf.message")
-    proto = messages.ModelProto()
     try:
         proto.ParseFromString(data)
     except errors.DecodeError as error:
@@ -124,8 +138,10 @@ def _metadata(proto: Any) -> dict[str, str]:
 def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> Model:
     """Read an ONNX model.
 
-    Weights are read once, into arrays of their own. Nodes named Constant become
-    constants; initializers that are inputs too are constants (`Model.overridable`).
+    Large weights stay in the file, which must not be written to while a model is loaded
+    from it: that is noticed, and refused when they are needed again. Nodes named
+    Constant become constants; initializers that are inputs too are constants
+    (`Model.overridable`).
 
     Parameters
     ----------
@@ -153,25 +169,27 @@ def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> M
         folder = None
         if isinstance(source, str):
             descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
             folder = os.path.dirname(os.path.realpath(source))
-            file = OnnxFile(descriptor, limits)
+            file = OnnxFile(WeightFile(descriptor), limits)
         else:
             file = OnnxFile(source, limits)
         files = stack.enter_context(ExternalFiles(folder))
-        data, spans = file.skeleton()
+        data, spans, constants = file.skeleton()
         proto = _parse(data, limits)
         del data
         names = {i: t.name for i, t in enumerate(proto.graph.initializer) if i in spans}
         weights = {names[i]: span for i, span in spans.items()}
         if len(weights) != len(spans):
             raise ModelFormatError("an initializer is defined twice")
+        if weights.keys() & constants.keys():
+            raise ModelFormatError("an initializer and a Constant have the same name")
+        weights.update(constants)
         if proto.functions:
             proto = inline_functions(proto, limits)
 
-        def raw(name: str) -> Array | None:
+        def raw(name: str) -> Array | Stored | None:
             span = weights.get(name)
-            return None if span is None else file.read(span)
+            return None if span is None else file.data(span)
 
         reader = GraphReader(TensorReader(limits, files), limits, raw)
         model = Model(

@@ -18,7 +18,7 @@ from trimtab.formats.onnx_tensor import (
     TensorReader,
     constant_of_attribute,
 )
-from trimtab.graph import Dims, Graph, Node, Value
+from trimtab.graph import Dims, Graph, Node, Stored, Value
 from trimtab.limits import Limits
 from trimtab.types import Array
 
@@ -139,7 +139,10 @@ class GraphReader:
     """
 
     def __init__(
-        self, tensors: TensorReader, limits: Limits, raw: Callable[[str], Array | None]
+        self,
+        tensors: TensorReader,
+        limits: Limits,
+        raw: Callable[[str], Array | Stored | None],
     ) -> None:
         self._tensors = tensors
         self._limits = limits
@@ -208,8 +211,9 @@ class GraphReader:
                     f"attribute, got {len(outputs)} and {len(proto.attribute)}"
                 )
             name = self._new_name(graph, outputs[0])
+            raw = self._raw(name) if self._depth == 0 else None
             graph.constants[name] = constant_of_attribute(
-                self._tensors, name, proto.attribute[0]
+                self._tensors, name, proto.attribute[0], raw
             )
             return
         node = Node(

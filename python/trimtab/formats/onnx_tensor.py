@@ -12,7 +12,7 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError, ModelLimitError, UnsupportedOpError
 from trimtab.formats.external import ExternalFiles
-from trimtab.graph import DTYPES, Constant
+from trimtab.graph import DTYPES, Constant, Stored
 from trimtab.limits import Limits
 from trimtab.types import Array
 
@@ -115,13 +115,15 @@ class TensorReader:
 
     # ---- dense tensors ---------------------------------------------------------
 
-    def read(self, proto: Any, raw: Array | None = None, where: str = "") -> Constant:
+    def read(
+        self, proto: Any, raw: Array | Stored | None = None, where: str = ""
+    ) -> Constant:
         """Read one tensor.
 
         Parameters
         ----------
         proto : onnx.TensorProto
-        raw : ndarray of uint8, optional
+        raw : ndarray of uint8 or Stored, optional
             Elements that were left out of `proto`.
         where : str
             What to call it when it has no name.
@@ -156,7 +158,7 @@ class TensorReader:
             return self._strings(name, shape, proto)
         n_bytes = self.count_bytes(name, dtype, shape)
         if proto.data_location == _EXTERNAL:
-            data = self._external(name, proto, n_bytes)
+            data: Array | Stored = self._external(name, proto, n_bytes)
         elif raw is not None:
             data = raw
         elif proto.HasField("raw_data"):
@@ -262,7 +264,7 @@ class TensorReader:
         if len(values.shape) != 1:
             raise ModelFormatError(f"tensor {name!r}: sparse values must have rank 1")
         at = self._positions(name, proto.indices, values.shape[0], shape)
-        dense[at] = values.data.reshape(-1).view(np.uint8).reshape(-1, itemsize)
+        dense[at] = values.numpy().reshape(-1).view(np.uint8).reshape(-1, itemsize)
         return Constant(values.dtype, shape, dense)
 
     def _positions(
@@ -295,10 +297,13 @@ def _packed(proto: Any, field: str, n_bytes: int) -> Array:
     only = type(proto)()
     getattr(only, field).MergeFrom(getattr(proto, field))
     data = only.SerializeToString()
-    return np.frombuffer(data, np.uint8, n_bytes, len(data) - n_bytes).copy()
+    plain: Array = np.frombuffer(data, np.uint8, n_bytes, len(data) - n_bytes).copy()
+    return plain
 
 
-def constant_of_attribute(reader: TensorReader, name: str, attribute: Any) -> Constant:
+def constant_of_attribute(
+    reader: TensorReader, name: str, attribute: Any, raw: Array | Stored | None = None
+) -> Constant:
     """Value of a Constant node, from the one attribute that it has.
 
     Parameters
@@ -307,6 +312,8 @@ def constant_of_attribute(reader: TensorReader, name: str, attribute: Any) -> Co
     name : str
         The node's output.
     attribute : onnx.AttributeProto
+    raw : ndarray of uint8 or Stored, optional
+        Elements that were left out of it.
 
     Raises
     ------
@@ -320,7 +327,7 @@ def constant_of_attribute(reader: TensorReader, name: str, attribute: Any) -> Co
     """
     key = attribute.name
     if key == "value" and attribute.HasField("t"):
-        return reader.read(attribute.t, where=name)
+        return reader.read(attribute.t, raw, where=name)
     if key == "sparse_value" and attribute.HasField("sparse_tensor"):
         return reader.read_sparse(attribute.sparse_tensor, where=name)
     if key == "value_int":

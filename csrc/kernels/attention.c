@@ -24,9 +24,9 @@ const char *tt_attention_name(void)
 
 /* Rows of a block: multiples of every tile's height, so that only the last block of
  * a head has rows that do not fill a tile. */
-enum { ROW_STEP = 24, MOST_ROWS = 192 };
+enum { ROW_STEP = 24, MOST_ROWS = 384 };
 /* Queries and results of a block stay in the second-level cache. */
-enum { BLOCK_FLOATS = 32768 };
+enum { BLOCK_FLOATS = 65536 };
 
 static int64_t round_up(int64_t n, int64_t to)
 {

@@ -230,25 +230,30 @@ static inline vf exp_below(vf x)
     return (vf)((vi)p & ~(vi)(x < least));
 }
 
-/* exp(x - highest so far) in place; high, the lanes of sum and dst follow. */
-static void exponentials(float *x, int64_t n_vectors, float *high, float *sum,
-                         float *dst, int64_t value_row)
+/* The highest score of a row so far goes to *high; when it has risen, what was summed
+ * before counts less. */
+static void raise_high(const float *x, int64_t n_vectors, float *high, float *sum,
+                       float *dst, int64_t value_row)
 {
-    vf top = vf_load(x), shift, total = vf_load(sum);
+    vf top = vf_load(x), down;
     float before = *high, now;
     for (int64_t i = 1; i < n_vectors; ++i)
         top = vf_max(vf_load(x + i * VF_N), top);
     now = vf_high(vf_max(top, vf_set1(before)));
-    if (now > before) {
-        if (before > MINUS_INF) {
-            vf down = exp_below(vf_set1(before - now));
-            total *= down;
-            for (int64_t i = 0; i < value_row; i += VF_N)
-                vf_store(dst + i, vf_load(dst + i) * down);
-        }
-        *high = now;
-    }
-    shift = vf_set1(now > MINUS_INF ? now : 0.0f); /* -inf - -inf would be NaN */
+    if (!(now > before)) return;
+    *high = now;
+    if (before == MINUS_INF) return;
+    down = exp_below(vf_set1(before - now));
+    vf_store(sum, vf_load(sum) * down);
+    for (int64_t i = 0; i < value_row; i += VF_N)
+        vf_store(dst + i, vf_load(dst + i) * down);
+}
+
+/* exp(x - high) in place, and added to the lanes of sum. */
+static void exponentials(float *x, int64_t n_vectors, float high, float *sum)
+{
+    /* where all is masked, -inf - -inf would be NaN */
+    vf shift = vf_set1(high > MINUS_INF ? high : 0.0f), total = vf_load(sum);
     for (int64_t i = 0; i < n_vectors; ++i) {
         vf e = exp_below(vf_load(x + i * VF_N) - shift);
         vf_store(x + i * VF_N, e);
@@ -270,7 +275,7 @@ static void begin_block(const attending *a)
     const tt_attention_block *b = a->b;
     const tt_attention_kernel *k = b->kernel;
     float *scratch = b->scratch, *q = scratch + a->at.q;
-    int64_t rows = b->rows + TT_ATTENTION_LANES - 1;
+    int64_t rows = b->rows + TT_ATTENTION_LANES - 1, last;
     pack(b->q + b->first * k->q[2], k->q[2], k->q[3], b->rows, k->head_size,
          k->head_size, q, k->head_size);
     for (int64_t i = 0; i < b->rows * k->head_size; ++i)
@@ -281,6 +286,10 @@ static void begin_block(const attending *a)
     memset(scratch + a->at.sum, 0, (size_t)(b->rows * VF_N) * sizeof *q);
     for (int64_t r = 0; r < b->rows; ++r)
         scratch[a->at.high + r] = MINUS_INF;
+    /* rows that tiles read past the last one: anything, but no subnormals */
+    last = b->rows < TT_ATTENTION_ROWS ? b->rows : TT_ATTENTION_ROWS;
+    memset(scratch + a->at.scores + last * TT_ATTENTION_KEYS, 0,
+           (size_t)((TT_ATTENTION_LANES - 1) * TT_ATTENTION_KEYS) * sizeof *q);
 }
 
 /* Is there a key among the n from `key` on that one of the rows sees? */
@@ -302,6 +311,7 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
     float *scratch = b->scratch, *s = scratch + a->at.scores;
     float *q = scratch + a->at.q + row * k->head_size;
     float *dst = scratch + a->at.dst + row * a->at.value_row;
+    float *high = scratch + a->at.high + row, *sum = scratch + a->at.sum + row * VF_N;
     int64_t n_vectors = vectors_of(n), first = b->first + row;
     bool is_plain = a->is_plain && n % VF_N == 0 && key + n <= b->visible &&
                     key >= first + rows - 1 + b->offset - k->left &&
@@ -311,13 +321,16 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
     else
         product(rows, n_vectors, k->head_size, q, k->head_size, scratch + a->at.k,
                 TT_ATTENTION_KEYS, s, TT_ATTENTION_KEYS, /*add=*/false);
-    for (int64_t r = 0; r < rows; ++r) {
-        float *x = s + r * TT_ATTENTION_KEYS;
-        if (!is_plain) finish_scores(b, first + r, key, n, x, scratch + a->at.mask);
-        exponentials(x, n_vectors, scratch + a->at.high + row + r,
-                     scratch + a->at.sum + (row + r) * VF_N, dst + r * a->at.value_row,
-                     a->at.value_row);
-    }
+    if (!is_plain)
+        for (int64_t r = 0; r < rows; ++r)
+            finish_scores(b, first + r, key, n, s + r * TT_ATTENTION_KEYS,
+                          scratch + a->at.mask);
+    /* two loops: rows overlap in the processor better */
+    for (int64_t r = 0; r < rows; ++r)
+        raise_high(s + r * TT_ATTENTION_KEYS, n_vectors, high + r, sum + r * VF_N,
+                   dst + r * a->at.value_row, a->at.value_row);
+    for (int64_t r = 0; r < rows; ++r)
+        exponentials(s + r * TT_ATTENTION_KEYS, n_vectors, high[r], sum + r * VF_N);
     product(rows, vectors_of(k->value_size), n, s, TT_ATTENTION_KEYS, v, v_row, dst,
             a->at.value_row, /*add=*/true);
 }

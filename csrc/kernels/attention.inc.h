@@ -102,20 +102,34 @@ static inline __attribute__((always_inline)) void dots(const int n_rows,
             s[r * TT_ATTENTION_KEYS + j] = vf_sum(sum[r][j]);
 }
 
-static void few_scores(int64_t rows, const float *q, int64_t size, const float *k,
-                       int64_t k_row, int64_t n, float *s)
+static inline void prefetch_row(const float *p, int64_t n)
 {
-    int64_t j = 0;
-    if (rows == 1) {
-        for (; j + 4 <= n; j += 4)
-            dots(/*n_rows=*/1, /*n_keys=*/4, q, size, k + j * k_row, k_row, s + j);
-        for (; j < n; ++j)
-            dots(/*n_rows=*/1, /*n_keys=*/1, q, size, k + j * k_row, k_row, s + j);
-        return;
+    for (int64_t i = 0; i < n; i += 64 / (int64_t)sizeof *p)
+        __builtin_prefetch(p + i);
+}
+
+/* Scores of at most TT_ATTENTION_FEW rows against the n keys from `key` on, in place.
+ * A head's part of a row is short and rows lie apart, which hardware does not foresee:
+ * keys are fetched ahead, and the values that follow. */
+static void few_scores(const tt_attention_block *b, int64_t rows, const float *q,
+                       int64_t key, int64_t n, float *s)
+{
+    enum { AHEAD = 16, STEP = 2 };
+    const tt_attention_kernel *k = b->kernel;
+    int64_t row = k->k[2], size = k->head_size, j = 0;
+    const float *from = b->k + key * row, *v = b->v + key * k->v[2];
+    for (; j + STEP <= n; j += STEP) {
+        for (int64_t i = j; i < j + STEP; ++i) {
+            if (key + i + AHEAD < k->keys) prefetch_row(from + (i + AHEAD) * row, size);
+            prefetch_row(v + i * k->v[2], k->value_size);
+        }
+        if (rows == 1)
+            dots(/*n_rows=*/1, STEP, q, size, from + j * row, row, s + j);
+        else
+            dots(TT_ATTENTION_FEW, STEP, q, size, from + j * row, row, s + j);
     }
-    for (; j + 2 <= n; j += 2)
-        dots(/*n_rows=*/4, /*n_keys=*/2, q, size, k + j * k_row, k_row, s + j);
-    if (j < n) dots(/*n_rows=*/4, /*n_keys=*/1, q, size, k + j * k_row, k_row, s + j);
+    if (j < n)
+        dots(TT_ATTENTION_FEW, /*n_keys=*/1, q, size, from + j * row, row, s + j);
 }
 
 /* ---- packing ---------------------------------------------------------------------- */
@@ -317,7 +331,7 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
                     key >= first + rows - 1 + b->offset - k->left &&
                     key + n - 1 <= first + b->offset + k->right;
     if (a->is_few && k->k[3] == 1)
-        few_scores(rows, q, k->head_size, b->k + key * k->k[2], k->k[2], n, s);
+        few_scores(b, rows, q, key, n, s);
     else
         product(rows, n_vectors, k->head_size, q, k->head_size, scratch + a->at.k,
                 TT_ATTENTION_KEYS, s, TT_ATTENTION_KEYS, /*add=*/false);

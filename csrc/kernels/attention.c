@@ -37,7 +37,7 @@ void tt_attention_split(tt_attention_kernel *k, int n_threads)
 {
     int64_t width = k->head_size + k->value_size + 1;
     int64_t most = BLOCK_FLOATS / width / ROW_STEP * ROW_STEP, n_blocks;
-    int64_t heads = k->batch * k->heads;
+    int64_t heads = k->batch * k->heads, n_items;
     if (most > MOST_ROWS) most = MOST_ROWS;
     if (most < 2 * ROW_STEP) most = 2 * ROW_STEP;
     n_blocks = (k->queries + most - 1) / most;
@@ -47,8 +47,14 @@ void tt_attention_split(tt_attention_kernel *k, int n_threads)
     k->rows = k->queries;
     if (n_blocks > 1) k->rows = round_up((k->queries - 1) / n_blocks + 1, ROW_STEP);
     n_blocks = k->rows > 0 ? (k->queries - 1) / k->rows + 1 : 0;
-    k->n_slots = n_threads;
-    if (heads * n_blocks < n_threads) k->n_slots = (int)(heads * n_blocks);
+    k->group = 1;
+    if (k->queries <= TT_ATTENTION_FEW && heads > 0) {
+        k->group = (heads - 1) / n_threads + 1;
+        if (k->group > k->heads) k->group = k->heads;
+        if (k->group > TT_ATTENTION_GROUP) k->group = TT_ATTENTION_GROUP;
+    }
+    n_items = n_blocks * k->batch * ((k->heads + k->group - 1) / k->group);
+    k->n_slots = n_items < n_threads ? (int)n_items : n_threads;
     if (k->n_slots < 1) k->n_slots = 1;
 }
 
@@ -75,7 +81,8 @@ bool tt_attention_scratch_bytes(const tt_attention_kernel *k, size_t *out)
     tt_attention_layout at;
     if (k->head_size > WIDEST || k->value_size > WIDEST) return false;
     at = tt_attention_layout_of(k);
-    return tt_mul_size((size_t)at.end * sizeof(float), (size_t)k->n_slots, out);
+    return tt_mul_size((size_t)at.end * sizeof(float),
+                       (size_t)k->n_slots * (size_t)k->group, out);
 }
 
 /* ---- running ---------------------------------------------------------------------- */
@@ -83,8 +90,8 @@ bool tt_attention_scratch_bytes(const tt_attention_kernel *k, size_t *out)
 typedef struct {
     const tt_attention_kernel *k;
     void *const *ptrs;
-    int64_t n_blocks; /* of a head */
-    int64_t slot_floats;
+    int64_t n_blocks, n_groups; /* of a head, of a batch */
+    int64_t block_floats;
 } attention_call;
 
 static const void *mask_at(const attention_call *call, int64_t batch, int64_t head)
@@ -110,12 +117,11 @@ void tt_attention_range(const tt_attention_kernel *k, const void *lengths,
     if (length < *visible) *visible = length;
 }
 
-static void run_block(const attention_call *call, int64_t item, float *scratch)
+static tt_attention_block block_of(const attention_call *call, int64_t batch,
+                                   int64_t head, int64_t first, float *scratch)
 {
     const tt_attention_kernel *k = call->k;
     void *const *p = call->ptrs;
-    int64_t index = item / call->n_blocks, first = item % call->n_blocks * k->rows;
-    int64_t batch = index / k->heads, head = index % k->heads;
     int64_t shared = head / k->heads_per_key;
     tt_attention_block block = {.kernel = k, .first = first, .scratch = scratch};
     block.q = (const float *)p[TT_ATTENTION_Q] + batch * k->q[0] + head * k->q[1];
@@ -129,20 +135,33 @@ static void run_block(const attention_call *call, int64_t item, float *scratch)
     block.rows = k->queries - first < k->rows ? k->queries - first : k->rows;
     tt_attention_range(k, p[TT_ATTENTION_LENGTHS], batch, &block.visible,
                        &block.offset);
-    table()->run(&block);
+    return block;
+}
+
+static void run_item(const attention_call *call, int64_t item, float *scratch)
+{
+    const tt_attention_kernel *k = call->k;
+    tt_attention_block blocks[TT_ATTENTION_GROUP];
+    int64_t first = item % call->n_blocks * k->rows, group = item / call->n_blocks;
+    int64_t batch = group / call->n_groups, head = group % call->n_groups * k->group;
+    int64_t n = k->heads - head < k->group ? k->heads - head : k->group;
+    for (int64_t i = 0; i < n; ++i)
+        blocks[i] =
+            block_of(call, batch, head + i, first, scratch + i * call->block_floats);
+    table()->run(blocks, n);
 }
 
 static void run_slots(void *arg, int64_t begin, int64_t end)
 {
     const attention_call *call = arg;
     const tt_attention_kernel *k = call->k;
-    int64_t n = k->batch * k->heads * call->n_blocks;
+    int64_t n = k->batch * call->n_groups * call->n_blocks;
     for (int64_t slot = begin; slot < end; ++slot) {
-        float *scratch =
-            (float *)call->ptrs[TT_ATTENTION_SCRATCH] + slot * call->slot_floats;
+        float *scratch = (float *)call->ptrs[TT_ATTENTION_SCRATCH] +
+                         slot * k->group * call->block_floats;
         int64_t from = n * slot / k->n_slots, to = n * (slot + 1) / k->n_slots;
         for (int64_t item = from; item < to; ++item)
-            run_block(call, item, scratch);
+            run_item(call, item, scratch);
     }
 }
 
@@ -153,7 +172,8 @@ tt_status tt_attention_run(const void *params, void *const *ptrs, tt_error *err)
     (void)err;
     if (k->queries == 0) return TT_OK;
     call.n_blocks = (k->queries - 1) / k->rows + 1;
-    call.slot_floats = tt_attention_layout_of(k).end;
+    call.n_groups = (k->heads + k->group - 1) / k->group;
+    call.block_floats = tt_attention_layout_of(k).end;
     tt_parallel_for(k->n_slots, /*grain=*/1, run_slots, &call);
     return TT_OK;
 }

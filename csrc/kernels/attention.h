@@ -6,7 +6,8 @@
  * brings a higher score, what was summed before is scaled down (online softmax); the
  * division by the sum comes last.  Each row is computed in the same order of keys
  * whatever the split, so results do not depend on the number of threads.  With at most
- * TT_ATTENTION_FEW rows the keys are read in place, once. */
+ * TT_ATTENTION_FEW rows the keys are read in place, once, and heads that lie side by side
+ * in memory are taken together. */
 #ifndef TT_KERNELS_ATTENTION_H
 #define TT_KERNELS_ATTENTION_H
 
@@ -24,7 +25,7 @@ typedef enum {
     TT_SCORES_SOFTMAX
 } tt_attention_scores;
 
-enum { TT_ATTENTION_FEW = 4 };
+enum { TT_ATTENTION_FEW = 4, TT_ATTENTION_GROUP = 16 };
 
 /* A window that far has no bound. */
 #define TT_ATTENTION_UNBOUNDED (INT64_MAX / 4)
@@ -46,6 +47,7 @@ typedef struct {
     bool has_lengths;    /* per batch: visible = length, offset = length - queries */
     bool masked_is_zero; /* a query that sees no key gives zeros, else NaN */
     int64_t rows;        /* of a block, see tt_attention_split */
+    int64_t group;       /* heads that one thread runs side by side */
     int n_slots;         /* threads, each with scratch of its own */
 } tt_attention_kernel;
 
@@ -63,7 +65,7 @@ enum {
     TT_ATTENTION_N
 };
 
-/* Sets rows and n_slots for this many threads. */
+/* Sets rows, group and n_slots for this many threads. */
 void tt_attention_split(tt_attention_kernel *kernel, int n_threads);
 /* After the split.  False when that overflows. */
 bool tt_attention_scratch_bytes(const tt_attention_kernel *kernel, size_t *out);
@@ -97,7 +99,8 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    void (*run)(const tt_attention_block *block);
+    /* blocks of the same rows of several heads */
+    void (*run)(const tt_attention_block *blocks, int64_t n);
 } tt_attention_table;
 
 extern const tt_attention_table tt_attention_scalar, tt_attention_avx2,

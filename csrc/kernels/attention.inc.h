@@ -280,30 +280,34 @@ static void exponentials(float *x, int64_t n_vectors, float high, float *sum)
 
 typedef struct {
     const tt_attention_block *b;
+    float *shared; /* scratch for keys, values and scores: that of the first block */
     tt_attention_layout at;
     bool is_few, is_plain; /* plain: no cap, mask, kept scores */
 } attending;
+
+/* Rows that tiles may touch. */
+static int64_t padded(int64_t rows)
+{
+    return rows <= TT_ATTENTION_FEW ? 2 * TT_ATTENTION_FEW
+                                    : rows + TT_ATTENTION_LANES - 1;
+}
 
 static void begin_block(const attending *a)
 {
     const tt_attention_block *b = a->b;
     const tt_attention_kernel *k = b->kernel;
     float *scratch = b->scratch, *q = scratch + a->at.q;
-    int64_t rows = b->rows + TT_ATTENTION_LANES - 1, last;
+    int64_t rows = padded(b->rows);
     pack(b->q + b->first * k->q[2], k->q[2], k->q[3], b->rows, k->head_size,
          k->head_size, q, k->head_size);
     for (int64_t i = 0; i < b->rows * k->head_size; ++i)
         q[i] *= k->scale;
     memset(q + b->rows * k->head_size, 0,
-           (size_t)((TT_ATTENTION_LANES - 1) * k->head_size) * sizeof *q);
+           (size_t)((rows - b->rows) * k->head_size) * sizeof *q);
     memset(scratch + a->at.dst, 0, (size_t)(rows * a->at.value_row) * sizeof *q);
     memset(scratch + a->at.sum, 0, (size_t)(b->rows * VF_N) * sizeof *q);
     for (int64_t r = 0; r < b->rows; ++r)
         scratch[a->at.high + r] = MINUS_INF;
-    /* rows that tiles read past the last one: anything, but no subnormals */
-    last = b->rows < TT_ATTENTION_ROWS ? b->rows : TT_ATTENTION_ROWS;
-    memset(scratch + a->at.scores + last * TT_ATTENTION_KEYS, 0,
-           (size_t)((TT_ATTENTION_LANES - 1) * TT_ATTENTION_KEYS) * sizeof *q);
 }
 
 /* Is there a key among the n from `key` on that one of the rows sees? */
@@ -322,7 +326,7 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
 {
     const tt_attention_block *b = a->b;
     const tt_attention_kernel *k = b->kernel;
-    float *scratch = b->scratch, *s = scratch + a->at.scores;
+    float *scratch = b->scratch, *s = a->shared + a->at.scores;
     float *q = scratch + a->at.q + row * k->head_size;
     float *dst = scratch + a->at.dst + row * a->at.value_row;
     float *high = scratch + a->at.high + row, *sum = scratch + a->at.sum + row * VF_N;
@@ -333,12 +337,12 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
     if (a->is_few && k->k[3] == 1)
         few_scores(b, rows, q, key, n, s);
     else
-        product(rows, n_vectors, k->head_size, q, k->head_size, scratch + a->at.k,
+        product(rows, n_vectors, k->head_size, q, k->head_size, a->shared + a->at.k,
                 TT_ATTENTION_KEYS, s, TT_ATTENTION_KEYS, /*add=*/false);
     if (!is_plain)
         for (int64_t r = 0; r < rows; ++r)
             finish_scores(b, first + r, key, n, s + r * TT_ATTENTION_KEYS,
-                          scratch + a->at.mask);
+                          a->shared + a->at.mask);
     /* two loops: rows overlap in the processor better */
     for (int64_t r = 0; r < rows; ++r)
         raise_high(s + r * TT_ATTENTION_KEYS, n_vectors, high + r, sum + r * VF_N,
@@ -358,11 +362,11 @@ static void attend_keys(const attending *a, int64_t key, int64_t n)
     if (!is_seen(b, b->first, b->rows, key, n)) return;
     if (!a->is_few || k->k[3] != 1)
         pack(b->k + key * k->k[2], k->k[3], k->k[2], k->head_size, n,
-             vectors_of(n) * VF_N, b->scratch + a->at.k, TT_ATTENTION_KEYS);
+             vectors_of(n) * VF_N, a->shared + a->at.k, TT_ATTENTION_KEYS);
     if (!a->is_few || k->v[3] != 1 || k->value_size % VF_N != 0) {
         pack(v, k->v[2], k->v[3], n, k->value_size, vectors_of(k->value_size) * VF_N,
-             b->scratch + a->at.v, a->at.value_row);
-        v = b->scratch + a->at.v;
+             a->shared + a->at.v, a->at.value_row);
+        v = a->shared + a->at.v;
         v_row = a->at.value_row;
     }
     for (int64_t row = 0; row < b->rows; row += TT_ATTENTION_ROWS) {
@@ -406,21 +410,35 @@ static void end_row(const attending *a, int64_t r)
     }
 }
 
-static void attention_block(const tt_attention_block *b)
+/* Scores past the last row, which tiles read: anything but subnormals. */
+static void clear_scores(const attending *a, int64_t rows, int64_t keys)
 {
-    const tt_attention_kernel *k = b->kernel;
-    attending a = {.b = b, .at = tt_attention_layout_of(k)};
-    int64_t keys = k->scores_kind != TT_SCORES_NONE ? k->keys : b->visible;
-    a.is_few = b->rows <= TT_ATTENTION_FEW && k->queries <= TT_ATTENTION_FEW;
-    a.is_plain =
-        k->softcap == 0.0f && b->mask == NULL && k->scores_kind == TT_SCORES_NONE;
-    begin_block(&a);
-    for (int64_t key = 0; key < keys; key += TT_ATTENTION_KEYS) {
-        int64_t n = keys - key;
-        attend_keys(&a, key, n < TT_ATTENTION_KEYS ? n : TT_ATTENTION_KEYS);
-    }
-    for (int64_t r = 0; r < b->rows; ++r)
-        end_row(&a, r);
+    int64_t width = vectors_of(keys < TT_ATTENTION_KEYS ? keys : TT_ATTENTION_KEYS);
+    float *s = a->shared + a->at.scores;
+    if (rows > TT_ATTENTION_ROWS) rows = TT_ATTENTION_ROWS;
+    for (int64_t r = rows; r < padded(rows); ++r)
+        memset(s + r * TT_ATTENTION_KEYS, 0, (size_t)(width * VF_N) * sizeof *s);
 }
 
-const tt_attention_table TABLE = {TABLE_NAME, attention_block};
+static void attention_blocks(const tt_attention_block *blocks, int64_t n_blocks)
+{
+    const tt_attention_kernel *k = blocks->kernel;
+    attending a = {.shared = blocks->scratch, .at = tt_attention_layout_of(k)};
+    int64_t keys = k->scores_kind != TT_SCORES_NONE ? k->keys : blocks->visible;
+    a.is_few = k->queries <= TT_ATTENTION_FEW;
+    a.is_plain =
+        k->softcap == 0.0f && blocks->mask == NULL && k->scores_kind == TT_SCORES_NONE;
+    clear_scores(&a, blocks->rows, keys);
+    for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
+        begin_block(&a);
+    for (int64_t key = 0; key < keys; key += TT_ATTENTION_KEYS) {
+        int64_t n = keys - key < TT_ATTENTION_KEYS ? keys - key : TT_ATTENTION_KEYS;
+        for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
+            attend_keys(&a, key, n);
+    }
+    for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
+        for (int64_t r = 0; r < a.b->rows; ++r)
+            end_row(&a, r);
+}
+
+const tt_attention_table TABLE = {TABLE_NAME, attention_blocks};

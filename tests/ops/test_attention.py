@@ -82,11 +82,10 @@ def definition(
         missing = [(0, 0)] * (mask.ndim - 1) + [(0, n_k - mask.shape[-1])]
         bias = bias + np.pad(mask.astype(np.float64), missing, constant_values=-np.inf)
     offsets = [offset] * len(q) if lengths is None else lengths - n_q
-    window = [
-        seen(n_q, n_k, o, is_causal, left_window_size, right_window_size)
-        for o in offsets
-    ]
-    bias = np.where(np.stack(window)[:, None], bias, -np.inf)
+    window = np.ones((len(q), 1, n_q, n_k), bool)
+    for i, at in enumerate(offsets):
+        window[i] &= seen(n_q, n_k, at, is_causal, left_window_size, right_window_size)
+    bias = np.where(window, bias, -np.inf)
     if lengths is not None:
         visible = np.arange(n_k) < lengths[:, None, None, None]
         bias = np.where(visible, bias, -np.inf)
@@ -148,9 +147,7 @@ WIDTHS = st.integers(1, 129)
     threads=st.integers(1, 3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_shape(
-    sizes, tokens, widths, mask, mask_dims, causal, flat, threads, seed
-):
+def test_any_shape(sizes, tokens, widths, mask, mask_dims, causal, flat, threads, seed):
     rng = np.random.default_rng(seed)
     batch, key_heads, groups = sizes
     inputs = qkv(rng, batch, key_heads * groups, key_heads, *tokens, *widths)

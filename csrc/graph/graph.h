@@ -110,7 +110,8 @@ typedef struct {
 } tt_value;
 
 /* A post-op the compiler attached to a convolution, matmul, ...; applied in
- * order to the node's result.  `value` is the second operand, or -1. */
+ * order to the node's result.  `value` is the second operand, or -1.  Operators without
+ * accepts_posts keep only the names of nodes they absorbed here. */
 typedef struct {
     int kind; /* tt_post_kind of dnnl/dnnl_shim.h */
     int alg;  /* tt_alg */

@@ -23,9 +23,10 @@ tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
     if ((passes & TT_PASS_FUSE) != 0) {
         TT_TRY(tt_graph_fuse_composed(graph, err));
         TT_TRY(tt_graph_fuse_pads(graph, err));
-        TT_TRY(tt_graph_fuse_attention(graph, err));
-        TT_TRY(tt_graph_fuse_posts(graph, err));
+        TT_TRY(tt_graph_fuse_scores(graph, err));
     }
+    if ((passes & TT_PASS_ATTENTION) != 0) TT_TRY(tt_graph_fuse_attention(graph, err));
+    if ((passes & TT_PASS_FUSE) != 0) TT_TRY(tt_graph_fuse_posts(graph, err));
     if ((passes & TT_PASS_CHAIN) != 0) TT_TRY(tt_graph_chain(graph, err));
     tt_graph_sweep(graph);
     return TT_OK;

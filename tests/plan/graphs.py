@@ -226,6 +226,82 @@ def attention(rng):
     return model(nodes, inputs, ["y"], constants)
 
 
+def attention_nodes(scores: list, *, values: str = "v", softmax: str = "s") -> list:
+    """The nodes of the scores, then softmax and the product with the values."""
+    return [
+        *scores,
+        node("Softmax", softmax, "p", axis=-1),
+        node("MatMul", f"p {values}", "y"),
+    ]
+
+
+def attention_inputs(rng, *lead: int, queries=37, keys=101, size=24):
+    return {
+        "q": normal(rng, *lead, queries, size),
+        "k": normal(rng, *lead, keys, size),
+        "v": normal(rng, *lead, keys, size),
+    }
+
+
+def attention_scaled_behind(rng):
+    """Keys through two reshapes as the dynamo exporter writes them; scores / root."""
+    constants = {
+        "root": scalar(5),
+        "merge": np.array([6, 101, 24]),
+        "split": np.array([2, 3, 24, 101]),
+    }
+    scores = [
+        node("Reshape", "k merge", "km"),
+        node("Transpose", "km", "kt", perm=[0, 2, 1]),
+        node("Reshape", "kt split", "ks"),
+        node("MatMul", "q ks", "m"),
+        node("Div", "m root", "d"),
+        node("Add", "d mask", "s"),
+    ]
+    inputs = attention_inputs(rng, 2, 3)
+    inputs["mask"] = np.where(rng.random((37, 101)) < 0.5, -np.inf, 0).astype("f4")
+    nodes = attention_nodes(scores)
+    return model(nodes, inputs, ["y"], constants, symbols=False)
+
+
+def attention_rank_3(rng):
+    scores = [
+        node("Transpose", "k", "kt", perm=[0, 2, 1]),
+        node("MatMul", "q kt", "s"),
+    ]
+    inputs = attention_inputs(rng, 4, queries=3)
+    return model(attention_nodes(scores), inputs, ["y"], {}, symbols=False)
+
+
+def attention_shared_keys(rng):
+    """One head of keys and values for all heads of queries."""
+    scores = [
+        node("Transpose", "k", "kt", perm=[0, 1, 3, 2]),
+        node("MatMul", "q kt", "s"),
+    ]
+    inputs = attention_inputs(rng, 2, 1)
+    inputs["q"] = normal(rng, 2, 5, 37, 24)
+    return model(attention_nodes(scores), inputs, ["y"], {}, symbols=False)
+
+
+def attention_scores_are_output(rng):
+    scores = [
+        node("Transpose", "k", "kt", perm=[0, 1, 3, 2]),
+        node("MatMul", "q kt", "s"),
+    ]
+    inputs = attention_inputs(rng, 2, 3)
+    return model(attention_nodes(scores), inputs, ["y", "s"], {}, symbols=False)
+
+
+def attention_shares_are_read_twice(rng):
+    scores = [
+        node("Transpose", "k", "kt", perm=[0, 1, 3, 2]),
+        node("MatMul", "q kt", "s"),
+    ]
+    nodes = [*attention_nodes(scores), node("Relu", "p", "z")]
+    return model(nodes, attention_inputs(rng, 2, 3), ["y", "z"], {}, symbols=False)
+
+
 def concat_in_place(rng):
     nodes = [
         node("Relu", "x", "a"),
@@ -348,7 +424,12 @@ CASES: dict[str, Case] = {
     "mish": Case(mish, 1, "Mish"),
     "layer_norm": Case(layer_norm, 1, "LayerNormalization"),
     "elementwise_chain": Case(elementwise_chain, 1, "Mul+Add+Tanh+Sub+Exp"),
-    "attention": Case(attention, 4, "Softmax+Add"),
+    "attention": Case(attention, 2, "Attention: n_scores, n_masked, n_p"),
+    "attention_scaled_behind": Case(attention_scaled_behind, 1, "n_m, n_d, n_s, n_p"),
+    "attention_rank_3": Case(attention_rank_3, 1, "Attention: n_s, n_p"),
+    "attention_shared_keys": Case(attention_shared_keys, 1, "Attention: n_s, n_p"),
+    "attention_scores_are_output": Case(attention_scores_are_output, 3),
+    "attention_shares_are_read_twice": Case(attention_shares_are_read_twice, 4),
     "concat_in_place": Case(concat_in_place),
     "pads_of_zeros": Case(pads_of_zeros),
     "pads_that_stay": Case(pads_that_stay),

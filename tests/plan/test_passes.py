@@ -81,3 +81,13 @@ def test_a_softmax_that_is_an_output_is_written_where_the_caller_wants_it() -> N
 def test_verify_accepts_a_correct_model() -> None:
     content, _ = CASES["attention"].build(np.random.default_rng(0))
     trimtab.load_model(content, verify=True)
+
+
+def test_fused_attention_of_a_masked_row_gives_nan() -> None:
+    """As softmax of minus infinities does."""
+    content, inputs = CASES["attention_scaled_behind"].build(np.random.default_rng(3))
+    inputs["mask"][5] = -np.inf
+    expected = reference(content, inputs)["y"]
+    y = trimtab.load_model(content).run(inputs)["y"]
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    assert np.isnan(y[:, :, 5]).all()

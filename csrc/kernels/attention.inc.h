@@ -1,0 +1,444 @@
+/* One block of rows of attention; compiled per instruction set (see simd.h).
+ *
+ * Scratch holds the queries (times scale), the results so far, one block of keys as
+ * columns and of values as rows, and the scores of TT_ATTENTION_ROWS rows.  Rows past
+ * the last one are zero queries: tiles may run over the end. */
+#include "kernels/copy_transpose.h"
+#include "kernels/tile.inc.h"
+
+#define MINUS_INF (-__builtin_inff())
+
+static int64_t vectors_of(int64_t n)
+{
+    return (n + VF_N - 1) / VF_N;
+}
+
+/* ---- matrix products -------------------------------------------------------------- */
+
+/* One column of blocks: dst[m][n VF_N] (+)= a[m][k] b[k][n VF_N].  Up to 15 rows more
+ * than m are read and written. */
+#define COLUMN(n)                                                                      \
+    static void column_##n(int64_t m, int64_t k, const float *a, int64_t a_row,        \
+                           const float *b, int64_t b_row, float *dst, int64_t dst_row, \
+                           bool add)                                                   \
+    {                                                                                  \
+        while (m > TILE_M(n) / 2) {                                                    \
+            tile(TILE_M(n), n, k, a, a_row, /*a_item=*/1, b, b_row, dst, dst_row,      \
+                 add);                                                                 \
+            m -= TILE_M(n);                                                            \
+            a += TILE_M(n) * a_row;                                                    \
+            dst += TILE_M(n) * dst_row;                                                \
+        }                                                                              \
+        if (m > 1)                                                                     \
+            tile(TILE_M(n) / 2, n, k, a, a_row, /*a_item=*/1, b, b_row, dst, dst_row,  \
+                 add);                                                                 \
+        else if (m == 1)                                                               \
+            tile(1, n, k, a, a_row, /*a_item=*/1, b, b_row, dst, dst_row, add);        \
+    }
+COLUMN(1)
+COLUMN(2)
+COLUMN(3)
+#if TILE_VECTORS > 3
+COLUMN(4)
+#endif
+
+static void product(int64_t m, int64_t n_vectors, int64_t k, const float *a,
+                    int64_t a_row, const float *b, int64_t b_row, float *dst,
+                    int64_t dst_row, bool add)
+{
+    while (n_vectors > 0) {
+        int64_t n_columns = (n_vectors + TILE_VECTORS - 1) / TILE_VECTORS;
+        int64_t n = (n_vectors + n_columns - 1) / n_columns;
+        if (n == 1)
+            column_1(m, k, a, a_row, b, b_row, dst, dst_row, add);
+        else if (n == 2)
+            column_2(m, k, a, a_row, b, b_row, dst, dst_row, add);
+        else if (n == 3)
+            column_3(m, k, a, a_row, b, b_row, dst, dst_row, add);
+#if TILE_VECTORS > 3
+        else
+            column_4(m, k, a, a_row, b, b_row, dst, dst_row, add);
+#endif
+        b += n * VF_N;
+        dst += n * VF_N;
+        n_vectors -= n;
+    }
+}
+
+/* s[r][j] = q[r] . k[j] for n keys with unit stride along the head. */
+static inline __attribute__((always_inline)) void dots(const int n_rows,
+                                                       const int n_keys, const float *q,
+                                                       int64_t size, const float *k,
+                                                       int64_t k_row, float *s)
+{
+    vf sum[4][4];
+    int64_t p = 0;
+#pragma GCC unroll 4
+    for (int r = 0; r < n_rows; ++r)
+#pragma GCC unroll 4
+        for (int j = 0; j < n_keys; ++j)
+            sum[r][j] = vf_zero();
+    for (; p + VF_N <= size; p += VF_N)
+#pragma GCC unroll 4
+        for (int j = 0; j < n_keys; ++j) {
+            vf key = vf_load(k + j * k_row + p);
+#pragma GCC unroll 4
+            for (int r = 0; r < n_rows; ++r)
+                sum[r][j] = vf_fma(vf_load(q + r * size + p), key, sum[r][j]);
+        }
+    if (p < size)
+#pragma GCC unroll 4
+        for (int j = 0; j < n_keys; ++j) {
+            vf key = vf_load_n(k + j * k_row + p, size - p);
+#pragma GCC unroll 4
+            for (int r = 0; r < n_rows; ++r)
+                sum[r][j] =
+                    vf_fma(vf_load_n(q + r * size + p, size - p), key, sum[r][j]);
+        }
+#pragma GCC unroll 4
+    for (int r = 0; r < n_rows; ++r)
+#pragma GCC unroll 4
+        for (int j = 0; j < n_keys; ++j)
+            s[r * TT_ATTENTION_KEYS + j] = vf_sum(sum[r][j]);
+}
+
+static inline void prefetch_row(const float *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += 64 / (int64_t)sizeof *p)
+        __builtin_prefetch(p + i);
+}
+
+/* Scores of at most TT_ATTENTION_FEW rows against the n keys from `key` on, in place.
+ * A head's part of a row is short and rows lie apart, which hardware does not foresee:
+ * keys are fetched ahead, and the values that follow. */
+static void few_scores(const tt_attention_block *b, int64_t rows, const float *q,
+                       int64_t key, int64_t n, float *s)
+{
+    enum { AHEAD = 16, STEP = 2 };
+    const tt_attention_kernel *k = b->kernel;
+    int64_t row = k->k[2], size = k->head_size, j = 0;
+    const float *from = b->k + key * row, *v = b->v + key * k->v[2];
+    for (; j + STEP <= n; j += STEP) {
+        for (int64_t i = j; i < j + STEP; ++i) {
+            if (key + i + AHEAD < k->keys) prefetch_row(from + (i + AHEAD) * row, size);
+            prefetch_row(v + i * k->v[2], k->value_size);
+        }
+        if (rows == 1)
+            dots(/*n_rows=*/1, STEP, q, size, from + j * row, row, s + j);
+        else
+            dots(TT_ATTENTION_FEW, STEP, q, size, from + j * row, row, s + j);
+    }
+    if (j < n)
+        dots(TT_ATTENTION_FEW, /*n_keys=*/1, q, size, from + j * row, row, s + j);
+}
+
+/* ---- packing ---------------------------------------------------------------------- */
+
+/* dst[i][j] = src[i][j] for `rows` rows of `n` items, filled up with zeros to `width`
+ * items; rows of dst are dst_row apart. */
+static void pack(const float *src, int64_t row, int64_t item, int64_t rows, int64_t n,
+                 int64_t width, float *dst, int64_t dst_row)
+{
+    if (item != 1 && row == 1)
+        TRANSPOSE((const char *)src, item * 4, (char *)dst, dst_row * 4, rows, n);
+    for (int64_t i = 0; i < rows; ++i) {
+        const float *from = src + i * row;
+        float *to = dst + i * dst_row;
+        int64_t j = 0;
+        if (item == 1) {
+            for (; j + VF_N <= n; j += VF_N)
+                vf_store(to + j, vf_load(from + j));
+            if (j < n) vf_store_n(to + j, vf_load_n(from + j, n - j), n - j);
+        } else if (row != 1) {
+            for (; j < n; ++j)
+                to[j] = from[j * item];
+        }
+        for (j = n; j < width; ++j)
+            to[j] = 0.0f;
+    }
+}
+
+/* ---- one row of scores ------------------------------------------------------------ */
+
+static void soft_cap(float *x, int64_t n, float cap)
+{
+    vf wide = vf_set1(cap), narrow = vf_set1(1.0f / cap);
+    for (int64_t j = 0; j < n; j += VF_N)
+        vf_store(x + j, vf_tanh(vf_load(x + j) * narrow) * wide);
+}
+
+/* The mask of this row from key `key` on, as something to add. */
+static const float *mask_row(const tt_attention_block *b, int64_t row, int64_t key,
+                             int64_t n, float *buffer)
+{
+    int64_t at = row * b->kernel->mask[2] + key;
+    const unsigned char *flags;
+    if (b->kernel->mask_kind == TT_MASK_ADD) return (const float *)b->mask + at;
+    flags = (const unsigned char *)b->mask + at;
+    for (int64_t j = 0; j < n; ++j)
+        buffer[j] = flags[j] != 0 ? 0.0f : MINUS_INF;
+    return buffer;
+}
+
+static void add_mask(float *x, const float *mask, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + VF_N <= n; j += VF_N)
+        vf_store(x + j, vf_load(x + j) + vf_load(mask + j));
+    if (j < n)
+        vf_store_n(x + j, vf_load_n(x + j, n - j) + vf_load_n(mask + j, n - j), n - j);
+}
+
+/* The keys [*from, *to) that query `row` sees of the n from `key` on. */
+static void seen_of(const tt_attention_block *b, int64_t row, int64_t key, int64_t n,
+                    int64_t *from, int64_t *to)
+{
+    const tt_attention_kernel *k = b->kernel;
+    int64_t at = row + b->offset - key;
+    *from = at - k->left;
+    *to = at + k->right + 1;
+    if (b->visible - key < *to) *to = b->visible - key;
+    if (*to > n) *to = n;
+    if (*to < 0) *to = 0;
+    if (*from < 0) *from = 0;
+    if (*from > *to) *from = *to;
+}
+
+/* Cap, mask and window on the scores of one row; kept where the caller wants them. */
+static void finish_scores(const tt_attention_block *b, int64_t row, int64_t key,
+                          int64_t n, float *x, float *buffer)
+{
+    const tt_attention_kernel *k = b->kernel;
+    float *kept = b->scores ? b->scores + row * k->scores[2] + key : NULL;
+    int64_t from, to, width = vectors_of(n) * VF_N;
+    if (k->scores_kind == TT_SCORES_RAW) memcpy(kept, x, (size_t)n * sizeof *x);
+    if (k->softcap != 0.0f) soft_cap(x, width, k->softcap);
+    if (k->scores_kind == TT_SCORES_CAPPED) memcpy(kept, x, (size_t)n * sizeof *x);
+    seen_of(b, row, key, n, &from, &to);
+    if (b->mask != NULL && from < to)
+        add_mask(x + from, mask_row(b, row, key + from, to - from, buffer), to - from);
+    for (int64_t j = 0; j < from; ++j)
+        x[j] = MINUS_INF;
+    for (int64_t j = to; j < width; ++j)
+        x[j] = MINUS_INF;
+    if (k->scores_kind >= TT_SCORES_MASKED) memcpy(kept, x, (size_t)n * sizeof *x);
+}
+
+/* e^x for x <= 0 with an error below 1.5 ULP (see vf_exp), 0 below -87: subnormal
+ * results would take the processor a hundred cycles each, and a masked score is far
+ * below.  NaN stays. */
+static inline vf exp_below(vf x)
+{
+    const vf rounder = vf_set1(12582912.0f), least = vf_set1(-87.0f);
+    vf capped = vf_max(least, x), top, n, r, p;
+    top = vf_fma(capped, vf_set1(1.44269504f), rounder);
+    n = top - rounder;
+    r = vf_fma(n, vf_set1(-0.693359375f), capped);
+    r = vf_fma(n, vf_set1(2.12194440e-4f), r);
+    p = vf_fma(vf_set1(1.38131448e-3f), r, vf_set1(8.36941879e-3f));
+    p = vf_fma(p, r, vf_set1(4.1668456e-2f));
+    p = vf_fma(p, r, vf_set1(0.166665152f));
+    p = vf_fma(p, r, vf_set1(0.49999994f));
+    p = vf_fma(p, r * r, r) + vf_set1(1.0f);
+    p *= (vf)(((vi)top - (vi)rounder + 127) << 23);
+    return (vf)((vi)p & ~(vi)(x < least));
+}
+
+/* The highest score of a row so far goes to *high; when it has risen, what was summed
+ * before counts less. */
+static void raise_high(const float *x, int64_t n_vectors, float *high, float *sum,
+                       float *dst, int64_t value_row)
+{
+    vf top = vf_load(x), down;
+    float before = *high, now;
+    for (int64_t i = 1; i < n_vectors; ++i)
+        top = vf_max(vf_load(x + i * VF_N), top);
+    now = vf_high(vf_max(top, vf_set1(before)));
+    if (!(now > before)) return;
+    *high = now;
+    if (before == MINUS_INF) return;
+    down = exp_below(vf_set1(before - now));
+    vf_store(sum, vf_load(sum) * down);
+    for (int64_t i = 0; i < value_row; i += VF_N)
+        vf_store(dst + i, vf_load(dst + i) * down);
+}
+
+/* exp(x - high) in place, and added to the lanes of sum. */
+static void exponentials(float *x, int64_t n_vectors, float high, float *sum)
+{
+    /* where all is masked, -inf - -inf would be NaN */
+    vf shift = vf_set1(high > MINUS_INF ? high : 0.0f), total = vf_load(sum);
+    for (int64_t i = 0; i < n_vectors; ++i) {
+        vf e = exp_below(vf_load(x + i * VF_N) - shift);
+        vf_store(x + i * VF_N, e);
+        total += e;
+    }
+    vf_store(sum, total);
+}
+
+/* ---- a block ---------------------------------------------------------------------- */
+
+typedef struct {
+    const tt_attention_block *b;
+    float *shared; /* scratch for keys, values and scores: that of the first block */
+    tt_attention_layout at;
+    bool is_few, is_plain; /* plain: no cap, mask, kept scores */
+} attending;
+
+/* Rows that tiles may touch. */
+static int64_t padded(int64_t rows)
+{
+    return rows <= TT_ATTENTION_FEW ? 2 * TT_ATTENTION_FEW
+                                    : rows + TT_ATTENTION_LANES - 1;
+}
+
+static void begin_block(const attending *a)
+{
+    const tt_attention_block *b = a->b;
+    const tt_attention_kernel *k = b->kernel;
+    float *scratch = b->scratch, *q = scratch + a->at.q;
+    int64_t rows = padded(b->rows);
+    pack(b->q + b->first * k->q[2], k->q[2], k->q[3], b->rows, k->head_size,
+         k->head_size, q, k->head_size);
+    for (int64_t i = 0; i < b->rows * k->head_size; ++i)
+        q[i] *= k->scale;
+    memset(q + b->rows * k->head_size, 0,
+           (size_t)((rows - b->rows) * k->head_size) * sizeof *q);
+    memset(scratch + a->at.dst, 0, (size_t)(rows * a->at.value_row) * sizeof *q);
+    memset(scratch + a->at.sum, 0, (size_t)(b->rows * VF_N) * sizeof *q);
+    for (int64_t r = 0; r < b->rows; ++r)
+        scratch[a->at.high + r] = MINUS_INF;
+}
+
+/* Is there a key among the n from `key` on that one of the rows sees? */
+static bool is_seen(const tt_attention_block *b, int64_t row, int64_t rows, int64_t key,
+                    int64_t n)
+{
+    const tt_attention_kernel *k = b->kernel;
+    if (k->scores_kind != TT_SCORES_NONE) return true;
+    return key <= row + rows - 1 + b->offset + k->right &&
+           key + n > row + b->offset - k->left;
+}
+
+/* Rows [row, row + rows) of the block against the n keys from `key` on. */
+static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
+                   int64_t n, const float *v, int64_t v_row)
+{
+    const tt_attention_block *b = a->b;
+    const tt_attention_kernel *k = b->kernel;
+    float *scratch = b->scratch, *s = a->shared + a->at.scores;
+    float *q = scratch + a->at.q + row * k->head_size;
+    float *dst = scratch + a->at.dst + row * a->at.value_row;
+    float *high = scratch + a->at.high + row, *sum = scratch + a->at.sum + row * VF_N;
+    int64_t n_vectors = vectors_of(n), first = b->first + row;
+    bool is_plain = a->is_plain && n % VF_N == 0 && key + n <= b->visible &&
+                    key >= first + rows - 1 + b->offset - k->left &&
+                    key + n - 1 <= first + b->offset + k->right;
+    if (a->is_few && k->k[3] == 1)
+        few_scores(b, rows, q, key, n, s);
+    else
+        product(rows, n_vectors, k->head_size, q, k->head_size, a->shared + a->at.k,
+                TT_ATTENTION_KEYS, s, TT_ATTENTION_KEYS, /*add=*/false);
+    if (!is_plain)
+        for (int64_t r = 0; r < rows; ++r)
+            finish_scores(b, first + r, key, n, s + r * TT_ATTENTION_KEYS,
+                          a->shared + a->at.mask);
+    /* two loops: rows overlap in the processor better */
+    for (int64_t r = 0; r < rows; ++r)
+        raise_high(s + r * TT_ATTENTION_KEYS, n_vectors, high + r, sum + r * VF_N,
+                   dst + r * a->at.value_row, a->at.value_row);
+    for (int64_t r = 0; r < rows; ++r)
+        exponentials(s + r * TT_ATTENTION_KEYS, n_vectors, high[r], sum + r * VF_N);
+    product(rows, vectors_of(k->value_size), n, s, TT_ATTENTION_KEYS, v, v_row, dst,
+            a->at.value_row, /*add=*/true);
+}
+
+static void attend_keys(const attending *a, int64_t key, int64_t n)
+{
+    const tt_attention_block *b = a->b;
+    const tt_attention_kernel *k = b->kernel;
+    const float *v = b->v + key * k->v[2];
+    int64_t v_row = k->v[2];
+    if (!is_seen(b, b->first, b->rows, key, n)) return;
+    if (!a->is_few || k->k[3] != 1)
+        pack(b->k + key * k->k[2], k->k[3], k->k[2], k->head_size, n,
+             vectors_of(n) * VF_N, a->shared + a->at.k, TT_ATTENTION_KEYS);
+    if (!a->is_few || k->v[3] != 1 || k->value_size % VF_N != 0) {
+        pack(v, k->v[2], k->v[3], n, k->value_size, vectors_of(k->value_size) * VF_N,
+             a->shared + a->at.v, a->at.value_row);
+        v = a->shared + a->at.v;
+        v_row = a->at.value_row;
+    }
+    for (int64_t row = 0; row < b->rows; row += TT_ATTENTION_ROWS) {
+        int64_t rows = b->rows - row;
+        if (rows > TT_ATTENTION_ROWS) rows = TT_ATTENTION_ROWS;
+        if (is_seen(b, b->first + row, rows, key, n))
+            attend(a, row, rows, key, n, v, v_row);
+    }
+}
+
+/* The results over the sums, and kept scores as probabilities. */
+static void end_row(const attending *a, int64_t r)
+{
+    const tt_attention_block *b = a->b;
+    const tt_attention_kernel *k = b->kernel;
+    const float *from = b->scratch + a->at.dst + r * a->at.value_row;
+    float *to = b->dst + (b->first + r) * k->dst[2];
+    float high = b->scratch[a->at.high + r];
+    float sum = vf_sum(vf_load(b->scratch + a->at.sum + r * VF_N));
+    vf share = vf_set1(k->masked_is_zero && sum == 0.0f ? 0.0f : 1.0f / sum);
+    int64_t n = k->value_size;
+    for (int64_t i = 0; i < n; i += VF_N) {
+        vf y = vf_load(from + i) * share;
+        int64_t lanes = n - i < VF_N ? n - i : VF_N;
+        if (k->dst[3] == 1) {
+            vf_store_n(to + i, y, lanes);
+        } else {
+            float items[VF_N];
+            vf_store(items, y);
+            for (int64_t j = 0; j < lanes; ++j)
+                to[(i + j) * k->dst[3]] = items[j];
+        }
+    }
+    if (k->scores_kind != TT_SCORES_SOFTMAX) return;
+    float *kept = b->scores + (b->first + r) * k->scores[2];
+    vf shift = vf_set1(high > MINUS_INF ? high : 0.0f);
+    for (int64_t j = 0; j < k->keys; j += VF_N) {
+        int64_t lanes = k->keys - j < VF_N ? k->keys - j : VF_N;
+        vf_store_n(kept + j, exp_below(vf_load_n(kept + j, lanes) - shift) * share,
+                   lanes);
+    }
+}
+
+/* Scores past the last row, which tiles read: anything but subnormals. */
+static void clear_scores(const attending *a, int64_t rows, int64_t keys)
+{
+    int64_t width = vectors_of(keys < TT_ATTENTION_KEYS ? keys : TT_ATTENTION_KEYS);
+    float *s = a->shared + a->at.scores;
+    if (rows > TT_ATTENTION_ROWS) rows = TT_ATTENTION_ROWS;
+    for (int64_t r = rows; r < padded(rows); ++r)
+        memset(s + r * TT_ATTENTION_KEYS, 0, (size_t)(width * VF_N) * sizeof *s);
+}
+
+static void attention_blocks(const tt_attention_block *blocks, int64_t n_blocks)
+{
+    const tt_attention_kernel *k = blocks->kernel;
+    attending a = {.shared = blocks->scratch, .at = tt_attention_layout_of(k)};
+    int64_t keys = k->scores_kind != TT_SCORES_NONE ? k->keys : blocks->visible;
+    a.is_few = k->queries <= TT_ATTENTION_FEW;
+    a.is_plain =
+        k->softcap == 0.0f && blocks->mask == NULL && k->scores_kind == TT_SCORES_NONE;
+    clear_scores(&a, blocks->rows, keys);
+    for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
+        begin_block(&a);
+    for (int64_t key = 0; key < keys; key += TT_ATTENTION_KEYS) {
+        int64_t n = keys - key < TT_ATTENTION_KEYS ? keys - key : TT_ATTENTION_KEYS;
+        for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
+            attend_keys(&a, key, n);
+    }
+    for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
+        for (int64_t r = 0; r < a.b->rows; ++r)
+            end_row(&a, r);
+}
+
+const tt_attention_table TABLE = {TABLE_NAME, attention_blocks};

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -77,6 +78,16 @@ class OneDNN:
     @property
     def soname(self) -> str:
         return _dynamic(self.library, "SONAME")[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the headers that we compile against, not with their place."""
+        headers = ["oneapi/dnnl/dnnl_config.h", "oneapi/dnnl/dnnl_version.h"]
+        headers += ["oneapi/tbb/version.h"]
+        folders = [Path(folder) for folder in self.includes]
+        found = [f / header for header in headers for f in folders]
+        texts = [path.read_bytes() for path in found if path.exists()]
+        return hashlib.sha256(b"".join(texts)).hexdigest()
 
     def describe(self) -> str:
         version = ".".join(map(str, self.version))

@@ -17,7 +17,7 @@ typedef struct {
     tt_isa isa;
     bool has_avx512_vnni, has_avx512_bf16, has_avx512_fp16, has_amx, has_avx_vnni;
     size_t l1d_bytes, l2_bytes, l3_bytes; /* of one core / shared; never 0 */
-    int n_threads; /* min of affinity mask and cgroup quota, at least 1 */
+    int n_threads; /* TRIMTAB_THREADS, or min of affinity mask and cgroup quota; >= 1 */
     char brand[64];
 } tt_cpu;
 

@@ -112,7 +112,8 @@ class OneDNN:
                 tools.shared_library(HERE / "intel_runtime.c", target, flags)
                 continue
             # the licence of oneDNN permits changes, the others' may not
-            copy_library(source, target, strip=name == self.soname)
+            strip = name == self.soname
+            copy_library(source, target, strip=strip, stamps=tools.folder)
             for other in _dynamic(source, "NEEDED"):
                 if other in copies or SYSTEM.match(other):
                     continue

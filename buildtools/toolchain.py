@@ -145,9 +145,12 @@ class Toolchain:
             sys.exit(f"building {target.name} failed")
 
 
-def copy_library(source: Path, target: Path, *, strip: bool) -> None:
-    """Copy a shared library, without its symbol table where `strip` says so."""
-    stamp = target.with_name(f".{target.name}.source")
+def copy_library(source: Path, target: Path, *, strip: bool, stamps: Path) -> None:
+    """Copy a shared library, without its symbol table where `strip` says so.
+
+    A file in the folder `stamps` remembers what was copied.
+    """
+    stamp = stamps / f"{target.name}.source"
     origin = f"{source} {source.stat().st_size} {source.stat().st_mtime_ns} {strip}"
     if target.exists() and stamp.exists() and stamp.read_text() == origin:
         return

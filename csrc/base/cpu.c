@@ -20,12 +20,11 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 const char *tt_isa_name(tt_isa isa)
 {
     switch (isa) {
-    case TT_ISA_SCALAR:
-        return "scalar";
-    case TT_ISA_AVX2:
-        return "avx2";
-    case TT_ISA_AVX512:
-        return "avx512";
+#define ISA_NAME(code, text) \
+    case code:               \
+        return text;
+        TT_ISA_LIST(ISA_NAME)
+#undef ISA_NAME
     }
     return "unknown";
 }

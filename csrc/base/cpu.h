@@ -11,7 +11,16 @@ extern "C" {
 
 /* Instruction sets, best last.  Capped by TRIMTAB_ISA (scalar, avx2, avx512)
  * and by ONEDNN_MAX_CPU_ISA, both read once. */
-typedef enum { TT_ISA_SCALAR, TT_ISA_AVX2, TT_ISA_AVX512 } tt_isa;
+#define TT_ISA_LIST(X)         \
+    X(TT_ISA_SCALAR, "scalar") \
+    X(TT_ISA_AVX2, "avx2")     \
+    X(TT_ISA_AVX512, "avx512")
+
+typedef enum {
+#define TT_ISA_ENUM(code, text) code,
+    TT_ISA_LIST(TT_ISA_ENUM)
+#undef TT_ISA_ENUM
+} tt_isa;
 
 typedef struct {
     tt_isa isa;

@@ -153,6 +153,11 @@ def diagnose(*, measure: bool = True) -> DoctorReport:
 def operator_rows() -> list[tuple[str, str, str, str]]:
     """Operators of the engine: domain, name, opsets, summary.
 
+    Returns
+    -------
+    rows : list of tuple of str
+        Sorted by domain and name.
+
     Examples
     --------
     >>> any(name == "Relu" for _, name, _, _ in operator_rows())
@@ -170,5 +175,15 @@ def operator_rows() -> list[tuple[str, str, str, str]]:
 
 
 def operator_page() -> str:
-    """Table of all operators as text."""
+    """Table of all operators as text.
+
+    Returns
+    -------
+    page : str
+
+    Examples
+    --------
+    >>> operator_page().splitlines()[0].split()[:3]
+    ['domain', 'operator', 'opsets']
+    """
     return text_table(["domain", "operator", "opsets", "what it does"], operator_rows())

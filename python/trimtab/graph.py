@@ -92,6 +92,20 @@ class Constant:
     def of(cls, array: Any) -> Constant:
         """Make one from an array of a NumPy dtype; copies only what is strided.
 
+        Parameters
+        ----------
+        array : array-like
+            Of any dtype that ONNX has.
+
+        Returns
+        -------
+        constant : Constant
+
+        Raises
+        ------
+        TypeError
+            ONNX has no such element type.
+
         Examples
         --------
         >>> Constant.of([1, 2]).dtype

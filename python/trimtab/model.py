@@ -332,7 +332,17 @@ class Model:
         )
 
     def dump(self, inputs: Any) -> str:
-        """Graph after all passes for inputs of these shapes, as JSON text."""
+        """Graph after all passes for inputs of these shapes, as JSON text.
+
+        Parameters
+        ----------
+        inputs : array, tuple of arrays, or mapping of str to array
+            As in `run`.
+
+        Returns
+        -------
+        text : str
+        """
         return self._program_for(None).dump(*self._arguments(inputs))
 
     def __repr__(self) -> str:

@@ -45,7 +45,17 @@ class Peaks:
     l3_bytes: int
 
     def bandwidth_gbps(self, n_bytes: float) -> float:
-        """Best bandwidth that a working set of this size can have."""
+        """Best bandwidth that a working set of this size can have.
+
+        Parameters
+        ----------
+        n_bytes : float
+            Bytes that are read or written at least once.
+
+        Returns
+        -------
+        gbps : float
+        """
         if n_bytes <= self.l2_bytes * self.n_threads:
             return self.l2_gbps
         return self.l3_gbps if n_bytes <= self.l3_bytes else self.memory_gbps
@@ -55,6 +65,17 @@ class Peaks:
 
         ``max(flops / peak, bytes / bandwidth)``, with the bandwidth of the
         smallest cache that the bytes fit in, so that nothing can be faster.
+
+        Parameters
+        ----------
+        flops : float
+            Operations; a multiply-add is two.
+        n_bytes : float
+            Bytes that are read or written at least once.
+
+        Returns
+        -------
+        seconds : float
         """
         by_flops = flops / (self.f32_gops * 1e9)
         return max(by_flops, n_bytes / (self.bandwidth_gbps(n_bytes) * 1e9))

@@ -19,6 +19,16 @@ def _text(cell: Cell) -> str:
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Lay out columns: numbers to the right, texts to the left.
 
+    Parameters
+    ----------
+    headers : sequence of str
+    rows : sequence of sequence of str, int or float
+        As many cells as headers each.
+
+    Returns
+    -------
+    text : str
+
     Examples
     --------
     >>> print(text_table(["node", "us"], [["conv", 12.5], ["relu", 3.0]]))
@@ -45,6 +55,16 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Give the same table as HTML; all texts are escaped.
 
+    Parameters
+    ----------
+    headers : sequence of str
+    rows : sequence of sequence of str, int or float
+        As many cells as headers each.
+
+    Returns
+    -------
+    html : str
+
     Examples
     --------
     >>> html_table(["a"], [["<b>"]])
@@ -60,6 +80,14 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 def bytes_text(n_bytes: int) -> str:
     """Give a size as a person says it.
+
+    Parameters
+    ----------
+    n_bytes : int
+
+    Returns
+    -------
+    text : str
 
     Examples
     --------

@@ -35,7 +35,23 @@ class Source:
 
     @classmethod
     def of(cls, model: object) -> Source:
-        """Take what `load_model` takes."""
+        """Take what `load_model` takes.
+
+        Parameters
+        ----------
+        model : path or bytes
+
+        Returns
+        -------
+        source : Source
+
+        Raises
+        ------
+        InputTypeError
+            It is neither.
+        FileNotFoundError
+            There is no such file.
+        """
         if isinstance(model, (bytes, bytearray, memoryview)):
             return cls(None, bytes(model))
         if not isinstance(model, (str, os.PathLike)):
@@ -53,7 +69,13 @@ class Source:
         return Path(self.path).name if self.path is not None else "bytes"
 
     def open(self) -> Path | bytes:
-        """Give what to read; checks the digest if there is one."""
+        """Give what to read; checks the digest if there is one.
+
+        Raises
+        ------
+        ModelFormatError
+            The file is not the one that was pickled.
+        """
         if self.content is not None:
             return self.content
         path = Path(self.path or "")
@@ -65,7 +87,13 @@ class Source:
         return path
 
     def frozen(self) -> Source:
-        """Give the same with the file's digest, for pickling."""
+        """Give the same with the file's digest, for pickling.
+
+        Raises
+        ------
+        ModelFormatError
+            The file has changed since it was loaded.
+        """
         if self.path is None or self.sha256:
             return self
         path = Path(self.path)

@@ -94,6 +94,20 @@ class OnnxFile:
     def read(self, span: Span) -> Array:
         """Read a range into an array of its own.
 
+        Parameters
+        ----------
+        span : Span
+            Offset and length in the file.
+
+        Returns
+        -------
+        data : ndarray of uint8
+
+        Raises
+        ------
+        ModelFormatError
+            The file became shorter.
+
         Examples
         --------
         >>> OnnxFile(b"abcd", Limits()).read(Span(1, 2)).tobytes()

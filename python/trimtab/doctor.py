@@ -54,26 +54,31 @@ class DoctorReport:
                     for level in ("L1d", "L2", "L3")
                 ),
             ],
-            ["threads", str(self.cpu["n_threads"])],
+            [
+                "threads",
+                f"{self.cpu['n_threads']} (affinity, quota or TRIMTAB_THREADS)",
+            ],
             [
                 "runtime",
                 f"{self.dnnl['threads_runtime']} (oneDNN: cpu "
                 f"{self.dnnl['cpu_runtime']}, gpu {self.dnnl['gpu_runtime']})",
             ],
             ["oneDNN uses", str(self.dnnl["effective_isa"])],
-            ["gpu", self.gpu],
         ]
+        rows += [list(row) for row in zip(["gpu", ""], self.gpu.split("; "))]  # noqa: B905
         for peaks in self.peaks:
-            rows.append([f"peak, {peaks.n_threads} thr", _peaks_text(peaks)])
+            rows.append(
+                [f"peaks, {_threads_text(peaks.n_threads)}", _peaks_text(peaks)]
+            )
         rows += [["note", note] for note in self.notes]
         return rows
 
     def __repr__(self) -> str:
         """Give the table."""
-        return text_table(["trimtab", "doctor"], self._rows())
+        return text_table(["what", "is"], self._rows())
 
     def _repr_html_(self) -> str:
-        return html_table(["trimtab", "doctor"], self._rows())
+        return html_table(["what", "is"], self._rows())
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values."""
@@ -82,6 +87,10 @@ class DoctorReport:
     def to_json(self) -> str:
         """All of it as JSON text."""
         return json.dumps(self.to_dict(), indent=1)
+
+
+def _threads_text(n: int) -> str:
+    return "1 thread" if n == 1 else f"{n} threads"
 
 
 def _peaks_text(peaks: Peaks) -> str:
@@ -101,10 +110,14 @@ def _gpu_text(dnnl: dict[str, Any]) -> str:
         return "available"
     if dnnl["gpu_runtime"] == "none":
         return (
-            f"oneDNN {dnnl['version']} was built without a GPU runtime: build trimtab "
-            "with ONEDNN_ROOT pointing at one that has SYCL or OpenCL"
+            f"none: oneDNN {dnnl['version']} was built without a GPU runtime; "
+            "pip install 'onednn-devel==2026.1.*' and build trimtab with ONEDNN_ROOT "
+            "pointing at that environment"
         )
-    return f"oneDNN's {dnnl['gpu_runtime']} runtime finds no GPU: is its driver there?"
+    return (
+        f"none: oneDNN's {dnnl['gpu_runtime']} runtime finds no GPU; install the "
+        "driver of the device (Level Zero or OpenCL)"
+    )
 
 
 def _notes(cpu: dict[str, Any]) -> tuple[str, ...]:
@@ -137,7 +150,7 @@ def diagnose(*, measure: bool = True) -> DoctorReport:
     counts = sorted({1, cpu["n_threads"]}) if measure else []
     return DoctorReport(
         versions={
-            "version": __version__,
+            "trimtab": __version__,
             "python": f"{platform.python_version()} on {platform.machine()}",
             "numpy": np.__version__,
             "onednn": f"{dnnl['version']} ({dnnl['hash'][:10]})",

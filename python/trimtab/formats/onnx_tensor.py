@@ -333,7 +333,8 @@ def _packed(proto: Any, field: str, n_bytes: int) -> Array:
     only = type(proto)()
     getattr(only, field).MergeFrom(getattr(proto, field))
     data = only.SerializeToString()
-    return np.frombuffer(data, np.uint8, n_bytes, len(data) - n_bytes).copy()
+    array: Array = np.frombuffer(data, np.uint8, n_bytes, len(data) - n_bytes).copy()
+    return array
 
 
 def constant_of_attribute(reader: TensorReader, name: str, attribute: Any) -> Constant:

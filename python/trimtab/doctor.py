@@ -11,7 +11,7 @@ import numpy as np
 
 from trimtab import __version__, _core
 from trimtab.peaks import Peaks, measure_peaks
-from trimtab.report import bytes_text, html_table, text_table
+from trimtab.report import bytes_text, count_text, html_table, text_table
 
 __all__ = ["DoctorReport", "diagnose", "operator_page", "operator_rows"]
 
@@ -67,9 +67,7 @@ class DoctorReport:
         ]
         rows += [list(row) for row in zip(["gpu", ""], self.gpu.split("; "))]  # noqa: B905
         for peaks in self.peaks:
-            rows.append(
-                [f"peaks, {_threads_text(peaks.n_threads)}", _peaks_text(peaks)]
-            )
+            rows.append([f"peaks, {count_text(peaks.n_threads, 'thread')}", str(peaks)])
         rows += [["note", note] for note in self.notes]
         return rows
 
@@ -87,22 +85,6 @@ class DoctorReport:
     def to_json(self) -> str:
         """All of it as JSON text."""
         return json.dumps(self.to_dict(), indent=1)
-
-
-def _threads_text(n: int) -> str:
-    return "1 thread" if n == 1 else f"{n} threads"
-
-
-def _peaks_text(peaks: Peaks) -> str:
-    rates = [f"f32 {peaks.f32_gops:.0f}"]
-    if peaks.bf16_gops:
-        rates.append(f"bf16 {peaks.bf16_gops:.0f}")
-    if peaks.int8_gops:
-        rates.append(f"int8 {peaks.int8_gops:.0f}")
-    return (
-        f"{', '.join(rates)} GOP/s; reads L2 {peaks.l2_gbps:.0f}, "
-        f"L3 {peaks.l3_gbps:.0f}, memory {peaks.memory_gbps:.0f} GB/s"
-    )
 
 
 def _gpu_text(dnnl: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from trimtab.fallback import Fallback, find_unsupported, report_unsupported
 from trimtab.formats import read_model
 from trimtab.limits import Limits
 from trimtab.profile import Profile, profile_program
-from trimtab.report import bytes_text, html_table, text_table
+from trimtab.report import bytes_text, count_text, html_table, text_table
 from trimtab.signature import TensorSpec
 from trimtab.source import Source
 from trimtab.taps import Taps
@@ -67,8 +67,12 @@ class MemoryReport:
         rows = [
             ["weights", bytes_text(self.weights_bytes), "as in the file"],
             ["packed weights", bytes_text(self.packed_bytes), "shared by all plans"],
-            ["plans", bytes_text(self.plans_bytes), f"{self.n_plans} shapes"],
-            ["contexts", bytes_text(self.contexts_bytes), f"{self.n_contexts} calls"],
+            ["plans", bytes_text(self.plans_bytes), count_text(self.n_plans, "shape")],
+            [
+                "contexts",
+                bytes_text(self.contexts_bytes),
+                count_text(self.n_contexts, "call"),
+            ],
             ["total", bytes_text(self.total_bytes), ""],
         ]
         if self.tensors_bytes:
@@ -349,9 +353,8 @@ class Model:
         """Name, signature and threads."""
         if self._core is None:
             return f"Model({self.name!r}, closed)"
-        lines = [
-            f"Model({self.name!r}, {self.threads} threads, {self._options.device})"
-        ]
+        threads = count_text(self.threads, "thread")
+        lines = [f"Model({self.name!r}, {threads}, {self._options.device})"]
         lines += [f"  in   {spec}" for spec in self._inputs]
         lines += [f"  out  {spec}" for spec in self._outputs]
         return "\n".join(lines)

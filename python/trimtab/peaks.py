@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trimtab import _core
+from trimtab.report import count_text
 
 __all__ = ["Peaks", "measure_peaks"]
 
@@ -79,6 +80,22 @@ class Peaks:
         """
         by_flops = flops / (self.f32_gops * 1e9)
         return max(by_flops, n_bytes / (self.bandwidth_gbps(n_bytes) * 1e9))
+
+    def __str__(self) -> str:
+        """Rates on one line."""
+        rates = [f"f32 {self.f32_gops:.0f}"]
+        if self.bf16_gops:
+            rates.append(f"bf16 {self.bf16_gops:.0f}")
+        if self.int8_gops:
+            rates.append(f"int8 {self.int8_gops:.0f}")
+        return (
+            f"{', '.join(rates)} GOP/s; reads L2 {self.l2_gbps:.0f}, "
+            f"L3 {self.l3_gbps:.0f}, memory {self.memory_gbps:.0f} GB/s"
+        )
+
+    def __repr__(self) -> str:
+        """Threads and rates."""
+        return f"Peaks({count_text(self.n_threads, 'thread')}: {self})"
 
     def to_dict(self) -> dict[str, Any]:
         """All figures by name."""

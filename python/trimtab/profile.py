@@ -14,7 +14,7 @@ import numpy as np
 from trimtab import _core
 from trimtab.errors import InputError
 from trimtab.peaks import Peaks, measure_peaks
-from trimtab.report import html_table, text_table
+from trimtab.report import count_text, html_table, text_table
 
 __all__ = ["NodeProfile", "Profile", "profile_program"]
 
@@ -109,7 +109,8 @@ class Profile:
         text = f"{self.latency_ms:.3f} ms"
         if not np.isnan(self.percent_of_peak):
             text += f", {self.percent_of_peak:.0f} % of peak"
-        return f"{text}, {len(self.nodes)} steps, {self.peaks.n_threads} threads"
+        steps = count_text(len(self.nodes), "step")
+        return f"{text}, {steps}, {count_text(self.peaks.n_threads, 'thread')}"
 
     def table(self, limit: int = 20) -> str:
         """Summary and the slowest steps as text.
@@ -240,7 +241,7 @@ def profile_program(
     Examples
     --------
     >>> profile_program(program, [x], repeat=5, threads=1)  # doctest: +SKIP
-    Profile: 0.412 ms, 61 % of peak, 12 steps, 1 threads
+    Profile: 0.412 ms, 61 % of peak, 12 steps, 1 thread
     """
     if repeat < 1:
         raise InputError(f"repeat must be at least 1, got {repeat}")

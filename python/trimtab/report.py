@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-__all__ = ["bytes_text", "html_table", "text_table"]
+__all__ = ["bytes_text", "count_text", "html_table", "text_table"]
 
 Cell = str | int | float
 
@@ -100,3 +100,24 @@ def bytes_text(n_bytes: int) -> str:
             return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
+
+
+def count_text(n: int, noun: str) -> str:
+    """Give a number of things.
+
+    Parameters
+    ----------
+    n : int
+    noun : str
+        What one of them is called; more of them take an s.
+
+    Returns
+    -------
+    text : str
+
+    Examples
+    --------
+    >>> count_text(1, "thread"), count_text(2, "thread")
+    ('1 thread', '2 threads')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

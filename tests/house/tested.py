@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import onnx.backend.test.case.node as onnx_cases
@@ -36,3 +37,10 @@ def test_every_operator_is_tested() -> None:
 
 def test_every_operator_has_a_summary() -> None:
     assert not [op["name"] for op in _core.operators() if not op["summary"].strip()]
+
+
+def test_no_folder_of_tests_hides_a_module() -> None:
+    """pytest puts tests/ first on the path: tests/packaging would be `packaging`."""
+    folders = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir()}
+    installed = set(packages_distributions()) - {"tests"}
+    assert sorted(folders & installed) == []

@@ -43,7 +43,8 @@ def built(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in FILES:
         shutil.copy(ROOT / name, tree)
     command = [prefix / "bin/python", "setup.py", "build_ext", "--inplace"]
-    assert "cpu sycl" in run(command, cwd=tree, env=environment(prefix, tree))
+    out = run(command, cwd=tree, env=environment(prefix, tree), timeout=3600)
+    assert "cpu sycl" in out
     return tree
 
 

@@ -293,10 +293,10 @@ static PyObject *model_program(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"program", model_program, METH_VARARGS,
-     "program(names=None)\n\nProgram that computes these values; None: the outputs."      },
-    {"stats",   model_stats,   METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."   },
+     "program(names=None)\n\nProgram that computes these values; None: the outputs."         },
+    {"stats",   model_stats,   METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."      },
     {"trim",    model_trim,    METH_NOARGS,  "trim()\n\nGive back working memory not in use."},
-    {NULL,      NULL,          0,            NULL                                         },
+    {NULL,      NULL,          0,            NULL                                            },
 };
 
 static PyGetSetDef getters[] = {

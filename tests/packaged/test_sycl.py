@@ -87,7 +87,7 @@ def test_the_c_tests_pass(prefix: Path, built: Path) -> None:
 
 
 def test_the_tests_of_operators_and_plans_pass(prefix: Path, built: Path) -> None:
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not zoo"]
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not zoo", "-rf"]
     folders = ["tests/ops", "tests/plan", "tests/bind", "tests/test_tiny.py"]
     left_out = "not forked and not resident_size"
     out = python(prefix, built, *words, "-k", left_out, *folders)

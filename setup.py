@@ -14,6 +14,7 @@ SANITIZE        for instance "address,undefined": instrumented build
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy
 from setuptools import Distribution, Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "buildtools"))
@@ -33,6 +35,19 @@ def sources() -> list[Path]:
     """Every C and C++ file of the core."""
     found = [*ROOT.glob("csrc/**/*.c"), *ROOT.glob("csrc/**/*.cpp")]
     return sorted(path.relative_to(ROOT) for path in found)
+
+
+class BuildModules(build_py):
+    """Copies the Python files into an empty folder.
+
+    setuptools keeps what an earlier build left there, and would put modules that no
+    longer exist into the wheel.
+    """
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib) / "trimtab", ignore_errors=True)
+        super().run()
 
 
 class BuildCore(build_ext):
@@ -56,6 +71,7 @@ class BuildCore(build_ext):
                 f'TT_VERSION="{self.distribution.get_version()}"',
             ],
             openmp=onednn.is_openmp,
+            fingerprint=f"{sys.version} {numpy.__version__} {onednn.fingerprint}",
         )
         objects = tools.compile(sources())
         libraries = self.vendor(onednn, tools, module.parent / "lib")
@@ -127,6 +143,6 @@ if subprocess.run(["which", "g++"], capture_output=True).returncode != 0:
 
 setup(
     ext_modules=[Extension("trimtab._core", sources=[])],
-    cmdclass={"build_ext": BuildCore},
+    cmdclass={"build_ext": BuildCore, "build_py": BuildModules},
     distclass=PlatformDistribution,
 )

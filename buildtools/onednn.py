@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -78,6 +79,16 @@ class OneDNN:
     def soname(self) -> str:
         return _dynamic(self.library, "SONAME")[0]
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the headers that we compile against, not with their place."""
+        headers = ["oneapi/dnnl/dnnl_config.h", "oneapi/dnnl/dnnl_version.h"]
+        headers += ["oneapi/tbb/version.h"]
+        folders = [Path(folder) for folder in self.includes]
+        found = [f / header for header in headers for f in folders]
+        texts = [path.read_bytes() for path in found if path.exists()]
+        return hashlib.sha256(b"".join(texts)).hexdigest()
+
     def describe(self) -> str:
         version = ".".join(map(str, self.version))
         return (
@@ -101,7 +112,8 @@ class OneDNN:
                 tools.shared_library(HERE / "intel_runtime.c", target, flags)
                 continue
             # the licence of oneDNN permits changes, the others' may not
-            copy_library(source, target, strip=name == self.soname)
+            strip = name == self.soname
+            copy_library(source, target, strip=strip, stamps=tools.folder)
             for other in _dynamic(source, "NEEDED"):
                 if other in copies or SYSTEM.match(other):
                     continue

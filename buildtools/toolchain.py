@@ -42,6 +42,9 @@ class Toolchain:
         Macros, each "NAME" or "NAME=value".
     openmp : bool
         Compile with -fopenmp.
+    fingerprint : str
+        Says what the system includes hold. Where it is given, objects outlive a move of
+        those folders: pip installs the build requirements somewhere else each time.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Toolchain:
         system_includes: Sequence[str] = (),
         defines: Sequence[str] = (),
         openmp: bool = False,
+        fingerprint: str = "",
     ) -> None:
         sanitize = os.environ.get("SANITIZE", "")
         self.sanitizers = [f"-fsanitize={sanitize}"] if sanitize else []
@@ -66,8 +70,9 @@ class Toolchain:
             *(["-fopenmp"] if openmp else []),
             *(f"-D{define}" for define in defines),
             *(f"-I{path}" for path in includes),
-            *(part for path in system_includes for part in ("-isystem", path)),
         ]
+        self.system = [part for path in system_includes for part in ("-isystem", path)]
+        self.fingerprint = fingerprint
 
     def compile(self, sources: Sequence[Path]) -> list[Path]:
         """Objects of `sources`, compiled where they are missing or out of date."""
@@ -75,8 +80,9 @@ class Toolchain:
         jobs = []
         for source, target in zip(sources, objects, strict=True):
             command = self._command(source, target)
-            if not _is_current(target, command):
-                jobs.append((source, target, command))
+            made_by = _digest([*command, self.fingerprint or str(self.system)])
+            if not _is_current(target, made_by):
+                jobs.append((source, target, [*command, *self.system], made_by))
         with ThreadPoolExecutor(n_jobs()) as pool:
             failed = [s for s, ok in pool.map(_compile_one, jobs) if not ok]
         if failed:
@@ -139,9 +145,12 @@ class Toolchain:
             sys.exit(f"building {target.name} failed")
 
 
-def copy_library(source: Path, target: Path, *, strip: bool) -> None:
-    """Copy a shared library, without its symbol table where `strip` says so."""
-    stamp = target.with_name(f".{target.name}.source")
+def copy_library(source: Path, target: Path, *, strip: bool, stamps: Path) -> None:
+    """Copy a shared library, without its symbol table where `strip` says so.
+
+    A file in the folder `stamps` remembers what was copied.
+    """
+    stamp = stamps / f"{target.name}.source"
     origin = f"{source} {source.stat().st_size} {source.stat().st_mtime_ns} {strip}"
     if target.exists() and stamp.exists() and stamp.read_text() == origin:
         return
@@ -158,12 +167,12 @@ def _digest(command: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(command).encode()).hexdigest()
 
 
-def _is_current(target: Path, command: Sequence[str]) -> bool:
+def _is_current(target: Path, made_by: str) -> bool:
     """Is the object newer than all it was made from, by this very command?"""
     depends, stamp = target.with_suffix(".d"), target.with_suffix(".cmd")
     if not (target.exists() and depends.exists() and stamp.exists()):
         return False
-    if stamp.read_text() != _digest(command):
+    if stamp.read_text() != made_by:
         return False
     born = target.stat().st_mtime
     for name in depends.read_text().split(":", 1)[1].replace("\\\n", " ").split():
@@ -173,13 +182,13 @@ def _is_current(target: Path, command: Sequence[str]) -> bool:
     return True
 
 
-def _compile_one(job: tuple[Path, Path, list[str]]) -> tuple[Path, bool]:
-    source, target, command = job
+def _compile_one(job: tuple[Path, Path, list[str], str]) -> tuple[Path, bool]:
+    source, target, command, made_by = job
     target.parent.mkdir(parents=True, exist_ok=True)
     target.with_suffix(".cmd").unlink(missing_ok=True)
     done = subprocess.run(command, capture_output=True, text=True)
     if done.stdout or done.stderr:
         print(done.stdout + done.stderr, file=sys.stderr, flush=True)
     if done.returncode == 0:
-        target.with_suffix(".cmd").write_text(_digest(command))
+        target.with_suffix(".cmd").write_text(made_by)
     return source, done.returncode == 0

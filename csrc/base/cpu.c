@@ -20,12 +20,11 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 const char *tt_isa_name(tt_isa isa)
 {
     switch (isa) {
-    case TT_ISA_SCALAR:
-        return "scalar";
-    case TT_ISA_AVX2:
-        return "avx2";
-    case TT_ISA_AVX512:
-        return "avx512";
+#define ISA_NAME(code, text) \
+    case code:               \
+        return text;
+        TT_ISA_LIST(ISA_NAME)
+#undef ISA_NAME
     }
     return "unknown";
 }
@@ -254,6 +253,18 @@ static int cgroup_count(int n_threads)
     return n_threads;
 }
 
+/* A number of threads from the environment; anything else than 1 to 1024 is as if it
+ * were not set. */
+static int wanted_threads(const char *value, int otherwise)
+{
+    char *end;
+    long wanted;
+    if (value == NULL) return otherwise;
+    wanted = strtol(value, &end, 10);
+    return end != value && *end == '\0' && wanted >= 1 && wanted <= 1024 ? (int)wanted
+                                                                         : otherwise;
+}
+
 static void find_all(void)
 {
     tt_cpu cpu = {.isa = TT_ISA_SCALAR, .brand = "unknown"};
@@ -262,7 +273,8 @@ static void find_all(void)
     apply_isa(&cpu, getenv("TRIMTAB_ISA"));
     find_brand(cpu.brand, sizeof cpu.brand);
     find_caches(&cpu);
-    cpu.n_threads = cgroup_count(affinity_count());
+    cpu.n_threads =
+        wanted_threads(getenv("TRIMTAB_THREADS"), cgroup_count(affinity_count()));
     the_cpu = cpu;
 }
 

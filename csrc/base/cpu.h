@@ -11,13 +11,22 @@ extern "C" {
 
 /* Instruction sets, best last.  Capped by TRIMTAB_ISA (scalar, avx2, avx512)
  * and by ONEDNN_MAX_CPU_ISA, both read once. */
-typedef enum { TT_ISA_SCALAR, TT_ISA_AVX2, TT_ISA_AVX512 } tt_isa;
+#define TT_ISA_LIST(X)         \
+    X(TT_ISA_SCALAR, "scalar") \
+    X(TT_ISA_AVX2, "avx2")     \
+    X(TT_ISA_AVX512, "avx512")
+
+typedef enum {
+#define TT_ISA_ENUM(code, text) code,
+    TT_ISA_LIST(TT_ISA_ENUM)
+#undef TT_ISA_ENUM
+} tt_isa;
 
 typedef struct {
     tt_isa isa;
     bool has_avx512_vnni, has_avx512_bf16, has_avx512_fp16, has_amx, has_avx_vnni;
     size_t l1d_bytes, l2_bytes, l3_bytes; /* of one core / shared; never 0 */
-    int n_threads; /* min of affinity mask and cgroup quota, at least 1 */
+    int n_threads; /* TRIMTAB_THREADS, or min of affinity mask and cgroup quota; >= 1 */
     char brand[64];
 } tt_cpu;
 

@@ -160,6 +160,40 @@ static PyObject *binding_outputs(PyObject *self, void *closure)
     return Py_NewRef(((tt_binding_object *)self)->outputs);
 }
 
+/* "(2, 3), (3,)": the shapes of the arrays, or what they are. */
+static PyObject *shapes_text(PyObject *arrays)
+{
+    PyObject *list = PyList_New(0), *comma = PyUnicode_FromString(", "), *text = NULL;
+    for (Py_ssize_t i = 0; list != NULL && i < PyTuple_GET_SIZE(arrays); ++i) {
+        PyObject *array = PyTuple_GET_ITEM(arrays, i);
+        PyObject *shape = PyObject_GetAttrString(array, "shape"), *item;
+        if (shape == NULL) PyErr_Clear();
+        item = PyObject_Str(shape != NULL ? shape : (PyObject *)Py_TYPE(array));
+        Py_XDECREF(shape);
+        if (item == NULL || PyList_Append(list, item) < 0) Py_CLEAR(list);
+        Py_XDECREF(item);
+    }
+    if (list != NULL && comma != NULL) text = PyUnicode_Join(comma, list);
+    Py_XDECREF(list);
+    Py_XDECREF(comma);
+    return text;
+}
+
+static PyObject *binding_repr(PyObject *object)
+{
+    tt_binding_object *self = (tt_binding_object *)object;
+    PyObject *inputs, *outputs = NULL, *text = NULL;
+    if (self->inputs == NULL || self->outputs == NULL)
+        return PyUnicode_FromString("Binding()"); /* cleared by the collector */
+    inputs = shapes_text(self->inputs);
+    if (inputs != NULL) outputs = shapes_text(self->outputs);
+    if (outputs != NULL)
+        text = PyUnicode_FromFormat("Binding(%U -> %U)", inputs, outputs);
+    Py_XDECREF(inputs);
+    Py_XDECREF(outputs);
+    return text;
+}
+
 static PyMethodDef methods[] = {
     {"run", binding_run, METH_NOARGS,
      "run()\n\nReads the inputs, writes and returns the outputs."},
@@ -176,6 +210,7 @@ static PyType_Slot slots[] = {
     TT_SLOT(Py_tp_dealloc, binding_dealloc),
     TT_SLOT(Py_tp_traverse, binding_traverse),
     TT_SLOT(Py_tp_clear, binding_clear),
+    TT_SLOT(Py_tp_repr, binding_repr),
     {Py_tp_methods, methods                                        },
     {Py_tp_getset,  getters                                        },
     {Py_tp_doc,     "A program with fixed input and output arrays."},

@@ -116,7 +116,7 @@ static int lend_file(PyObject *tuple, tt_buffer *out)
 
 /* ---- all of them ------------------------------------------------------------- */
 
-static void release(const tt_buffer *buffer)
+static void give_back(const tt_buffer *buffer)
 {
     buffer->release(buffer->owner);
 }
@@ -143,7 +143,7 @@ int tt_buffers_from_sequence(PyObject *sequence, tt_buffer **out, int *n)
                                             : lend(item, &buffers[i]);
         if (done < 0) {
             while (i-- > 0)
-                release(&buffers[i]);
+                give_back(&buffers[i]);
             PyMem_Free(buffers);
             Py_DECREF(list);
             return -1;

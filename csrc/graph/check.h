@@ -1,5 +1,5 @@
 /* Legality of a graph between the stages of a compile.
- * Tests run it after every pass, TRIMTAB_DEBUG >= 1 after every stage. */
+ * Tests run it after every pass. */
 #ifndef TT_GRAPH_CHECK_H
 #define TT_GRAPH_CHECK_H
 

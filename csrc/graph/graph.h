@@ -68,19 +68,20 @@ bool tt_packed_bytes(const tt_shape *shape, size_t *out);
 
 /* ---- attributes --------------------------------------------------------- */
 
-#define TT_ATTRIBUTE_LIST(X)  \
-    X(TT_ATTRIBUTE_FLOAT, 1)  \
-    X(TT_ATTRIBUTE_INT, 2)    \
-    X(TT_ATTRIBUTE_STRING, 3) \
-    X(TT_ATTRIBUTE_TENSOR, 4) \
-    X(TT_ATTRIBUTE_GRAPH, 5)  \
-    X(TT_ATTRIBUTE_FLOATS, 6) \
-    X(TT_ATTRIBUTE_INTS, 7)   \
-    X(TT_ATTRIBUTE_STRINGS, 8)
+/* X(kind, code of AttributeProto.AttributeType, its name in messages) */
+#define TT_ATTRIBUTE_LIST(X)                      \
+    X(TT_ATTRIBUTE_FLOAT, 1, "a float")           \
+    X(TT_ATTRIBUTE_INT, 2, "an int")              \
+    X(TT_ATTRIBUTE_STRING, 3, "a string")         \
+    X(TT_ATTRIBUTE_TENSOR, 4, "a tensor")         \
+    X(TT_ATTRIBUTE_GRAPH, 5, "a graph")           \
+    X(TT_ATTRIBUTE_FLOATS, 6, "a list of floats") \
+    X(TT_ATTRIBUTE_INTS, 7, "a list of ints")     \
+    X(TT_ATTRIBUTE_STRINGS, 8, "a list of strings")
 
-typedef enum { /* the codes of AttributeProto.AttributeType */
-#define TT_ATTRIBUTE_ENUM(code, onnx) code = onnx,
-               TT_ATTRIBUTE_LIST(TT_ATTRIBUTE_ENUM)
+typedef enum {
+#define TT_ATTRIBUTE_ENUM(code, onnx, text) code = onnx,
+    TT_ATTRIBUTE_LIST(TT_ATTRIBUTE_ENUM)
 #undef TT_ATTRIBUTE_ENUM
 } tt_attribute_kind;
 

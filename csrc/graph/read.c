@@ -381,13 +381,17 @@ static tt_status read_sections(tt_reader *reader, holder *const *holders, int n_
     int n_constants, n_graphs;
     TT_TRY(tt_cursor_take(cursor, 4, &magic, "the magic number", err));
     if (memcmp(magic, "TTG1", 4) != 0)
-        return tt_fail(err, TT_BAD_MODEL, "byte 0: expected the magic number TTG1");
+        return tt_fail(
+            err, TT_BAD_MODEL,
+            "byte 0: expected the magic number TTG1, got %02x %02x %02x %02x", magic[0],
+            magic[1], magic[2], magic[3]);
     TT_TRY(tt_cursor_count(cursor, STRING_BYTES, &reader->n_strings, "strings", err));
     TT_TRY(tt_cursor_count(cursor, OPSET_BYTES, &reader->n_opsets, "opsets", err));
     TT_TRY(tt_cursor_count(cursor, CONSTANT_BYTES, &n_constants, "constants", err));
     TT_TRY(tt_cursor_count(cursor, GRAPH_BYTES, &n_graphs, "graphs", err));
     if (n_graphs < 1)
-        return tt_fail(err, TT_BAD_MODEL, "expected at least one graph, got none");
+        return tt_fail(err, TT_BAD_MODEL, "expected at least one graph, got %d",
+                       n_graphs);
     TT_TRY(allocate_tables(reader, n_graphs, err));
     TT_TRY(read_strings(reader, err));
     TT_TRY(read_opsets(reader, err));

@@ -6,22 +6,11 @@
 static const char *kind_name(tt_attribute_kind kind)
 {
     switch (kind) {
-    case TT_ATTRIBUTE_FLOAT:
-        return "a float";
-    case TT_ATTRIBUTE_INT:
-        return "an int";
-    case TT_ATTRIBUTE_STRING:
-        return "a string";
-    case TT_ATTRIBUTE_TENSOR:
-        return "a tensor";
-    case TT_ATTRIBUTE_GRAPH:
-        return "a graph";
-    case TT_ATTRIBUTE_FLOATS:
-        return "a list of floats";
-    case TT_ATTRIBUTE_INTS:
-        return "a list of ints";
-    case TT_ATTRIBUTE_STRINGS:
-        return "a list of strings";
+#define KIND_NAME(code, onnx, text) \
+    case code:                      \
+        return text;
+        TT_ATTRIBUTE_LIST(KIND_NAME)
+#undef KIND_NAME
     }
     return "of an unknown kind";
 }

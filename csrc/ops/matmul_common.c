@@ -140,6 +140,19 @@ static tt_status place(state *s, tt_error *err)
 
 /* ---- oneDNN ---------------------------------------------------------------- */
 
+/* A batch dim of 1 may have any stride, and views leave some that look like another
+ * dim's.  oneDNN goes by the order of the strides (3.13 then computes nonsense, 3.2
+ * falls to a slower implementation), so such a dim is described as the outermost. */
+static void settle_batches(tt_md *md)
+{
+    int64_t span = 1;
+    for (int i = 0; i < md->ndims; ++i)
+        if (md->dims[i] > 1 && md->strides[i] * md->dims[i] > span)
+            span = md->strides[i] * md->dims[i];
+    for (int i = 0; i < md->ndims - 2; ++i)
+        if (md->dims[i] == 1) md->strides[i] = span;
+}
+
 static void fill_params(state *s)
 {
     const tt_matmul *m = s->m;
@@ -148,6 +161,9 @@ static void fill_params(state *s)
     p->weights = m->b_md;
     p->weights.any = m->has_constant_b;
     p->dst = m->dst_md;
+    settle_batches(&p->src);
+    settle_batches(&p->weights);
+    settle_batches(&p->dst);
     p->bias = (tt_md){.ndims = 0};
     if (m->bias == TT_NO_OPERAND) return;
     p->bias = (tt_md){.dtype = m->dst_md.dtype, .ndims = m->dst_md.ndims};

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,11 @@ __all__ = ["main"]
 
 
 # ---- options and output --------------------------------------------------------
+
+# Sizes to try for dims that the signature leaves open, where --size does not say.
+_SIZES = (1, 8, 16, 32, 64, 128, 256, 512, 1024)
+# Elements of an output that people see; --output or --json gives all.
+_N_SHOWN = 8
 
 
 def _print(arguments: argparse.Namespace, values: Any, text: str) -> None:
@@ -38,25 +46,110 @@ def _load(arguments: argparse.Namespace) -> Model:
     )
 
 
-def _read_inputs(model: Model, arguments: argparse.Namespace) -> dict[str, Array]:
-    """Arrays of --input; made up by the signature where there is none."""
+def _read_array(path: str) -> Array:
+    """An .npy file; whatever is wrong with it names the file."""
     import numpy as np
 
     from trimtab.errors import InputError
-    from trimtab.signature import check_inputs, probe_inputs
+
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"--input: there is no file {path!r}") from error
+    except (ValueError, EOFError) as error:
+        raise InputError(
+            f"--input {path}: no .npy file of numbers ({error})"
+        ) from error
+    if not isinstance(loaded, np.ndarray):
+        raise InputError(f"--input {path}: expected an .npy file, got an .npz archive")
+    array: Array = loaded
+    return array
+
+
+def _read_inputs(model: Model, arguments: argparse.Namespace) -> dict[str, Array]:
+    """Arrays of --input; made up by the signature where there is none."""
+    from trimtab.errors import InputError
+    from trimtab.signature import check_inputs
 
     names = [spec.name for spec in model.inputs]
     if not arguments.input:
-        return probe_inputs(model.inputs, size=arguments.size)
+        return _random_inputs(model, arguments.size)
     inputs: dict[str, Array] = {}
     for i, text in enumerate(arguments.input):
         name, found, path = text.partition("=")
         if not found or name not in names:
+            if found and not Path(text).exists():
+                raise InputError(f"--input {text}: the inputs are {', '.join(names)}")
             if i >= len(names):
                 raise InputError(f"--input {text}: the model has {len(names)} inputs")
             name, path = names[i], text
-        inputs[name] = np.load(path, allow_pickle=False)
+        inputs[name] = _read_array(path)
     return check_inputs(model.inputs, inputs)
+
+
+def _random_inputs(model: Model, size: int | None) -> dict[str, Array]:
+    """Random values of the first sizes that the model takes."""
+    from trimtab.errors import InputError, TrimtabError
+    from trimtab.signature import probe_inputs
+
+    if size is not None:
+        return probe_inputs(model.inputs, size=size)
+    for size in _SIZES:
+        inputs = probe_inputs(model.inputs, size=size)
+        try:
+            model.run(inputs)
+            return inputs
+        except TrimtabError as failure:
+            error = failure
+    raise InputError(
+        f"the model takes no random values with open dims of {_SIZES[0]} to "
+        f"{_SIZES[-1]}: give real ones with --input, or a size with --size. The last "
+        f"try: {error}"
+    ) from error
+
+
+def _shapes(arrays: dict[str, Array]) -> str:
+    return ", ".join(
+        f"{name}: {a.dtype}[{','.join(map(str, a.shape))}]"
+        for name, a in arrays.items()
+    )
+
+
+def _inputs_line(inputs: dict[str, Array], arguments: argparse.Namespace) -> str:
+    made_up = "" if arguments.input else " (random values)"
+    return f"inputs  {_shapes(inputs)}{made_up}"
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and lists as JSON has them; NaN and infinities as texts."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, complex):
+        return [_plain(value.real), _plain(value.imag)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _describe(name: str, array: Array) -> list[str]:
+    """What a person wants to know of an output."""
+    import numpy as np
+
+    lines = [_shapes({name: array})]
+    if array.size == 0 or array.dtype.kind not in "biuf":
+        return lines
+    if array.size <= _N_SHOWN:
+        return [*lines, f"  {np.array2string(array, threshold=_N_SHOWN)}"]
+    rows = array.reshape(-1, array.shape[-1]).astype(np.float64)
+    lines.append(
+        f"  from {rows.min():.6g} to {rows.max():.6g}, mean {rows.mean():.6g}"
+        + ("" if np.isfinite(rows).all() else "; not all are finite")
+    )
+    if len(rows) == 1 and np.isfinite(rows).all():
+        best = np.argsort(-rows[0], kind="stable")[:5]
+        largest = ", ".join(f"[{i}] {rows[0, i]:.6g}" for i in best)
+        lines.append(f"  largest: {largest}")
+    return lines
 
 
 # ---- commands ------------------------------------------------------------------
@@ -64,6 +157,7 @@ def _read_inputs(model: Model, arguments: argparse.Namespace) -> dict[str, Array
 
 def _info(arguments: argparse.Namespace) -> int:
     from trimtab.fallback import describe_support
+    from trimtab.report import bytes_text
 
     if arguments.support:
         support = describe_support(arguments.model)
@@ -81,42 +175,54 @@ def _info(arguments: argparse.Namespace) -> int:
         "n_tensors": len(model.taps),
         "stats": model.stats,
     }
-    _print(arguments, values, f"{model!r}\n  {len(model.taps)} tensors (model.taps)")
+    weights = bytes_text(model.stats["weights_bytes"])
+    more = f"  {weights} of weights, {len(model.taps)} tensors in between (model.taps)"
+    _print(arguments, values, f"{model!r}\n{more}")
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _save(array: Array, name: str, target: str, *, is_only: bool) -> Path:
+    """Write an output: to the .npy file, or into the folder."""
     import numpy as np
 
+    path = Path(target)
+    if path.suffix != ".npy" or not is_only:
+        path.mkdir(parents=True, exist_ok=True)
+        path = path / f"{name.replace('/', '_')}.npy"
+    np.save(path, array)
+    return path
+
+
+def _run(arguments: argparse.Namespace) -> int:
     model = _load(arguments)
-    results = model.run(_read_inputs(model, arguments))
+    inputs = _read_inputs(model, arguments)
+    results = model.run(inputs)
     values: dict[str, Any] = {}
-    lines = []
+    lines = [_inputs_line(inputs, arguments)]
     for name, array in results.items():
         path = None
         if arguments.output:
-            folder = Path(arguments.output)
-            path = folder if folder.suffix == ".npy" and len(results) == 1 else None
-            if path is None:
-                folder.mkdir(parents=True, exist_ok=True)
-                path = folder / f"{name.replace('/', '_')}.npy"
-            np.save(path, array)
+            path = _save(array, name, arguments.output, is_only=len(results) == 1)
         values[name] = {
             "dtype": str(array.dtype),
             "shape": list(array.shape),
             "file": str(path) if path else None,
-            "values": None if path else array.tolist(),
+            "values": None if path else _plain(array.tolist()),
         }
-        lines.append(f"{name}: {array.dtype}{list(array.shape)}")
-        lines.append(f"  -> {path}" if path else np.array2string(array, threshold=100))
+        lines += _describe(name, array)
+        lines += [f"  -> {path}"] if path else []
     _print(arguments, values, "\n".join(lines))
     return 0
 
 
 def _bench(arguments: argparse.Namespace) -> int:
     model = _load(arguments)
-    profile = model.profile(_read_inputs(model, arguments), repeat=arguments.repeat)
-    _print(arguments, json.loads(profile.to_json()), profile.table(arguments.nodes))
+    inputs = _read_inputs(model, arguments)
+    profile = model.profile(inputs, repeat=arguments.repeat)
+    values = json.loads(profile.to_json())
+    values["inputs"] = {name: list(array.shape) for name, array in inputs.items()}
+    text = f"{_inputs_line(inputs, arguments)}\n{profile.table(arguments.nodes)}"
+    _print(arguments, values, text)
     return 0
 
 
@@ -167,7 +273,9 @@ def _parser() -> argparse.ArgumentParser:
         help="an input, in graph order or by name (default: random values)",
     )
     running.add_argument(
-        "--size", type=int, default=1, help="of open dims of random inputs (default: 1)"
+        "--size",
+        type=int,
+        help="of open dims of random inputs (default: the first that the model takes)",
     )
 
     parser = argparse.ArgumentParser(
@@ -199,6 +307,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _show_warning(message: Warning | str, *place: Any, **more: Any) -> None:
+    """One line; where in our code it was raised is nothing to a user."""
+    sys.stderr.write(f"trimtab: {message}\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -226,7 +339,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return demo.main(words[1:])
     arguments = _parser().parse_args(words)
     try:
-        return int(arguments.run(arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            status = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
+    except KeyboardInterrupt:
+        return 130
     except (TrimtabError, OSError) as error:
         if arguments.json:
             failure = {"error": type(error).__name__, "message": str(error)}

@@ -325,6 +325,15 @@ def tell_files(source: Path | None = None) -> Answer:
 def magika_features(data: bytes) -> npt.NDArray[np.int32]:
     """The first and last 1,024 bytes of a file, stripped, padded with 256.
 
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
+    Returns
+    -------
+    features : ndarray of int32, shape (2048,)
+
     Examples
     --------
     >>> magika_features(b"  hi")[[0, 1, 2, -1]].tolist()

@@ -22,6 +22,10 @@ class Deployment:
 
     Any number of threads may call it. `preprocess_input` and `postprocess_output`
     run on the calling thread, so they must be thread-safe themselves.
+
+    Examples
+    --------
+    >>> answer = trimtab.deploy_model(model)(x)            # doctest: +SKIP
     """
 
     def __init__(
@@ -178,6 +182,11 @@ def deploy_model(
     -------
     deployment : Deployment
         A callable; any number of threads may use it.
+
+    Raises
+    ------
+    InputError
+        A stage is not callable.
 
     Examples
     --------

@@ -11,7 +11,7 @@ import numpy as np
 
 from trimtab import __version__, _core
 from trimtab.peaks import Peaks, measure_peaks
-from trimtab.report import bytes_text, html_table, text_table
+from trimtab.report import bytes_text, count_text, html_table, text_table
 
 __all__ = ["DoctorReport", "diagnose", "operator_page", "operator_rows"]
 
@@ -54,26 +54,29 @@ class DoctorReport:
                     for level in ("L1d", "L2", "L3")
                 ),
             ],
-            ["threads", str(self.cpu["n_threads"])],
+            [
+                "threads",
+                f"{self.cpu['n_threads']} (affinity, quota or TRIMTAB_THREADS)",
+            ],
             [
                 "runtime",
                 f"{self.dnnl['threads_runtime']} (oneDNN: cpu "
                 f"{self.dnnl['cpu_runtime']}, gpu {self.dnnl['gpu_runtime']})",
             ],
             ["oneDNN uses", str(self.dnnl["effective_isa"])],
-            ["gpu", self.gpu],
         ]
+        rows += [list(row) for row in zip(["gpu", ""], self.gpu.split("; "))]  # noqa: B905
         for peaks in self.peaks:
-            rows.append([f"peak, {peaks.n_threads} thr", _peaks_text(peaks)])
+            rows.append([f"peaks, {count_text(peaks.n_threads, 'thread')}", str(peaks)])
         rows += [["note", note] for note in self.notes]
         return rows
 
     def __repr__(self) -> str:
         """Give the table."""
-        return text_table(["trimtab", "doctor"], self._rows())
+        return text_table(["what", "is"], self._rows())
 
     def _repr_html_(self) -> str:
-        return html_table(["trimtab", "doctor"], self._rows())
+        return html_table(["what", "is"], self._rows())
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values."""
@@ -84,27 +87,19 @@ class DoctorReport:
         return json.dumps(self.to_dict(), indent=1)
 
 
-def _peaks_text(peaks: Peaks) -> str:
-    rates = [f"f32 {peaks.f32_gops:.0f}"]
-    if peaks.bf16_gops:
-        rates.append(f"bf16 {peaks.bf16_gops:.0f}")
-    if peaks.int8_gops:
-        rates.append(f"int8 {peaks.int8_gops:.0f}")
-    return (
-        f"{', '.join(rates)} GOP/s; reads L2 {peaks.l2_gbps:.0f}, "
-        f"L3 {peaks.l3_gbps:.0f}, memory {peaks.memory_gbps:.0f} GB/s"
-    )
-
-
 def _gpu_text(dnnl: dict[str, Any]) -> str:
     if dnnl["n_gpus"]:
         return "available"
     if dnnl["gpu_runtime"] == "none":
         return (
-            f"oneDNN {dnnl['version']} was built without a GPU runtime: build trimtab "
-            "with ONEDNN_ROOT pointing at one that has SYCL or OpenCL"
+            f"none: oneDNN {dnnl['version']} was built without a GPU runtime; "
+            "pip install 'onednn-devel==2026.1.*' and build trimtab with ONEDNN_ROOT "
+            "pointing at that environment"
         )
-    return f"oneDNN's {dnnl['gpu_runtime']} runtime finds no GPU: is its driver there?"
+    return (
+        f"none: oneDNN's {dnnl['gpu_runtime']} runtime finds no GPU; install the "
+        "driver of the device (Level Zero or OpenCL)"
+    )
 
 
 def _notes(cpu: dict[str, Any]) -> tuple[str, ...]:
@@ -137,7 +132,7 @@ def diagnose(*, measure: bool = True) -> DoctorReport:
     counts = sorted({1, cpu["n_threads"]}) if measure else []
     return DoctorReport(
         versions={
-            "version": __version__,
+            "trimtab": __version__,
             "python": f"{platform.python_version()} on {platform.machine()}",
             "numpy": np.__version__,
             "onednn": f"{dnnl['version']} ({dnnl['hash'][:10]})",
@@ -152,6 +147,11 @@ def diagnose(*, measure: bool = True) -> DoctorReport:
 
 def operator_rows() -> list[tuple[str, str, str, str]]:
     """Operators of the engine: domain, name, opsets, summary.
+
+    Returns
+    -------
+    rows : list of tuple of str
+        Sorted by domain and name.
 
     Examples
     --------
@@ -170,5 +170,15 @@ def operator_rows() -> list[tuple[str, str, str, str]]:
 
 
 def operator_page() -> str:
-    """Table of all operators as text."""
+    """Table of all operators as text.
+
+    Returns
+    -------
+    page : str
+
+    Examples
+    --------
+    >>> operator_page().splitlines()[0].split()[:3]
+    ['domain', 'operator', 'opsets']
+    """
     return text_table(["domain", "operator", "opsets", "what it does"], operator_rows())

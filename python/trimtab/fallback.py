@@ -89,6 +89,16 @@ def _declared_dtypes(graph: Graph) -> dict[str, str | None]:
 def find_unsupported(model: Model) -> list[UnsupportedNode]:
     """All nodes, bodies included, that the engine has no operator for.
 
+    Parameters
+    ----------
+    model : trimtab.graph.Model
+        As read, not compiled.
+
+    Returns
+    -------
+    nodes : list of UnsupportedNode
+        Empty when the engine runs everything.
+
     Examples
     --------
     >>> from trimtab.graph import Value
@@ -155,6 +165,14 @@ def report_unsupported(nodes: Sequence[UnsupportedNode], *, use_fallback: bool) 
     ------
     UnsupportedOpError
         Lists all nodes; they are in its `nodes` too.
+
+    Examples
+    --------
+    >>> node = UnsupportedNode("d", "Det", "", 22, None, "no such operator")
+    >>> report_unsupported([node], use_fallback=False)     # doctest: +SKIP
+    Traceback (most recent call last):
+        ...
+    trimtab.errors.UnsupportedOpError: ...
     """
     if not use_fallback:
         _refuse(nodes, "load_model(fallback=True) runs them in Python, slowly")
@@ -347,6 +365,11 @@ def describe_support(source: Any) -> Support:
     Returns
     -------
     support : Support
+
+    Examples
+    --------
+    >>> describe_support("model.onnx").is_complete         # doctest: +SKIP
+    True
     """
     from trimtab.formats import read_model
 

@@ -47,6 +47,11 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
         Taken as it is where given; otherwise ``TRIMTAB_CACHE``, then
         ``$XDG_CACHE_HOME/trimtab``, then ``~/.cache/trimtab``.
 
+    Returns
+    -------
+    folder : Path
+        It need not exist yet.
+
     Examples
     --------
     >>> cache_folder("/somewhere").as_posix()

@@ -150,6 +150,15 @@ class WeightFile:
     def read(self, offset: int, n_bytes: int) -> Array:
         """Read a range into a new array of bytes.
 
+        Parameters
+        ----------
+        offset, n_bytes : int
+            Where the range begins in the file, and how long it is.
+
+        Returns
+        -------
+        array : ndarray of uint8 of shape (n_bytes,)
+
         Raises
         ------
         ModelFormatError
@@ -232,6 +241,20 @@ class Constant(_Record):
     @classmethod
     def of(cls, array: Any) -> Constant:
         """Make one from an array of a NumPy dtype; copies only what is strided.
+
+        Parameters
+        ----------
+        array : array-like
+            Of any dtype that ONNX has.
+
+        Returns
+        -------
+        constant : Constant
+
+        Raises
+        ------
+        TypeError
+            ONNX has no such element type.
 
         Examples
         --------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trimtab.report import bytes_text, html_table, text_table
+from trimtab.report import bytes_text, count_text, html_table, text_table
 
 __all__ = ["MemoryReport"]
 
@@ -56,8 +56,12 @@ class MemoryReport:
             ["weights", bytes_text(self.weights_bytes), "as in the file"],
             ["left in the file", bytes_text(self.stored_bytes), "not in memory"],
             ["packed weights", bytes_text(self.packed_bytes), "shared by all plans"],
-            ["plans", bytes_text(self.plans_bytes), f"{self.n_plans} shapes"],
-            ["contexts", bytes_text(self.contexts_bytes), f"{self.n_contexts} calls"],
+            ["plans", bytes_text(self.plans_bytes), count_text(self.n_plans, "shape")],
+            [
+                "contexts",
+                bytes_text(self.contexts_bytes),
+                count_text(self.n_contexts, "call"),
+            ],
             ["total", bytes_text(self.total_bytes), ""],
         ]
         if self.tensors_bytes:

@@ -281,16 +281,27 @@ class Model:
         )
 
     def dump(self, inputs: Any) -> str:
-        """Graph after all passes for inputs of these shapes, as JSON text."""
+        """Graph after all passes for inputs of these shapes, as JSON text.
+
+        Parameters
+        ----------
+        inputs : array, tuple of arrays, or mapping of str to array
+            As in `run`.
+
+        Returns
+        -------
+        text : str
+        """
         return self._program_for(None).dump(*self._arguments(inputs))
 
     def __repr__(self) -> str:
         """Name, signature and threads."""
         if self._core is None:
             return f"Model({self.name!r}, closed)"
-        lines = [
-            f"Model({self.name!r}, {self.threads} threads, {self._options.device})"
-        ]
+        from trimtab.report import count_text
+
+        threads = count_text(self.threads, "thread")
+        lines = [f"Model({self.name!r}, {threads}, {self._options.device})"]
         lines += [f"  in   {spec}" for spec in self._inputs]
         lines += [f"  out  {spec}" for spec in self._outputs]
         return "\n".join(lines)

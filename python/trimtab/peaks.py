@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trimtab import _core
+from trimtab.report import count_text
 
 __all__ = ["Peaks", "measure_peaks"]
 
@@ -45,7 +46,17 @@ class Peaks:
     l3_bytes: int
 
     def bandwidth_gbps(self, n_bytes: float) -> float:
-        """Best bandwidth that a working set of this size can have."""
+        """Best bandwidth that a working set of this size can have.
+
+        Parameters
+        ----------
+        n_bytes : float
+            Bytes that are read or written at least once.
+
+        Returns
+        -------
+        gbps : float
+        """
         if n_bytes <= self.l2_bytes * self.n_threads:
             return self.l2_gbps
         return self.l3_gbps if n_bytes <= self.l3_bytes else self.memory_gbps
@@ -55,9 +66,36 @@ class Peaks:
 
         ``max(flops / peak, bytes / bandwidth)``, with the bandwidth of the
         smallest cache that the bytes fit in, so that nothing can be faster.
+
+        Parameters
+        ----------
+        flops : float
+            Operations; a multiply-add is two.
+        n_bytes : float
+            Bytes that are read or written at least once.
+
+        Returns
+        -------
+        seconds : float
         """
         by_flops = flops / (self.f32_gops * 1e9)
         return max(by_flops, n_bytes / (self.bandwidth_gbps(n_bytes) * 1e9))
+
+    def __str__(self) -> str:
+        """Rates on one line."""
+        rates = [f"f32 {self.f32_gops:.0f}"]
+        if self.bf16_gops:
+            rates.append(f"bf16 {self.bf16_gops:.0f}")
+        if self.int8_gops:
+            rates.append(f"int8 {self.int8_gops:.0f}")
+        return (
+            f"{', '.join(rates)} GOP/s; reads L2 {self.l2_gbps:.0f}, "
+            f"L3 {self.l3_gbps:.0f}, memory {self.memory_gbps:.0f} GB/s"
+        )
+
+    def __repr__(self) -> str:
+        """Threads and rates."""
+        return f"Peaks({count_text(self.n_threads, 'thread')}: {self})"
 
     def to_dict(self) -> dict[str, Any]:
         """All figures by name."""

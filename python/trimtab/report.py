@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["bytes_text", "html_table", "text_table"]
+__all__ = ["bytes_text", "count_text", "html_table", "text_table"]
 
 Cell = str | int | float
 
@@ -17,6 +17,16 @@ def _text(cell: Cell) -> str:
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Lay out columns: numbers to the right, texts to the left.
+
+    Parameters
+    ----------
+    headers : sequence of str
+    rows : sequence of sequence of str, int or float
+        As many cells as headers each.
+
+    Returns
+    -------
+    text : str
 
     Examples
     --------
@@ -44,6 +54,16 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Give the same table as HTML; all texts are escaped.
 
+    Parameters
+    ----------
+    headers : sequence of str
+    rows : sequence of sequence of str, int or float
+        As many cells as headers each.
+
+    Returns
+    -------
+    html : str
+
     Examples
     --------
     >>> html_table(["a"], [["<b>"]])
@@ -62,6 +82,14 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def bytes_text(n_bytes: int) -> str:
     """Give a size as a person says it.
 
+    Parameters
+    ----------
+    n_bytes : int
+
+    Returns
+    -------
+    text : str
+
     Examples
     --------
     >>> bytes_text(1536)
@@ -73,3 +101,24 @@ def bytes_text(n_bytes: int) -> str:
             return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
+
+
+def count_text(n: int, noun: str) -> str:
+    """Give a number of things.
+
+    Parameters
+    ----------
+    n : int
+    noun : str
+        What one of them is called; more of them take an s.
+
+    Returns
+    -------
+    text : str
+
+    Examples
+    --------
+    >>> count_text(1, "thread"), count_text(2, "thread")
+    ('1 thread', '2 threads')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

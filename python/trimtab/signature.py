@@ -57,6 +57,17 @@ class TensorSpec:
     def sizes(self, symbols: Mapping[str, int], default: int = 1) -> tuple[int, ...]:
         """Concrete shape with these values for symbols, `default` for the rest.
 
+        Parameters
+        ----------
+        symbols : mapping of str to int
+            Values of some symbols.
+        default : int, default=1
+            Of all other dims that are not fixed.
+
+        Returns
+        -------
+        shape : tuple of int
+
         Examples
         --------
         >>> TensorSpec("x", "float32", ("N", None, 4)).sizes({"N": 2})

@@ -33,7 +33,23 @@ class Source:
 
     @classmethod
     def of(cls, model: object) -> Source:
-        """Take what `load_model` takes."""
+        """Take what `load_model` takes.
+
+        Parameters
+        ----------
+        model : path or bytes
+
+        Returns
+        -------
+        source : Source
+
+        Raises
+        ------
+        InputTypeError
+            It is neither.
+        FileNotFoundError
+            There is no such file.
+        """
         if isinstance(model, (bytes, bytearray, memoryview)):
             return cls(None, bytes(model))
         if not isinstance(model, (str, os.PathLike)):
@@ -51,7 +67,13 @@ class Source:
         return "bytes" if self.path is None else os.path.basename(self.path)
 
     def open(self) -> str | bytes:
-        """Give what to read; checks the digest if there is one."""
+        """Give what to read; checks the digest if there is one.
+
+        Raises
+        ------
+        ModelFormatError
+            The file is not the one that was pickled.
+        """
         if self.content is not None:
             return self.content
         path = self.path or ""
@@ -63,7 +85,13 @@ class Source:
         return path
 
     def frozen(self) -> Source:
-        """Give the same with the file's digest, for pickling."""
+        """Give the same with the file's digest, for pickling.
+
+        Raises
+        ------
+        ModelFormatError
+            The file has changed since it was loaded.
+        """
         if self.path is None or self.sha256:
             return self
         if _stamp(self.path) != self.stamp:

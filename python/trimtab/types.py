@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Array", "SupportsDLPack", "Tensor", "numpy_dtype"]
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+Array: TypeAlias = "npt.NDArray[Any]"
 """A NumPy array of any dtype and shape."""
 
 

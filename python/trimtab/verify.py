@@ -29,6 +29,15 @@ def largest_difference(a: Array, b: Array) -> float:
     ``max |a - b| / max |a|`` over finite elements; infinite when shapes, dtypes or
     the places of NaN and infinities differ; for integers 0 or infinite.
 
+    Parameters
+    ----------
+    a, b : ndarray
+        The reference, and what is compared with it.
+
+    Returns
+    -------
+    difference : float
+
     Examples
     --------
     >>> largest_difference(np.array([2.0]), np.array([1.0]))
@@ -84,6 +93,10 @@ def verify_model(model: Model, load: Callable[[int], Model]) -> None:
     InternalError
         The outputs differ by more than 1e-4 of their range; the message names the
         passes without which they agree.
+
+    Examples
+    --------
+    >>> trimtab.load_model("model.onnx", verify=True)      # doctest: +SKIP
     """
     reference = load(0)
     inputs, expected = _run_probe(reference)

@@ -140,7 +140,7 @@ def test_a_closed_model_says_so(path: Path, x) -> None:
 
 def test_models_are_read_well_by_people(model: trimtab.Model) -> None:
     assert repr(model).splitlines() == [
-        "Model('tiny.onnx', 1 threads, cpu)",
+        "Model('tiny.onnx', 1 thread, cpu)",
         "  in   x: float32[n,4]",
         f"  out  {model.outputs[0]}",
     ]
@@ -231,3 +231,16 @@ def test_differences_are_relative_to_the_range() -> None:
     i = np.array([1, 2])
     assert largest_difference(i, i) == 0
     assert largest_difference(i, i + 1) == np.inf
+
+
+def test_what_a_model_gives_says_what_it_is(model: trimtab.Model, x) -> None:
+    assert repr(model).startswith("Model('tiny.onnx', 1 thread, cpu)\n")
+    assert repr(model.bind(x)) == "Binding((5, 4) -> (5, 3))"
+    assert repr(model.taps["h"]) == "Tap('h')"
+    assert "plans" in repr(model.memory_report())
+    assert "1 shape\n" in repr(model.memory_report(x))
+    assert "<table>" in model._repr_html_()
+    assert "<table>" in model.memory_report()._repr_html_()
+    peaks = trimtab.measure_peaks(1)
+    assert repr(peaks) == f"Peaks(1 thread: {peaks})"
+    assert "GB/s" in str(peaks)

@@ -56,6 +56,7 @@ def build(*, folder: Path = ROOT / "build" / "c", rooms: str = "") -> Path:
         system_includes=onednn.includes,
         defines=[*onednn.defines, 'TT_VERSION="test"'],
         openmp=onednn.is_openmp,
+        fingerprint=f"{sys.version} {onednn.fingerprint}",
     )
     wanted = set(rooms.split(",")) if rooms else None
     sources = [
@@ -69,11 +70,15 @@ def build(*, folder: Path = ROOT / "build" / "c", rooms: str = "") -> Path:
         if wanted is None or _room(path) in {*wanted, "all"}
     ]
     objects = tools.compile(sorted(sources) + sorted(tests))
-    libraries = onednn.vendor(tools.folder / "lib", tools)
     driver = tools.folder / "driver"
+    libraries, rpath = onednn.libraries, []
+    if onednn.is_vendored:
+        libraries = onednn.vendor(tools.folder / "lib", tools)
+        rpath = ["-Wl,-rpath,$ORIGIN/lib"]
+    folders = sorted({str(path.parent) for path in libraries})
     flags = [
-        f"-Wl,-rpath-link,{tools.folder / 'lib'}",
-        "-Wl,-rpath,$ORIGIN/lib",
+        *(rpath or (f"-Wl,-rpath,{folder}" for folder in folders)),
+        *(f"-Wl,-rpath-link,{folder}" for folder in folders),
         "-Wl,--disable-new-dtags",
     ]
     linked = [*onednn.linked_with(libraries), *onednn.link_flags]

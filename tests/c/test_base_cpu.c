@@ -21,8 +21,8 @@ TT_TEST(cpu_facts_are_plausible)
     CHECK_TEXT(tt_isa_name(TT_ISA_AVX512), "avx512");
 }
 
-/* isa, vnni and bf16 that a fresh process finds with one variable set. */
-static void in_child(const char *name, const char *value, int facts[3])
+/* isa, vnni, bf16 and threads that a fresh process finds with one variable set. */
+static void in_child(const char *name, const char *value, int facts[4])
 {
     int ends[2], status;
     pid_t child;
@@ -42,22 +42,24 @@ static void in_child(const char *name, const char *value, int facts[3])
     char line[256];
     int n_read = 0;
     while (out != NULL && fgets(line, sizeof line, out) != NULL)
-        if (sscanf(line, "facts %d %d %d", &facts[0], &facts[1], &facts[2]) == 3)
-            n_read = 3;
+        if (sscanf(line, "facts %d %d %d %d", &facts[0], &facts[1], &facts[2],
+                   &facts[3]) == 4)
+            n_read = 4;
     if (out != NULL) (void)fclose(out);
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
-    CHECK_INT(n_read, 3);
+    CHECK_INT(n_read, 4);
 }
 
 TT_TEST(print_cpu_facts)
 {
     const tt_cpu *cpu = tt_cpu_get();
-    printf("facts %d %d %d\n", cpu->isa, cpu->has_avx512_vnni, cpu->has_avx512_bf16);
+    printf("facts %d %d %d %d\n", cpu->isa, cpu->has_avx512_vnni, cpu->has_avx512_bf16,
+           cpu->n_threads);
 }
 
 TT_TEST(environment_caps_the_isa)
 {
-    int facts[3];
+    int facts[4];
     int host = (int)tt_cpu_get()->isa, avx2 = TT_ISA_AVX2;
     if (getenv("TRIMTAB_ISA") != NULL || getenv("ONEDNN_MAX_CPU_ISA") != NULL)
         tt_test_skip("the environment caps the ISA already");
@@ -73,4 +75,21 @@ TT_TEST(environment_caps_the_isa)
     CHECK_INT(facts[0], TT_ISA_SCALAR);
     in_child("ONEDNN_MAX_CPU_ISA", "ALL", facts);
     CHECK_INT(facts[0], host);
+}
+
+TT_TEST(environment_sets_the_number_of_threads)
+{
+    int facts[4];
+    int host = tt_cpu_get()->n_threads;
+    if (getenv("TRIMTAB_THREADS") != NULL)
+        tt_test_skip("the environment sets the number of threads already");
+    in_child("TRIMTAB_THREADS", "3", facts);
+    CHECK_INT(facts[3], 3);
+    in_child("TRIMTAB_THREADS", "1", facts);
+    CHECK_INT(facts[3], 1);
+    static const char *const refused[] = {"0", "-2", "2000", "two", "2x", ""};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; ++i) {
+        in_child("TRIMTAB_THREADS", refused[i], facts);
+        CHECK_INT(facts[3], host);
+    }
 }

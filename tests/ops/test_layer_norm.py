@@ -99,3 +99,14 @@ def test_skip_layer_normalization(rng, skip, bias, simplified):
         outputs=["y", "", "", "sum"],
         expected=[want, total],
     )
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_simplified(rng, axis):
+    """As onnxruntime's optimiser writes it, in the domain of ONNX."""
+    x = rng.standard_normal((3, 4, 20)).astype(np.float32) + 2
+    scale = rng.standard_normal(x.shape[axis:]).astype(np.float32)
+    want = layer_norm(x, scale, axis=axis, rms=True)[:1]
+    attrs = {"axis": axis, "epsilon": 1e-5}
+    check_node("SimplifiedLayerNormalization", [x, scale], attrs, expected=want)
+    check_node("SimplifiedLayerNormalization", [x, scale], attrs)

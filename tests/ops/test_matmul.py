@@ -84,3 +84,13 @@ def test_shapes_that_do_not_fit_are_refused(a, b):
     inputs = [np.zeros(a, np.float32), np.zeros(b, np.float32)]
     with pytest.raises(trimtab.TrimtabError):
         check_node("MatMul", inputs, {}, 13, expected=[np.zeros(1, np.float32)])
+
+
+@pytest.mark.parametrize("stride", [4, 8, 32, 4 * 288])
+def test_a_batch_of_one_may_have_any_stride(rng, stride):
+    """oneDNN 3.13 goes by the order of the strides, even of dims of 1."""
+    a = np.zeros((1, 9, 4, 8), np.float32)
+    a[:] = rng.standard_normal(a.shape)
+    view = np.lib.stride_tricks.as_strided(a, (1, 4, 9, 8), (stride, 32, 128, 4))
+    b = view.transpose(0, 1, 3, 2)
+    check_node("MatMul", [view, b], expected=[view @ b], strided=False)

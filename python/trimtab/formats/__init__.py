@@ -40,6 +40,17 @@ class Format:
     def read(self, source: str | bytes, limits: Limits) -> Model:
         """Read a model.
 
+        Parameters
+        ----------
+        source : path or bytes
+            What `load_model` was given.
+        limits : Limits
+            What it may ask for.
+
+        Returns
+        -------
+        model : trimtab.graph.Model
+
         Examples
         --------
         >>> FORMATS["onnx"].read("model.onnx", Limits())   # doctest: +SKIP

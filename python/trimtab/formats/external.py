@@ -29,6 +29,19 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 def fill(descriptor: int, out: Array, offset: int) -> bool:
     """Fill an array of bytes from a file; False when the file ends before.
 
+    Parameters
+    ----------
+    descriptor : int
+        Of an open file.
+    out : ndarray of uint8
+        Filled from its first byte on.
+    offset : int
+        Where in the file to begin.
+
+    Returns
+    -------
+    is_complete : bool
+
     Examples
     --------
     >>> import tempfile

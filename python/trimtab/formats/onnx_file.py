@@ -94,6 +94,20 @@ class OnnxFile:
     def data(self, span: Span) -> Array | Stored:
         """Give what a range holds: bytes that are there, or the place in the file.
 
+        Parameters
+        ----------
+        span : Span
+            Offset and length in the file.
+
+        Returns
+        -------
+        data : ndarray of uint8
+
+        Raises
+        ------
+        ModelFormatError
+            The file became shorter.
+
         Examples
         --------
         >>> OnnxFile(b"abcd", Limits()).data(Span(1, 2)).tobytes()

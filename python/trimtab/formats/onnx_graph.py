@@ -156,6 +156,15 @@ class GraphReader:
     def convert(self, proto: Any) -> Graph:
         """Make the main graph of a GraphProto, bodies included.
 
+        Parameters
+        ----------
+        proto : onnx.GraphProto
+            The main graph.
+
+        Returns
+        -------
+        graph : Graph
+
         Examples
         --------
         >>> reader.convert(proto.graph)                    # doctest: +SKIP

@@ -93,7 +93,26 @@ class TensorReader:
         return shape
 
     def count_bytes(self, name: str, dtype: str, shape: tuple[int, ...]) -> int:
-        """Bytes that a tensor takes, counted against the limits."""
+        """Bytes that a tensor takes, counted against the limits.
+
+        Parameters
+        ----------
+        name : str
+            For the message.
+        dtype : str
+            Element type.
+        shape : tuple of int
+            Its dims.
+
+        Returns
+        -------
+        n_bytes : int
+
+        Raises
+        ------
+        ModelLimitError
+            More than `max_tensor_bytes`, or all together than `max_model_bytes`.
+        """
         n = 1
         for dim in shape:
             n *= dim
@@ -242,6 +261,25 @@ class TensorReader:
     def read_sparse(self, proto: Any, where: str = "") -> Constant:
         """Write a sparse tensor out; the zeros count against `max_fold_bytes`.
 
+        Parameters
+        ----------
+        proto : onnx.SparseTensorProto
+        where : str, default=""
+            Name for messages where the tensor has none.
+
+        Returns
+        -------
+        constant : Constant
+
+        Raises
+        ------
+        ModelLimitError
+            The zeros exceed `max_fold_bytes`.
+        ModelFormatError
+            Values and positions do not fit each other.
+        UnsupportedOpError
+            Sparse texts, or types below a byte.
+
         Examples
         --------
         >>> reader.read_sparse(graph.sparse_initializer[0])    # doctest: +SKIP
@@ -314,6 +352,10 @@ def constant_of_attribute(
     attribute : onnx.AttributeProto
     raw : ndarray of uint8 or Stored, optional
         Elements that were left out of it.
+
+    Returns
+    -------
+    constant : Constant
 
     Raises
     ------

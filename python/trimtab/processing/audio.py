@@ -94,6 +94,11 @@ def resample(samples: npt.NDArray[np.floating], rate: int, new_rate: int) -> Sam
     -------
     resampled : ndarray of float32, shape (ceil(n_samples * new_rate / rate),)
 
+    Raises
+    ------
+    InputError
+        A rate is not positive.
+
     Examples
     --------
     >>> t = np.arange(4410) / 44100
@@ -128,6 +133,21 @@ def resample(samples: npt.NDArray[np.floating], rate: int, new_rate: int) -> Sam
 def frame_audio(samples: npt.NDArray[np.generic], size: int, hop: int) -> Samples:
     """Cut into overlapping frames, a view: shape (n_frames, size).
 
+    Parameters
+    ----------
+    samples : ndarray of shape (n_samples,)
+    size, hop : int
+        Samples of a frame, and from the start of one to the next.
+
+    Returns
+    -------
+    frames : ndarray of shape (n_frames, size)
+
+    Raises
+    ------
+    InputError
+        There are fewer samples than one frame takes.
+
     Examples
     --------
     >>> frame_audio(np.arange(5.0, dtype=np.float32), 3, 2).tolist()
@@ -140,6 +160,15 @@ def frame_audio(samples: npt.NDArray[np.generic], size: int, hop: int) -> Sample
 
 def mel_filter_bank(n_mels: int, n_fft: int, rate: int) -> Samples:
     """Triangles of unit area on Slaney's mel scale, 0 Hz to half the rate.
+
+    Parameters
+    ----------
+    n_mels : int
+        Filters.
+    n_fft : int
+        Samples of a Fourier transform.
+    rate : int
+        Samples per second.
 
     Returns
     -------
@@ -206,6 +235,19 @@ def power_to_db(
     power: Samples, *, floor: float = 1e-10, range_db: float = 80
 ) -> Samples:
     """Decibels below the loudest value, cut at `range_db`.
+
+    Parameters
+    ----------
+    power : ndarray of float32
+        Squared amplitudes.
+    floor : float, default=1e-10
+        What smaller values count as.
+    range_db : float, default=80
+        Distance of the lowest result from the loudest.
+
+    Returns
+    -------
+    db : ndarray of float32
 
     Examples
     --------

@@ -25,6 +25,16 @@ class ClassScore:
 def softmax(scores: npt.ArrayLike, *, axis: int = -1) -> npt.NDArray[np.floating]:
     """``exp(s) / sum(exp(s))`` along an axis, without overflow.
 
+    Parameters
+    ----------
+    scores : array-like
+    axis : int, default=-1
+        Where the results sum to 1.
+
+    Returns
+    -------
+    probabilities : ndarray
+
     Examples
     --------
     >>> softmax([1000.0, 1000.0]).tolist()

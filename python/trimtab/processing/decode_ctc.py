@@ -56,6 +56,11 @@ def decode_ctc(
     -------
     decoded : DecodedText
 
+    Raises
+    ------
+    InputError
+        The probabilities are no matrix with a column for each label.
+
     Examples
     --------
     >>> steps = np.eye(3)[[1, 1, 0, 1, 2]]

@@ -276,6 +276,11 @@ def resize_image(
     resized : ndarray of float32, shape (height, width[, channels])
         Within the range of the input.
 
+    Raises
+    ------
+    InputError
+        A side is below 1.
+
     Examples
     --------
     >>> resize_image(np.array([[0.0, 1.0]]), 1, 4).round(2).tolist()
@@ -307,6 +312,21 @@ def center_crop(
 ) -> npt.NDArray[np.generic]:
     """Cut the middle out of a picture; a view, no copy.
 
+    Parameters
+    ----------
+    image : ndarray of shape (h, w) or (h, w, channels)
+    height, width : int
+        Size of what is cut out.
+
+    Returns
+    -------
+    crop : ndarray of shape (height, width[, channels])
+
+    Raises
+    ------
+    InputError
+        The picture is smaller.
+
     Examples
     --------
     >>> center_crop(np.arange(16).reshape(4, 4), 2, 2).tolist()
@@ -328,6 +348,18 @@ def normalize_image(
     scale: float = 1 / 255,
 ) -> npt.NDArray[np.float32]:
     """``(image * scale - mean) / std`` in float32, channel by channel.
+
+    Parameters
+    ----------
+    image : ndarray of shape (..., channels)
+    mean, std : float or tuple of float
+        Of each channel after scaling; ImageNet's by default.
+    scale : float, default=1/255
+        Applied first.
+
+    Returns
+    -------
+    normalized : ndarray of float32
 
     Examples
     --------

@@ -51,11 +51,31 @@ class TextLine:
         return (self.left + self.right) / 2
 
     def middle(self, x: Map | float) -> Map:
-        """The y of the middle at x."""
+        """The y of the middle at x.
+
+        Parameters
+        ----------
+        x : ndarray or float
+            In pixels.
+
+        Returns
+        -------
+        y : ndarray or float
+        """
         return np.polyval(self.curve, x)
 
     def scaled(self, down: float, across: float) -> TextLine:
-        """The same line on a picture of other size (factors of y and of x)."""
+        """The same line on a picture of other size (factors of y and of x).
+
+        Parameters
+        ----------
+        down, across : float
+            Factors of y and of x.
+
+        Returns
+        -------
+        line : TextLine
+        """
         powers = range(len(self.curve) - 1, -1, -1)
         return TextLine(
             self.left * across,
@@ -70,6 +90,14 @@ class TextLine:
 
 def label_regions(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """Number the connected parts (8 neighbours) of a mask from 1; 0 is outside.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (h, w)
+
+    Returns
+    -------
+    labels : ndarray of int32, shape (h, w)
 
     Examples
     --------

@@ -1,0 +1,21 @@
+"""What all tests share: two marks run only where ``-m`` names them."""
+
+from __future__ import annotations
+
+import pytest
+
+# mark -> how to run it; see tests/README.md
+ASKED_FOR = {"slow": "pytest -m slow", "sycl": "pytest -m sycl"}
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Skip what takes long unless it was asked for."""
+    for mark, command in ASKED_FOR.items():
+        if mark in config.option.markexpr:
+            continue
+        skip = pytest.mark.skip(reason=f"marked {mark}: {command}")
+        for item in items:
+            if item.get_closest_marker(mark):
+                item.add_marker(skip)

@@ -38,7 +38,8 @@ typedef struct tt_binding tt_binding;
     X(TT_PASS_LAYOUT, "layout", "channels-last and consumer-preferred strides")  \
     X(TT_PASS_VIEWS, "views", "reshape, slice, concat without copies")           \
     X(TT_PASS_REUSE, "reuse", "memory of dead tensors is used again")            \
-    X(TT_PASS_PRIMITIVES, "primitives", "oneDNN where there is an own kernel too")
+    X(TT_PASS_PRIMITIVES, "primitives", "oneDNN where there is an own kernel too") \
+    X(TT_PASS_KERNELS, "kernels", "own kernels where they beat oneDNN's")
 
 enum {
 #define TT_PASS_BIT(code, name, text) code##_BIT,

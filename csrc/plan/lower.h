@@ -34,6 +34,8 @@ enum { TT_NO_OPERAND = -1 };
 const tt_graph *tt_lower_graph(const tt_lower *lower);
 tt_engine *tt_lower_engine(const tt_lower *lower);
 int tt_lower_threads(const tt_lower *lower);
+/* Are own kernels wanted where oneDNN has an implementation too? */
+bool tt_lower_wants_kernels(const tt_lower *lower);
 static inline tt_site tt_lower_site(const tt_lower *lower, const tt_node *node)
 {
     tt_site site = {tt_lower_graph(lower), node, -1};
@@ -107,6 +109,14 @@ tt_status tt_lower_constant(tt_lower *lower, tt_constant *constant, tt_operand *
 tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
                           tt_operand weights, const tt_md *plain, tt_operand *out,
                           tt_error *err);
+
+/* What a function makes of weights, once per model and shared by all plans like packed
+ * ones: `make` fills n_bytes (aligned to 64) from the weights and their description.
+ * What it makes must depend on nothing else. */
+typedef void (*tt_derive)(const tt_md *plain, const void *weights, void *made);
+tt_status tt_lower_derived(tt_lower *lower, tt_operand weights, const tt_md *plain,
+                           tt_derive make, size_t n_bytes, tt_operand *out,
+                           tt_error *err);
 
 /* ---- steps ----------------------------------------------------------------*/
 

@@ -24,6 +24,11 @@ int tt_lower_threads(const tt_lower *lower)
     return lower->model->options.n_threads;
 }
 
+bool tt_lower_wants_kernels(const tt_lower *lower)
+{
+    return (lower->model->options.passes & TT_PASS_KERNELS) != 0;
+}
+
 const tt_shape *tt_operand_shape(const tt_lower *lower, tt_operand operand)
 {
     return &lower->plan->operands[operand].shape;

@@ -286,6 +286,15 @@ tt_status tt_lower_posts(tt_lower *lower, const tt_node *node, int rank, tt_orde
 
 /* ---- packed weights -------------------------------------------------------- */
 
+/* What is made of a constant: a primitive's layout or a function's result. */
+typedef struct {
+    const tt_operand_record *record;
+    const tt_md *plain;
+    tt_layout *layout; /* NULL: make */
+    tt_derive make;
+    size_t bytes;
+} packing;
+
 static bool md_equal(const tt_md *a, const tt_md *b)
 {
     if (a->dtype != b->dtype || a->ndims != b->ndims) return false;
@@ -294,29 +303,43 @@ static bool md_equal(const tt_md *a, const tt_md *b)
     return true;
 }
 
-static tt_status pack(tt_lower *lower, const tt_operand_record *record,
-                      const tt_md *plain, tt_layout *layout, tt_packed **out,
+static bool is_same(const tt_packed *p, const packing *wanted,
+                    const tt_constant *source)
+{
+    if (p->source != source || p->offset != wanted->record->offset) return false;
+    if (p->make != wanted->make || !md_equal(&p->plain, wanted->plain)) return false;
+    if (p->layout == NULL || wanted->layout == NULL)
+        return p->layout == wanted->layout;
+    return tt_layout_equal(p->layout, wanted->layout);
+}
+
+static tt_status pack(tt_lower *lower, const packing *wanted, tt_packed **out,
                       tt_error *err)
 {
     tt_model *model = lower->model;
-    tt_block *block = &lower->plan->blocks[record->block];
-    const void *data = (const char *)block->data + record->offset;
+    tt_block *block = &lower->plan->blocks[wanted->record->block];
+    const void *data = (const char *)block->data + wanted->record->offset;
     tt_packed *packed = tt_calloc(1, sizeof *packed);
-    tt_status status;
+    tt_status status = TT_OK;
     if (packed == NULL) return tt_fail(err, TT_NO_MEMORY, "packed weights");
-    packed->bytes = tt_layout_bytes(layout);
+    packed->bytes = wanted->bytes;
     packed->data = tt_alloc(packed->bytes);
     if (packed->data == NULL) {
         status =
             tt_fail(err, TT_NO_MEMORY, "%zu bytes of packed weights", packed->bytes);
         goto failed;
     }
-    status = tt_layout_pack(model->engine, plain, data, layout, packed->data, err);
+    if (wanted->layout != NULL)
+        status = tt_layout_pack(model->engine, wanted->plain, data, wanted->layout,
+                                packed->data, err);
+    else
+        wanted->make(wanted->plain, data, packed->data);
     if (status != TT_OK) goto failed;
     packed->source = tt_constant_ref(block->constant);
-    packed->plain = *plain;
-    packed->offset = record->offset;
-    packed->layout = layout;
+    packed->plain = *wanted->plain;
+    packed->offset = wanted->record->offset;
+    packed->layout = wanted->layout;
+    packed->make = wanted->make;
     packed->next = model->packed;
     model->packed = packed;
     atomic_fetch_add(&model->packed_bytes, (long long)packed->bytes);
@@ -328,44 +351,40 @@ failed:
     return status;
 }
 
-static tt_status find_or_pack(tt_lower *lower, const tt_operand_record *record,
-                              const tt_md *plain, tt_layout *layout, tt_packed **out,
+/* Takes wanted->layout in any case. */
+static tt_status find_or_pack(tt_lower *lower, const packing *wanted, tt_packed **out,
                               tt_error *err)
 {
-    const tt_constant *source = lower->plan->blocks[record->block].constant;
+    const tt_constant *source = lower->plan->blocks[wanted->record->block].constant;
     for (tt_packed *p = lower->model->packed; p != NULL; p = p->next) {
-        if (p->source == source && p->offset == record->offset &&
-            md_equal(&p->plain, plain) && tt_layout_equal(p->layout, layout)) {
-            tt_layout_free(layout);
+        if (is_same(p, wanted, source)) {
+            tt_layout_free(wanted->layout);
             *out = p;
             return TT_OK;
         }
     }
-    tt_status status = pack(lower, record, plain, layout, out, err);
-    if (status != TT_OK) tt_layout_free(layout);
+    tt_status status = pack(lower, wanted, out, err);
+    if (status != TT_OK) tt_layout_free(wanted->layout);
     return status;
 }
 
-tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
-                          tt_operand weights, const tt_md *plain, tt_operand *out,
-                          tt_error *err)
+static bool is_constant(const tt_lower *lower, tt_operand weights)
 {
-    const tt_operand_record record = lower->plan->operands[weights];
-    tt_block block = lower->plan->blocks[record.block];
-    tt_operand_record made = record;
+    const tt_block *block =
+        &lower->plan->blocks[lower->plan->operands[weights].block];
+    return block->kind == TT_BLOCK_CONSTANT && block->constant != NULL;
+}
+
+/* Takes wanted->layout in any case. */
+static tt_status add_packed(tt_lower *lower, const packing *wanted, tt_operand *out,
+                            tt_error *err)
+{
+    tt_operand_record made = *wanted->record;
     tt_packed *packed = NULL;
-    tt_layout *layout;
     tt_status status;
-    if (block.kind != TT_BLOCK_CONSTANT || block.constant == NULL)
-        return tt_fail(err, TT_INTERNAL, "packing weights that are not constant");
-    TT_TRY(tt_layout_new(prim, arg, &layout, err));
-    if (tt_layout_is(layout, plain)) {
-        tt_layout_free(layout);
-        *out = weights;
-        return TT_OK;
-    }
+    tt_block block;
     pthread_mutex_lock(&lower->model->packed_lock);
-    status = find_or_pack(lower, &record, plain, layout, &packed, err);
+    status = find_or_pack(lower, wanted, &packed, err);
     pthread_mutex_unlock(&lower->model->packed_lock);
     TT_TRY(status);
     lower->plan->memory.packed_bytes += (int64_t)packed->bytes;
@@ -376,4 +395,34 @@ tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
     made.offset = 0;
     TT_TRY(tt_lower_add_block(lower, &block, &made.block, err));
     return tt_lower_add_operand(lower, &made, out, err);
+}
+
+tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
+                          tt_operand weights, const tt_md *plain, tt_operand *out,
+                          tt_error *err)
+{
+    const tt_operand_record record = lower->plan->operands[weights];
+    packing wanted = {.record = &record, .plain = plain};
+    if (!is_constant(lower, weights))
+        return tt_fail(err, TT_INTERNAL, "packing weights that are not constant");
+    TT_TRY(tt_layout_new(prim, arg, &wanted.layout, err));
+    if (tt_layout_is(wanted.layout, plain)) {
+        tt_layout_free(wanted.layout);
+        *out = weights;
+        return TT_OK;
+    }
+    wanted.bytes = tt_layout_bytes(wanted.layout);
+    return add_packed(lower, &wanted, out, err);
+}
+
+tt_status tt_lower_derived(tt_lower *lower, tt_operand weights, const tt_md *plain,
+                           tt_derive make, size_t n_bytes, tt_operand *out,
+                           tt_error *err)
+{
+    const tt_operand_record record = lower->plan->operands[weights];
+    packing wanted = {
+        .record = &record, .plain = plain, .make = make, .bytes = n_bytes};
+    if (!is_constant(lower, weights))
+        return tt_fail(err, TT_INTERNAL, "packing weights that are not constant");
+    return add_packed(lower, &wanted, out, err);
 }

@@ -128,14 +128,16 @@ struct tt_program {
     int64_t plan_bytes;
 };
 
-/* Weights in a primitive's layout, shared by the plans of a model. */
+/* Weights in a primitive's layout, or what a function made of them, shared by the
+ * plans of a model. */
 typedef struct tt_packed tt_packed;
 struct tt_packed {
     tt_packed *next;
     tt_constant *source; /* reference */
     tt_md plain;
     int64_t offset;
-    tt_layout *layout;
+    tt_layout *layout; /* NULL: made by `make` */
+    tt_derive make;
     void *data;
     size_t bytes;
 };

@@ -3,7 +3,31 @@
 #include "kernels/conv_posts.inc.h"
 #include "kernels/tile.inc.h"
 
-/* The block that starts at pixel x and `channel`; `valid` of its m pixels are stored,
+/* Stores a block whose results go through steps, which need registers themselves. */
+static inline __attribute__((always_inline)) void
+direct_keep(const int m, const int n_vectors, const tt_conv_direct_row *row,
+            vf sum[16][4], int64_t at, int64_t valid, int64_t channel)
+{
+    const tt_conv_posts *posts = &row->kernel->posts;
+    int64_t left = row->kernel->dst_channels - channel, step = row->kernel->dst_x;
+    float kept[16 * 4 * VF_N];
+#pragma GCC unroll 16
+    for (int i = 0; i < m; ++i)
+#pragma GCC unroll 4
+        for (int j = 0; j < n_vectors; ++j)
+            vf_store(kept + (i * n_vectors + j) * VF_N, sum[i][j]);
+    for (int64_t i = 0; i < m && i < valid; ++i)
+        for (int64_t j = 0; j < n_vectors; ++j) {
+            int64_t n = left - j * VF_N < VF_N ? left - j * VF_N : VF_N;
+            vf x = vf_load(kept + (i * n_vectors + j) * VF_N);
+            int64_t to = at + i * step + j * VF_N, first = channel + j * VF_N;
+            x = posts_steps(posts, row->operands, x, to, first, n);
+            vf_store_n(row->dst + to, x, n);
+        }
+}
+
+/* The block that starts at pixel x and `channel`; the first `valid` of its m pixels are
+ * stored,
  * the others read what the caller's buffer has behind its end. */
 static inline __attribute__((always_inline)) void
 direct_block(const int m, const int n_vectors, const tt_conv_direct_row *row,
@@ -15,7 +39,7 @@ direct_block(const int m, const int n_vectors, const tt_conv_direct_row *row,
     vf sum[16][4];
 #pragma GCC unroll 4
     for (int j = 0; j < n_vectors; ++j) {
-        int64_t n = left - j * VF_N < 0 ? 0 : left - j * VF_N;
+        int64_t n = left - j * VF_N;
         vf bias = vf_zero();
         if (row->bias != NULL)
             bias = vf_load_n(row->bias + channel + j * VF_N, n < VF_N ? n : VF_N);
@@ -26,6 +50,8 @@ direct_block(const int m, const int n_vectors, const tt_conv_direct_row *row,
     for (int64_t t = 0; t < row->n_taps; ++t) {
         const float *item = row->taps[t] + x;
         vf column[4];
+        /* or gcc keeps x + i for every i, in more registers than there are */
+        __asm__("" : "+r"(item));
 #pragma GCC unroll 4
         for (int j = 0; j < n_vectors; ++j)
             column[j] = vf_load(weights + (t * n_vectors + j) * VF_N);
@@ -37,75 +63,76 @@ direct_block(const int m, const int n_vectors, const tt_conv_direct_row *row,
                 sum[i][j] = vf_fma(broadcast, column[j], sum[i][j]);
         }
     }
-    if (posts->n == 0 && left >= n_vectors * VF_N) {
-        if (posts->has_clamp) {
+    if (posts->has_clamp) {
 #pragma GCC unroll 16
-            for (int i = 0; i < m; ++i)
-#pragma GCC unroll 4
-                for (int j = 0; j < n_vectors; ++j)
-                    sum[i][j] = posts_clamp(posts, sum[i][j]);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < m; ++i) {
-            if (i >= valid) return;
+        for (int i = 0; i < m; ++i)
 #pragma GCC unroll 4
             for (int j = 0; j < n_vectors; ++j)
-                vf_store(row->dst + at + i * step + j * VF_N, sum[i][j]);
-        }
+                sum[i][j] = posts_clamp(posts, sum[i][j]);
+    }
+    if (posts->n > 0) {
+        direct_keep(m, n_vectors, row, sum, at, valid, channel);
         return;
     }
-    float kept[16 * 4 * VF_N];
 #pragma GCC unroll 16
-    for (int i = 0; i < m; ++i)
+    for (int i = 0; i < m; ++i) {
+        float *to = row->dst + at + i * step;
+        if (i >= valid) return;
 #pragma GCC unroll 4
         for (int j = 0; j < n_vectors; ++j)
-            vf_store(kept + (i * n_vectors + j) * VF_N, sum[i][j]);
-    for (int64_t i = 0; i < valid; ++i)
-        for (int64_t j = 0; j < n_vectors && j * VF_N < left; ++j) {
-            int64_t n = left - j * VF_N < VF_N ? left - j * VF_N : VF_N;
-            posts_store(posts, row->operands, vf_load(kept + (i * n_vectors + j) * VF_N),
-                        row->dst, at + i * step + j * VF_N, channel + j * VF_N, n);
-        }
+            if (j < n_vectors - 1 || left >= n_vectors * VF_N)
+                vf_store(to + j * VF_N, sum[i][j]);
+            else
+                vf_store_n(to + j * VF_N, sum[i][j], left - j * VF_N);
+    }
 }
 
+/* Blocks of dst channels [block, end): blocks of pixels of the full height, then of a
+ * third of it. */
 static inline __attribute__((always_inline)) void
-direct_blocks(const int m, const int n_vectors, const tt_conv_direct_row *row,
-              int64_t x, int64_t valid)
-{
-    int64_t width = n_vectors * VF_N;
-    for (int64_t block = 0; block < row->blocks; ++block)
-        direct_block(m, n_vectors, row, row->weights + block * row->n_taps * width, x,
-                     valid, block * width);
-}
-
-/* Blocks of the full height, then of a third of it. */
-static inline __attribute__((always_inline)) void
-direct_pixels(const int n_vectors, const tt_conv_direct_row *row)
+direct_pixels(const int n_vectors, const tt_conv_direct_row *row, int64_t block,
+              int64_t end)
 {
     const int full = TILE_M(n_vectors), part = (full + 2) / 3;
-    int64_t x = 0;
+    int64_t width = n_vectors * VF_N, each = row->n_taps * width, x = 0;
     for (; row->n - x > full - part; x += full)
-        direct_blocks(full, n_vectors, row, x, row->n - x < full ? row->n - x : full);
+        for (int64_t i = block; i < end; ++i)
+            direct_block(full, n_vectors, row, row->weights + i * each, x, row->n - x,
+                         i * width);
     for (; x < row->n; x += part)
-        direct_blocks(part, n_vectors, row, x, row->n - x < part ? row->n - x : part);
+        for (int64_t i = block; i < end; ++i)
+            direct_block(part, n_vectors, row, row->weights + i * each, x, row->n - x,
+                         i * width);
+}
+
+/* Few weights: all channels of a pixel at once, which writes dst in order.  Many: a
+ * block of channels at a time, whose weights stay in L1. */
+static inline __attribute__((always_inline)) void
+direct_channels(const int n_vectors, const tt_conv_direct_row *row)
+{
+    enum { FEW = 4096 };
+    int64_t step = row->blocks;
+    if (row->blocks * row->n_taps * n_vectors * VF_N > FEW) step = 1;
+    for (int64_t block = 0; block < row->blocks; block += step)
+        direct_pixels(n_vectors, row, block, block + step);
 }
 
 static void direct_run(const tt_conv_direct_row *row)
 {
     switch (row->vectors) {
     case 1:
-        direct_pixels(1, row);
+        direct_channels(1, row);
         break;
     case 2:
-        direct_pixels(2, row);
+        direct_channels(2, row);
         break;
 #if TILE_VECTORS > 3
     case 4:
-        direct_pixels(4, row);
+        direct_channels(4, row);
         break;
 #endif
     default:
-        direct_pixels(3, row);
+        direct_channels(3, row);
     }
 }
 

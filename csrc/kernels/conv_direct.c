@@ -143,8 +143,8 @@ static slot_state slot_start(const direct_call *call, int64_t slot)
     for (int64_t c = 0; c < k->src_channels; ++c)
         for (int64_t j = 0; j < k->kernel_w; ++j) {
             int64_t reach = j * k->dilation_w;
-            *offset++ = (c * b->phases + reach % k->stride_w) * b->line +
-                        reach / k->stride_w;
+            *offset++ =
+                (c * b->phases + reach % k->stride_w) * b->line + reach / k->stride_w;
         }
     return s;
 }

@@ -4,9 +4,9 @@
 #include "kernels/tile.inc.h"
 
 /* Stores a block whose results go through steps, which need registers themselves. */
-static inline __attribute__((always_inline)) void
-direct_keep(const int m, const int n_vectors, const tt_conv_direct_row *row,
-            vf sum[16][4], int64_t at, int64_t valid, int64_t channel)
+static inline __attribute__((always_inline)) void direct_keep(
+    const int m, const int n_vectors, const tt_conv_direct_row *row, vf sum[16][4],
+    int64_t at, int64_t valid, int64_t channel)
 {
     const tt_conv_posts *posts = &row->kernel->posts;
     int64_t left = row->kernel->dst_channels - channel, step = row->kernel->dst_x;
@@ -17,7 +17,7 @@ direct_keep(const int m, const int n_vectors, const tt_conv_direct_row *row,
         for (int j = 0; j < n_vectors; ++j)
             vf_store(kept + (i * n_vectors + j) * VF_N, sum[i][j]);
     for (int64_t i = 0; i < m && i < valid; ++i)
-        for (int64_t j = 0; j < n_vectors; ++j) {
+        for (int64_t j = 0; j < n_vectors && j * VF_N < left; ++j) {
             int64_t n = left - j * VF_N < VF_N ? left - j * VF_N : VF_N;
             vf x = vf_load(kept + (i * n_vectors + j) * VF_N);
             int64_t to = at + i * step + j * VF_N, first = channel + j * VF_N;
@@ -29,9 +29,9 @@ direct_keep(const int m, const int n_vectors, const tt_conv_direct_row *row,
 /* The block that starts at pixel x and `channel`; the first `valid` of its m pixels are
  * stored,
  * the others read what the caller's buffer has behind its end. */
-static inline __attribute__((always_inline)) void
-direct_block(const int m, const int n_vectors, const tt_conv_direct_row *row,
-             const float *weights, int64_t x, int64_t valid, int64_t channel)
+static inline __attribute__((always_inline)) void direct_block(
+    const int m, const int n_vectors, const tt_conv_direct_row *row,
+    const float *weights, int64_t x, int64_t valid, int64_t channel)
 {
     const tt_conv_posts *posts = &row->kernel->posts;
     int64_t left = row->kernel->dst_channels - channel, step = row->kernel->dst_x;
@@ -41,7 +41,7 @@ direct_block(const int m, const int n_vectors, const tt_conv_direct_row *row,
     for (int j = 0; j < n_vectors; ++j) {
         int64_t n = left - j * VF_N;
         vf bias = vf_zero();
-        if (row->bias != NULL)
+        if (row->bias != NULL && n > 0)
             bias = vf_load_n(row->bias + channel + j * VF_N, n < VF_N ? n : VF_N);
 #pragma GCC unroll 16
         for (int i = 0; i < m; ++i)
@@ -80,18 +80,17 @@ direct_block(const int m, const int n_vectors, const tt_conv_direct_row *row,
         if (i >= valid) return;
 #pragma GCC unroll 4
         for (int j = 0; j < n_vectors; ++j)
-            if (j < n_vectors - 1 || left >= n_vectors * VF_N)
+            if (left >= (j + 1) * VF_N)
                 vf_store(to + j * VF_N, sum[i][j]);
-            else
+            else if (left > j * VF_N)
                 vf_store_n(to + j * VF_N, sum[i][j], left - j * VF_N);
     }
 }
 
 /* Blocks of dst channels [block, end): blocks of pixels of the full height, then of a
  * third of it. */
-static inline __attribute__((always_inline)) void
-direct_pixels(const int n_vectors, const tt_conv_direct_row *row, int64_t block,
-              int64_t end)
+static inline __attribute__((always_inline)) void direct_pixels(
+    const int n_vectors, const tt_conv_direct_row *row, int64_t block, int64_t end)
 {
     const int full = TILE_M(n_vectors), part = (full + 2) / 3;
     int64_t width = n_vectors * VF_N, each = row->n_taps * width, x = 0;
@@ -107,8 +106,8 @@ direct_pixels(const int n_vectors, const tt_conv_direct_row *row, int64_t block,
 
 /* Few weights: all channels of a pixel at once, which writes dst in order.  Many: a
  * block of channels at a time, whose weights stay in L1. */
-static inline __attribute__((always_inline)) void
-direct_channels(const int n_vectors, const tt_conv_direct_row *row)
+static inline __attribute__((always_inline)) void direct_channels(
+    const int n_vectors, const tt_conv_direct_row *row)
 {
     enum { FEW = 4096 };
     int64_t step = row->blocks;

@@ -7,7 +7,10 @@
 #include "base/cpu.h"
 #include "base/threads.h"
 
-enum { PLANES = 36, PLANE_GAP = 16 }; /* floats that keep planes off each other's sets */
+enum {
+    PLANES = 36,
+    PLANE_GAP = 16
+}; /* floats that keep planes off each other's sets */
 
 static const tt_winograd_table *table(void)
 {

@@ -49,9 +49,9 @@ static void winograd_locate(const tt_winograd_group *g, int64_t tile,
         for (int64_t x = 0; x < 6; ++x) {
             bool inside = top + y >= 0 && top + y < k->src_h && left + x >= 0 &&
                           left + x < k->src_w;
-            from[y * 6 + x] =
-                inside ? image + (top + y) * k->src_y + (left + x) * k->src_x
-                       : g->zeros;
+            from[y * 6 + x] = inside
+                                  ? image + (top + y) * k->src_y + (left + x) * k->src_x
+                                  : g->zeros;
         }
 }
 
@@ -96,8 +96,7 @@ static void winograd_inputs(const tt_winograd_group *g)
         winograd_locate(g, g->first + i, from);
         for (; c + VF_N <= channels; c += VF_N)
             winograd_input(from, c, VF_N, to + c, g->input_plane);
-        if (c < channels)
-            winograd_input(from, c, channels - c, to + c, g->input_plane);
+        if (c < channels) winograd_input(from, c, channels - c, to + c, g->input_plane);
     }
     /* what products of whole blocks of rows read behind the last tile */
     for (int64_t plane = 0; plane < 36; ++plane)
@@ -107,9 +106,9 @@ static void winograd_inputs(const tt_winograd_group *g)
 
 /* ---- products --------------------------------------------------------------------- */
 
-static inline __attribute__((always_inline)) void
-winograd_product(const tt_winograd_group *g, const int n_vectors, const float *a,
-                 const float *b, float *dst)
+static inline __attribute__((always_inline)) void winograd_product(
+    const tt_winograd_group *g, const int n_vectors, const float *a, const float *b,
+    float *dst)
 {
     const int rows = TILE_M(n_vectors);
     int64_t channels = g->kernel->src_channels, a_row = winograd_rounded(channels);
@@ -187,8 +186,8 @@ static void winograd_outputs(const tt_winograd_group *g, int64_t block)
         int64_t top = tile / across % down * 4;
         int64_t rows = k->dst_h - top < 4 ? k->dst_h - top : 4;
         int64_t columns = k->dst_w - left < 4 ? k->dst_w - left : 4;
-        int64_t at = tile / (across * down) * k->dst_n + top * k->dst_y +
-                     left * k->dst_x;
+        int64_t at =
+            tile / (across * down) * k->dst_n + top * k->dst_y + left * k->dst_x;
         for (int64_t c = 0; c < width && start + c < k->dst_channels; c += VF_N) {
             int64_t left_over = k->dst_channels - start - c;
             winograd_output(g, g->products + i * width + c, at + start + c, rows,

@@ -208,7 +208,7 @@ static void five(const int64_t *from, int rank, int64_t filler, int64_t *to)
 }
 
 static tt_status add_plain(tt_lower *lower, const tt_node *node, conv_state *s,
-                         tt_error *err)
+                           tt_error *err)
 {
     const tt_conv_geometry *g = s->geometry;
     const tt_window *w = &g->window;

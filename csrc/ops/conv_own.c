@@ -7,13 +7,17 @@
 #include "kernels/winograd.h"
 #include "ops/conv_common.h"
 
+/* Where the own kernels win; each bound is the smallest that was measured to. */
 enum {
-    WINOGRAD_CHANNELS = 16, /* least on either side */
-    WINOGRAD_TILES = 12,
-    DIRECT_SRC_CHANNELS = 4, /* most */
-    DIRECT_DST_CHANNELS = 8, /* least */
-    DIRECT_KERNEL = 64,      /* longest side of a kernel, widest padding */
+    WINOGRAD_CHANNELS = 32, /* least on either side */
+    WINOGRAD_TILES = 49,    /* least */
+    DIRECT_SRC_CHANNELS = 1,
+    DIRECT_DST_CHANNELS = 32,   /* least */
+    DIRECT_TAPS = 9,            /* most */
+    DIRECT_DST_BYTES = 8 << 20, /* least: oneDNN is slow where dst leaves the cache */
 };
+/* What the direct kernel can do at all: longest window, stride, padding. */
+enum { DIRECT_SRC_CHANNELS_MAX = 8, DIRECT_EXTENT_MAX = 256 };
 
 /* ---- post-ops --------------------------------------------------------------------- */
 
@@ -168,17 +172,17 @@ static bool wants_winograd(const own_state *s)
 {
     const tt_conv_geometry *g = s->geometry;
     const tt_window *w = &g->window;
-    const tt_shape *src =
-        &tt_lower_graph(s->lower)->values[s->node->inputs[0]].shape;
+    const tt_shape *src = &tt_lower_graph(s->lower)->values[s->node->inputs[0]].shape;
     tt_winograd_kernel k = {
         .batch = src->dims[0], .dst_h = w->dst[0], .dst_w = w->dst[1]};
-    if (w->rank != 2 || g->src_channels < WINOGRAD_CHANNELS ||
-        g->dst_channels < WINOGRAD_CHANNELS)
-        return false;
+    if (w->rank != 2) return false;
     for (int i = 0; i < 2; ++i)
         if (w->kernel[i] != 3 || w->strides[i] != 1 || w->dilations[i] != 1)
             return false;
-    return tt_winograd_tiles(&k) >= WINOGRAD_TILES;
+    if (!tt_lower_wants_primitives(s->lower)) return g->src_channels > 1;
+    return g->src_channels >= WINOGRAD_CHANNELS &&
+           g->dst_channels >= WINOGRAD_CHANNELS &&
+           tt_winograd_tiles(&k) >= WINOGRAD_TILES;
 }
 
 static tt_status lower_winograd(own_state *s, tt_error *err)
@@ -197,8 +201,7 @@ static tt_status lower_winograd(own_state *s, tt_error *err)
                             .posts = s->posts};
     const int64_t *strides;
     tt_md plain;
-    TT_TRY(
-        tt_lower_src(s->lower, s->node, 0, TT_ORDER_CHANNELS_LAST, &s->src, err));
+    TT_TRY(tt_lower_src(s->lower, s->node, 0, TT_ORDER_CHANNELS_LAST, &s->src, err));
     TT_TRY(take_operands(s, err));
     k.batch = tt_operand_shape(s->lower, s->src)->dims[0];
     strides = tt_operand_strides(s->lower, s->src);
@@ -240,14 +243,19 @@ static bool wants_direct(const own_state *s)
 {
     const tt_conv_geometry *g = s->geometry;
     const tt_window *w = &g->window;
-    if (w->rank > 2 || g->src_channels > DIRECT_SRC_CHANNELS ||
-        g->dst_channels < DIRECT_DST_CHANNELS)
-        return false;
-    for (int i = 0; i < w->rank; ++i)
-        if (tt_window_extent(w, i) > DIRECT_KERNEL || w->strides[i] > DIRECT_KERNEL ||
-            w->pads_begin[i] > DIRECT_KERNEL)
+    const tt_shape *dst = &tt_lower_graph(s->lower)->values[s->node->outputs[0]].shape;
+    int64_t n_taps = g->src_channels;
+    if (w->rank > 2 || g->src_channels > DIRECT_SRC_CHANNELS_MAX) return false;
+    for (int i = 0; i < w->rank; ++i) {
+        n_taps *= w->kernel[i];
+        if (tt_window_extent(w, i) > DIRECT_EXTENT_MAX ||
+            w->strides[i] > DIRECT_EXTENT_MAX || w->pads_begin[i] > DIRECT_EXTENT_MAX)
             return false;
-    return true;
+    }
+    if (!tt_lower_wants_primitives(s->lower)) return true;
+    return g->src_channels <= DIRECT_SRC_CHANNELS &&
+           g->dst_channels >= DIRECT_DST_CHANNELS && n_taps <= DIRECT_TAPS &&
+           tt_shape_bytes(dst) >= DIRECT_DST_BYTES;
 }
 
 static tt_status lower_direct(own_state *s, tt_error *err)
@@ -299,8 +307,7 @@ tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
                             bool *done, tt_error *err)
 {
     const tt_graph *graph = tt_lower_graph(lower);
-    own_state s = {
-        .lower = lower, .node = node, .geometry = geometry, .work = *work};
+    own_state s = {.lower = lower, .node = node, .geometry = geometry, .work = *work};
     *done = false;
     if (!tt_lower_wants_kernels(lower) || geometry->is_transposed ||
         geometry->groups != 1 || work->flops == 0.0)

@@ -36,6 +36,9 @@ tt_engine *tt_lower_engine(const tt_lower *lower);
 int tt_lower_threads(const tt_lower *lower);
 /* Are own kernels wanted where oneDNN has an implementation too? */
 bool tt_lower_wants_kernels(const tt_lower *lower);
+/* Is oneDNN wanted where there is an own kernel, fast or slow?  Switched off, own
+ * kernels do all that they can, whatever the size: tests reach them so. */
+bool tt_lower_wants_primitives(const tt_lower *lower);
 static inline tt_site tt_lower_site(const tt_lower *lower, const tt_node *node)
 {
     tt_site site = {tt_lower_graph(lower), node, -1};

@@ -308,8 +308,7 @@ static bool is_same(const tt_packed *p, const packing *wanted,
 {
     if (p->source != source || p->offset != wanted->record->offset) return false;
     if (p->make != wanted->make || !md_equal(&p->plain, wanted->plain)) return false;
-    if (p->layout == NULL || wanted->layout == NULL)
-        return p->layout == wanted->layout;
+    if (p->layout == NULL || wanted->layout == NULL) return p->layout == wanted->layout;
     return tt_layout_equal(p->layout, wanted->layout);
 }
 
@@ -370,8 +369,7 @@ static tt_status find_or_pack(tt_lower *lower, const packing *wanted, tt_packed 
 
 static bool is_constant(const tt_lower *lower, tt_operand weights)
 {
-    const tt_block *block =
-        &lower->plan->blocks[lower->plan->operands[weights].block];
+    const tt_block *block = &lower->plan->blocks[lower->plan->operands[weights].block];
     return block->kind == TT_BLOCK_CONSTANT && block->constant != NULL;
 }
 

@@ -7,14 +7,17 @@
 #include "kernels/winograd.h"
 #include "ops/conv_common.h"
 
-/* Where the own kernels win; each bound is the smallest that was measured to. */
+/* Where the own kernels were measured to win. */
 enum {
-    WINOGRAD_CHANNELS = 32, /* least on either side */
-    WINOGRAD_TILES = 49,    /* least */
+    WINOGRAD_SRC_CHANNELS = 16, /* least */
+    WINOGRAD_DST_CHANNELS = 24, /* least: 16 by 16 channels gain 3 % */
+    WINOGRAD_TILES = 25,        /* least .. */
+    WINOGRAD_TILES_LARGE = 49,  /* .. and when transformed weights exceed this: */
+    WINOGRAD_WEIGHTS = 1 << 20, /* bytes */
     DIRECT_SRC_CHANNELS = 1,
     DIRECT_DST_CHANNELS = 32,   /* least */
-    DIRECT_TAPS = 9,            /* most */
-    DIRECT_DST_BYTES = 8 << 20, /* least: oneDNN is slow where dst leaves the cache */
+    DIRECT_TAPS = 25,           /* most */
+    DIRECT_DST_BYTES = 2 << 20, /* least: oneDNN is slow where dst leaves the cache */
 };
 /* What the direct kernel can do at all: longest window, stride, padding. */
 enum { DIRECT_SRC_CHANNELS_MAX = 8, DIRECT_EXTENT_MAX = 256 };
@@ -180,9 +183,11 @@ static bool wants_winograd(const own_state *s)
         if (w->kernel[i] != 3 || w->strides[i] != 1 || w->dilations[i] != 1)
             return false;
     if (!tt_lower_wants_primitives(s->lower)) return g->src_channels > 1;
-    return g->src_channels >= WINOGRAD_CHANNELS &&
-           g->dst_channels >= WINOGRAD_CHANNELS &&
-           tt_winograd_tiles(&k) >= WINOGRAD_TILES;
+    int64_t tiles = tt_winograd_tiles(&k);
+    size_t bytes = tt_winograd_packed_bytes(g->src_channels, g->dst_channels);
+    return g->src_channels >= WINOGRAD_SRC_CHANNELS &&
+           g->dst_channels >= WINOGRAD_DST_CHANNELS &&
+           tiles >= (bytes > WINOGRAD_WEIGHTS ? WINOGRAD_TILES_LARGE : WINOGRAD_TILES);
 }
 
 static tt_status lower_winograd(own_state *s, tt_error *err)

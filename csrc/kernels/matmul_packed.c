@@ -29,23 +29,19 @@ bool tt_matmul_packed_bytes(int64_t k, int64_t n, size_t *out)
            tt_mul_size(*out, (size_t)k, out);
 }
 
-tt_status tt_matmul_pack(const void *params, const void *src, void *dst, tt_error *err)
+void tt_matmul_pack(const float *b, int64_t k, int64_t n, const int64_t *strides,
+                    float *packed)
 {
-    const tt_matmul_unpacked *b = params;
-    const float *from = src;
-    float *to = dst;
     int panel = table()->panel;
-    (void)err;
-    for (int64_t n = 0; n < b->n; n += panel) {
-        int64_t width = b->n - n < panel ? b->n - n : panel;
-        for (int64_t k = 0; k < b->k; ++k, to += panel) {
-            const float *row = from + k * b->k_stride + n * b->n_stride;
+    for (int64_t column = 0; column < n; column += panel) {
+        int64_t width = n - column < panel ? n - column : panel;
+        for (int64_t row = 0; row < k; ++row, packed += panel) {
+            const float *from = b + row * strides[0] + column * strides[1];
             for (int64_t j = 0; j < width; ++j)
-                to[j] = row[j * b->n_stride];
-            memset(to + width, 0, (size_t)(panel - width) * sizeof *to);
+                packed[j] = from[j * strides[1]];
+            memset(packed + width, 0, (size_t)(panel - width) * sizeof *packed);
         }
     }
-    return TT_OK;
 }
 
 typedef struct {

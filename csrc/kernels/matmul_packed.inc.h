@@ -3,8 +3,8 @@
  * A panel is walked in blocks of BLOCK_K rows that stay in L1 while all rows of a pass
  * over them; dst holds the sums in between.  The last, narrower panel goes through a
  * buffer in one block. */
+#include "kernels/post_ops.inc.h"
 #include "kernels/tile.inc.h"
-#include "kernels/vector_math.h"
 
 #define PANEL_VECTORS 3
 enum {
@@ -17,7 +17,7 @@ enum {
 typedef struct {
     const tt_matmul_packed *k;
     const float *a, *b, *bias, *b_end;
-    void *const *operands; /* of the finishes */
+    const float *operands[TT_POST_OPS_MAX];
     float *dst;
 } product;
 
@@ -80,76 +80,16 @@ static void multiply_block(const product *p, const float *b, int64_t k_begin,
     }
 }
 
-/* x (1 + tanh(c (x + 0.044715 x^3))) / 2 with c = sqrt(2 / pi), by the identity
- * (1 + tanh(y)) / 2 = sigmoid(2 y), which keeps the left tail. */
-static inline float gelu_tanh_f32(float x)
-{
-    return x * sigmoid_f32(1.59576912f * madd_f32(0.044715f * x * x, x, x));
-}
-
-/* A function of float in all lanes: straight-line code, which becomes vectors. */
-#define IN_LANES(x, item, value)         \
-    do {                                 \
-        float lanes[VF_N];               \
-        vf_store(lanes, x);              \
-        for (int i = 0; i < VF_N; ++i) { \
-            float item = lanes[i];       \
-            lanes[i] = (value);          \
-        }                                \
-        return vf_load(lanes);           \
-    } while (0)
-
-static vf finish_vector(const tt_finish *finish, vf x, vf operand)
-{
-    float alpha = finish->alpha;
-    vf a = vf_set1(alpha), b = vf_set1(finish->beta);
-    switch (finish->kind) {
-    case TT_FINISH_LINEAR:
-        return vf_fma(a, x, b);
-    case TT_FINISH_RELU: /* 0 times -inf would be NaN */
-        if (alpha == 0.0f) return vf_max(vf_zero(), x);
-        return vf_select((vi)(x > vf_zero()), x, a * x);
-    case TT_FINISH_CLIP:
-        return vf_min(b, vf_max(a, x));
-    case TT_FINISH_HARD_SWISH:
-        return x * vf_min(vf_set1(1.0f), vf_max(vf_zero(), vf_fma(a, x, b)));
-    case TT_FINISH_SIGMOID:
-        IN_LANES(x, y, sigmoid_f32(y));
-    case TT_FINISH_TANH:
-        IN_LANES(x, y, tanh_f32(y));
-    case TT_FINISH_SWISH:
-        IN_LANES(x, y, y * sigmoid_f32(alpha * y));
-    case TT_FINISH_GELU_ERF:
-        IN_LANES(x, y, gelu_erf_f32(y));
-    case TT_FINISH_GELU_TANH:
-        IN_LANES(x, y, gelu_tanh_f32(y));
-    case TT_FINISH_ADD:
-        return x + operand;
-    case TT_FINISH_MUL:
-        return x * operand;
-    }
-    return x;
-}
-
 /* One row of sums becomes columns [column, column + n) of row `row` of dst. */
 static void finish_row(const product *p, const float *sums, int64_t row, int64_t column,
                        int64_t n)
 {
-    const tt_matmul_packed *k = p->k;
-    float *dst = p->dst + row * k->dst_row + column;
     for (int64_t j = 0; j < n; j += VF_N) {
         int64_t lanes = n - j < VF_N ? n - j : VF_N;
         vf x = vf_load_n(sums + j, lanes);
-        if (k->has_bias) x += vf_load_n(p->bias + column + j, lanes);
-        for (int i = 0; i < k->n_finishes; ++i) {
-            const tt_finish *f = &k->finishes[i];
-            vf operand = vf_zero();
-            if (f->kind >= TT_FINISH_ADD)
-                operand = vf_load_n(
-                    (const float *)p->operands[i] + row * f->row + column + j, lanes);
-            x = finish_vector(f, x, operand);
-        }
-        vf_store_n(dst + j, x, lanes);
+        if (p->bias != NULL) x += vf_load_n(p->bias + column + j, lanes);
+        posts_store(&p->k->posts, p->operands, x, p->dst,
+                    row * p->k->dst_row + column + j, column + j, lanes);
     }
 }
 
@@ -163,7 +103,7 @@ static void whole_panel(const product *p, const float *b, int64_t column)
         multiply_block(p, b + at * PANEL, at, n_k, dst, k->dst_row, add);
         add = true;
     }
-    if (!k->has_bias && k->n_finishes == 0) return;
+    if (p->bias == NULL && !k->posts.has_clamp && k->posts.n == 0) return;
     for (int64_t row = 0; row < k->m; ++row)
         finish_row(p, dst + row * k->dst_row, row, column, PANEL);
 }
@@ -190,12 +130,13 @@ static void panels(const tt_matmul_packed *kernel, void *const *ptrs, int64_t be
                    int64_t end)
 {
     product p = {.k = kernel,
-                 .a = ptrs[0],
-                 .b = ptrs[1],
-                 .bias = ptrs[2],
-                 .operands = ptrs + 3,
-                 .dst = ptrs[3 + kernel->n_finishes]};
+                 .a = ptrs[TT_MATMUL_PACKED_A],
+                 .b = ptrs[TT_MATMUL_PACKED_B],
+                 .bias = ptrs[TT_MATMUL_PACKED_BIAS],
+                 .dst = ptrs[TT_MATMUL_PACKED_DST]};
     int64_t stride = PANEL * kernel->k;
+    for (int i = 0; i < TT_POST_OPS_MAX; ++i)
+        p.operands[i] = ptrs[TT_MATMUL_PACKED_POST + i];
     p.b_end = p.b + end * stride;
     for (int64_t i = begin; i < end; ++i) {
         int64_t column = i * PANEL, left = kernel->n - column;

@@ -4,7 +4,8 @@
  * weights) or in its plain channels-last order (weights computed by the model).
  * When a post-op, a dtype or a shape would get oneDNN's reference implementation,
  * the post-ops move to a step of their own, and last of all the convolution goes to
- * the kernel of our own. */
+ * the plain kernel of our own.  Where an own kernel beats oneDNN's, conv_own.c comes
+ * first. */
 #include "ops/conv_common.h"
 
 #include <string.h>
@@ -206,8 +207,8 @@ static void five(const int64_t *from, int rank, int64_t filler, int64_t *to)
         to[2 + i] = i < 5 - rank ? filler : from[i + rank - 3];
 }
 
-static tt_status add_own(tt_lower *lower, const tt_node *node, conv_state *s,
-                         tt_error *err)
+static tt_status add_plain(tt_lower *lower, const tt_node *node, conv_state *s,
+                           tt_error *err)
 {
     const tt_conv_geometry *g = s->geometry;
     const tt_window *w = &g->window;
@@ -268,19 +269,21 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     const tt_shape dst = graph->values[node->outputs[0]].shape;
     const tt_shape weights = graph->values[node->inputs[1]].shape;
     conv_state s = {.geometry = geometry, .args = tt_prim_args_empty()};
-    bool has_posts = node->n_posts > 0;
+    bool has_posts = node->n_posts > 0, done;
     tt_prim *prim = NULL;
+    estimate(&s, &graph->values[node->inputs[0]].shape, &weights, &dst);
+    TT_TRY(tt_conv_lower_own(lower, node, geometry, &s.work, &done, err));
+    if (done) return TT_OK;
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST, &s.src, err));
     TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ANY, &s.weights, err));
     TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &s.bias, err));
     s.has_constant_weights = tt_graph_constant(graph, node->inputs[1]) != NULL;
     s.plain = weights_md(geometry, &weights, tt_operand_strides(lower, s.weights));
-    estimate(&s, tt_operand_shape(lower, s.src), &weights, &dst);
     fill_params(&s, lower, &dst);
     TT_TRY(tt_prim_args_posts(lower, node, dst.rank, TT_ORDER_CHANNELS_LAST, &s.args,
                               err));
     if ((dst.dtype != TT_F32 && dst.dtype != TT_BF16) || s.work.flops == 0.0)
-        return add_own(lower, node, &s, err);
+        return add_plain(lower, node, &s, err);
     if (!s.has_constant_weights) TT_TRY(order_weights(lower, &s, err));
     column_as_row(&s);
     s.params.attr = s.args.attr;
@@ -290,6 +293,6 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
         has_posts = false;
         TT_TRY(create(lower, &s, &prim, err));
     }
-    if (prim == NULL) return add_own(lower, node, &s, err);
+    if (prim == NULL) return add_plain(lower, node, &s, err);
     return add_prim(lower, node, &s, prim, has_posts || node->n_posts == 0, err);
 }

@@ -16,4 +16,10 @@ typedef struct {
 tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
                         const tt_conv_geometry *geometry, tt_error *err);
 
+/* The same through a kernel of our own that beats oneDNN's (conv_own.c); *done says
+ * whether there is one for this convolution. */
+tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
+                            const tt_conv_geometry *geometry, const tt_work *work,
+                            bool *done, tt_error *err);
+
 #endif

@@ -302,63 +302,45 @@ static tt_status add_own(state *s, tt_error *err)
 
 /* ---- few rows times a constant ------------------------------------------------- */
 
-static bool finish_kind(const tt_post *post, tt_finish_kind *out)
+/* May the operand be read where dst stands (*is_full), or by column? */
+static bool operand_fits(const state *s, const tt_md *md, bool *is_full)
 {
-    static const struct {
-        tt_alg alg;
-        tt_finish_kind kind;
-    } table[] = {
-        {TT_ALG_LINEAR,    TT_FINISH_LINEAR    },
-        {TT_ALG_RELU,      TT_FINISH_RELU      },
-        {TT_ALG_CLIP,      TT_FINISH_CLIP      },
-        {TT_ALG_HARDSWISH, TT_FINISH_HARD_SWISH},
-        {TT_ALG_LOGISTIC,  TT_FINISH_SIGMOID   },
-        {TT_ALG_TANH,      TT_FINISH_TANH      },
-        {TT_ALG_SWISH,     TT_FINISH_SWISH     },
-        {TT_ALG_GELU_ERF,  TT_FINISH_GELU_ERF  },
-        {TT_ALG_GELU_TANH, TT_FINISH_GELU_TANH },
-        {TT_ALG_ADD,       TT_FINISH_ADD       },
-        {TT_ALG_MUL,       TT_FINISH_MUL       },
-    };
-    for (size_t i = 0; i < sizeof table / sizeof *table; ++i) {
-        if (table[i].alg != post->alg) continue;
-        *out = table[i].kind;
-        return true;
-    }
-    return false;
+    const tt_md *dst = &s->m->dst_md;
+    *is_full = md->dims[0] != 1;
+    if (md->dtype != TT_F32 || md->ndims != 2 || md->dims[1] != dst->dims[1])
+        return false;
+    if (md->strides[1] != 1 && md->dims[1] > 1) return false;
+    return !*is_full ||
+           (md->dims[0] == dst->dims[0] && md->strides[0] == dst->strides[0]);
 }
 
-/* The post as part of the kernel; false: it needs a step of its own. */
-static bool as_finish(const tt_post *post, tt_operand operand, tt_matmul_packed *k,
-                      tt_operand *operands)
+static tt_operand operand_of_post(const tt_prim_args *args, int post)
 {
-    tt_finish *finish = &k->finishes[k->n_finishes];
-    const tt_md *md = &post->operand;
-    if (k->n_finishes == TT_MAX_FINISHES) return false;
-    *finish = (tt_finish){.alpha = post->alpha, .beta = post->beta};
-    operands[3 + k->n_finishes++] = operand;
-    if (!finish_kind(post, &finish->kind)) return false;
-    if (post->kind != TT_POST_BINARY) return true;
-    finish->row = md->dims[0] == 1 ? 0 : md->strides[0];
-    return md->dtype == TT_F32 && md->ndims == 2 && md->dims[1] == k->n &&
-           (md->strides[1] == 1 || k->n == 1);
+    for (int i = 0; i < args->n; ++i)
+        if (args->args[i] == (tt_arg)(TT_ARG_POST + post)) return args->operands[i];
+    return TT_NO_OPERAND;
 }
 
-/* All posts as finishes (a leading in-place sum: by accumulating); false: none. */
-static bool as_finishes(const state *s, tt_matmul_packed *k, tt_operand *operands)
+/* All posts as the kernel's own (a leading in-place sum: by accumulating); false: they
+ * need a step of their own. */
+static bool take_posts(const state *s, tt_matmul_packed *k, tt_operand *operands)
 {
     const tt_prim_args *args = &s->args;
     for (int i = 0; i < args->attr.n_posts; ++i) {
         const tt_post *post = &args->attr.posts[i];
-        tt_operand operand = TT_NO_OPERAND;
+        bool is_full = false;
+        int item = k->posts.n;
         if (post->kind == TT_POST_SUM) {
             if (i > 0) return false;
             k->accumulates = true;
             continue;
         }
-        for (int n = 0; n < args->n; ++n)
-            if (args->args[n] == (tt_arg)(TT_ARG_POST + i)) operand = args->operands[n];
-        if (!as_finish(post, operand, k, operands)) return false;
+        if (post->kind == TT_POST_BINARY && !operand_fits(s, &post->operand, &is_full))
+            return false;
+        if (!tt_post_ops_append(&k->posts, post->alg, post->alpha, post->beta, is_full))
+            return false;
+        if (post->kind == TT_POST_BINARY)
+            operands[TT_MATMUL_PACKED_POST + item] = operand_of_post(args, i);
     }
     return true;
 }
@@ -367,47 +349,47 @@ static bool is_few_rows(const state *s)
 {
     const tt_matmul *m = s->m;
     return m->has_constant_b && m->dst_md.dtype == TT_F32 && m->dst_md.ndims == 2 &&
-           m->dst_md.dims[0] <= TT_MATMUL_FEW_ROWS && tt_lower_allows_kernels(s->lower);
+           m->dst_md.dims[0] <= TT_MATMUL_FEW_ROWS && tt_lower_wants_kernels(s->lower);
 }
 
-static tt_status pack_b(state *s, tt_operand *out, tt_error *err)
+static void pack_b(const tt_md *b, const void *weights, void *made)
 {
-    const tt_md *b = &s->m->b_md;
-    tt_matmul_unpacked params = {.k = b->dims[0],
-                                 .n = b->dims[1],
-                                 .k_stride = b->strides[0],
-                                 .n_stride = b->strides[1]};
-    size_t bytes;
-    if (!tt_matmul_packed_bytes(params.k, params.n, &bytes))
-        return tt_fail(err, TT_LIMIT, "%s '%s': packing %lld x %lld weights",
-                       s->node->op_type, s->node->name, (long long)params.k,
-                       (long long)params.n);
-    return tt_lower_pack(s->lower, s->m->b, tt_matmul_pack, &params, sizeof params,
-                         bytes, out, err);
+    tt_matmul_pack(weights, b->dims[0], b->dims[1], b->strides, made);
 }
 
 static tt_status add_few_rows(state *s, tt_error *err)
 {
     const tt_matmul *m = s->m;
-    tt_operand operands[4 + TT_MAX_FINISHES] = {m->a, TT_NO_OPERAND, m->bias};
+    tt_operand operands[TT_MATMUL_PACKED_POINTERS];
     tt_matmul_packed k = {.m = m->dst_md.dims[0],
                           .n = m->dst_md.dims[1],
                           .k = m->a_md.dims[1],
                           .a_row = m->a_md.strides[0],
-                          .a_item = m->a_md.strides[1],
-                          .has_bias = m->bias != TT_NO_OPERAND};
-    bool with_posts = !s->posts_apart && as_finishes(s, &k, operands);
+                          .a_item = m->a_md.strides[1]};
+    bool with_posts;
+    size_t bytes;
+    for (int i = 0; i < TT_MATMUL_PACKED_POINTERS; ++i)
+        operands[i] = TT_NO_OPERAND;
+    with_posts = !s->posts_apart && take_posts(s, &k, operands);
     if (!with_posts) {
-        k.n_finishes = 0;
+        k.posts = (tt_post_ops){0};
         k.accumulates = false;
+        for (int i = 0; i < TT_POST_OPS_MAX; ++i)
+            operands[TT_MATMUL_PACKED_POST + i] = TT_NO_OPERAND;
         TT_TRY(fresh_dst(s, err));
     }
-    k.dst_row = s->m->dst_md.strides[0];
-    TT_TRY(pack_b(s, &operands[1], err));
-    operands[3 + k.n_finishes] = s->dst;
+    k.dst_row = m->dst_md.strides[0];
+    if (!tt_matmul_packed_bytes(k.k, k.n, &bytes))
+        return tt_fail(err, TT_LIMIT, "%s '%s': packing %lld x %lld weights",
+                       s->node->op_type, s->node->name, (long long)k.k, (long long)k.n);
+    operands[TT_MATMUL_PACKED_A] = m->a;
+    operands[TT_MATMUL_PACKED_BIAS] = m->bias;
+    operands[TT_MATMUL_PACKED_DST] = s->dst;
+    TT_TRY(tt_lower_derived(s->lower, m->b, &m->b_md, pack_b, bytes,
+                            &operands[TT_MATMUL_PACKED_B], err));
     TT_TRY(tt_lower_kernel(s->lower, s->node, tt_matmul_packed_name(),
                            tt_matmul_packed_run, &k, sizeof k, operands,
-                           3 + k.n_finishes, 1, &s->work, err));
+                           TT_MATMUL_PACKED_DST, 1, &s->work, err));
     return with_posts ? TT_OK : add_posts(s, err);
 }
 

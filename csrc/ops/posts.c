@@ -28,6 +28,53 @@ tt_status tt_prim_args_posts(tt_lower *lower, const tt_node *node, int rank,
                           args->operands, &args->n, &args->sum, err);
 }
 
+/* ---- what own kernels apply themselves -------------------------------------- */
+
+static bool post_op_kind(tt_alg alg, tt_post_op_kind *out)
+{
+    static const struct {
+        tt_alg alg;
+        tt_post_op_kind kind;
+    } table[] = {
+        {TT_ALG_RELU,        TT_POST_OP_RELU       },
+        {TT_ALG_CLIP,        TT_POST_OP_CLIP       },
+        {TT_ALG_LINEAR,      TT_POST_OP_LINEAR     },
+        {TT_ALG_LOGISTIC,    TT_POST_OP_LOGISTIC   },
+        {TT_ALG_SWISH,       TT_POST_OP_SWISH      },
+        {TT_ALG_HARDSIGMOID, TT_POST_OP_HARDSIGMOID},
+        {TT_ALG_HARDSWISH,   TT_POST_OP_HARDSWISH  },
+        {TT_ALG_TANH,        TT_POST_OP_TANH       },
+        {TT_ALG_GELU_ERF,    TT_POST_OP_GELU_ERF   },
+        {TT_ALG_GELU_TANH,   TT_POST_OP_GELU_TANH  },
+        {TT_ALG_ADD,         TT_POST_OP_ADD        },
+        {TT_ALG_MUL,         TT_POST_OP_MUL        },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; ++i) {
+        if (table[i].alg != alg) continue;
+        *out = table[i].kind;
+        return true;
+    }
+    return false;
+}
+
+bool tt_post_ops_append(tt_post_ops *ops, tt_alg alg, float alpha, float beta,
+                        bool is_full)
+{
+    tt_post_op op = {.alpha = alpha, .beta = beta, .is_full = is_full};
+    bool is_relu = alg == TT_ALG_RELU && alpha == 0.0f, is_first;
+    if (!post_op_kind(alg, &op.kind)) return false;
+    is_first = !ops->has_clamp && ops->n == 0;
+    if (is_first && (is_relu || alg == TT_ALG_CLIP)) {
+        ops->has_clamp = true;
+        ops->low = is_relu ? 0.0f : alpha;
+        ops->high = is_relu ? __builtin_inff() : beta;
+        return true;
+    }
+    if (ops->n == TT_POST_OPS_MAX) return false;
+    ops->items[ops->n++] = op;
+    return true;
+}
+
 /* ---- the elementwise program --------------------------------------------- */
 
 typedef struct {

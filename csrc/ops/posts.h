@@ -4,6 +4,7 @@
 #ifndef TT_OPS_POSTS_H
 #define TT_OPS_POSTS_H
 
+#include "kernels/post_ops.h"
 #include "plan/lower.h"
 
 /* The arguments of a primitive while they are collected: sources first, then
@@ -38,6 +39,12 @@ void tt_prim_args_binary(tt_prim_args *args, tt_alg alg, tt_operand operand,
 
 /* Appends alpha x + beta. */
 void tt_prim_args_linear(tt_prim_args *args, float alpha, float beta);
+
+/* Appends an elementwise or binary post-op (`is_full`: see tt_post_op) to those that
+ * own kernels apply themselves; one that comes first and is a relu or clip becomes the
+ * clamp.  False: the kernels do not know it, or the list is full. */
+bool tt_post_ops_append(tt_post_ops *ops, tt_alg alg, float alpha, float beta,
+                        bool is_full);
 
 /* Adds a step that applies all posts of `args` to dst in place; `md` describes dst
  * in the rank that the posts' operands have.  No step without posts. */

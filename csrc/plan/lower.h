@@ -34,8 +34,11 @@ enum { TT_NO_OPERAND = -1 };
 const tt_graph *tt_lower_graph(const tt_lower *lower);
 tt_engine *tt_lower_engine(const tt_lower *lower);
 int tt_lower_threads(const tt_lower *lower);
-/* May own kernels stand in for primitives that oneDNN has (pass "kernels")? */
-bool tt_lower_allows_kernels(const tt_lower *lower);
+/* Are own kernels wanted where oneDNN has an implementation too? */
+bool tt_lower_wants_kernels(const tt_lower *lower);
+/* Is oneDNN wanted where there is an own kernel, fast or slow?  Switched off, own
+ * kernels do all that they can, whatever the size: tests reach them so. */
+bool tt_lower_wants_primitives(const tt_lower *lower);
 static inline tt_site tt_lower_site(const tt_lower *lower, const tt_node *node)
 {
     tt_site site = {tt_lower_graph(lower), node, -1};
@@ -113,16 +116,13 @@ tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
                           tt_operand weights, const tt_md *plain, tt_operand *out,
                           tt_error *err);
 
-/* Writes packed_bytes at dst from the constant's data at src. */
-typedef tt_status (*tt_pack)(const void *params, const void *src, void *dst,
-                             tt_error *err);
-/* Weights in the layout of an own kernel: pack(params, the constant's data, dst), once
- * per model and shared by all plans that ask for the same function, parameters (bytes,
- * no padding that differs) and size.  The operand has the shape of `weights`; its
- * memory is the kernel's. */
-tt_status tt_lower_pack(tt_lower *lower, tt_operand weights, tt_pack pack,
-                        const void *params, size_t params_bytes, size_t packed_bytes,
-                        tt_operand *out, tt_error *err);
+/* What a function makes of weights, once per model and shared by all plans like packed
+ * ones: `make` fills n_bytes (aligned to 64) from the weights and their description.
+ * What it makes must depend on nothing else. */
+typedef void (*tt_derive)(const tt_md *plain, const void *weights, void *made);
+tt_status tt_lower_derived(tt_lower *lower, tt_operand weights, const tt_md *plain,
+                           tt_derive make, size_t n_bytes, tt_operand *out,
+                           tt_error *err);
 
 /* ---- steps ----------------------------------------------------------------*/
 

@@ -24,9 +24,14 @@ int tt_lower_threads(const tt_lower *lower)
     return lower->model->options.n_threads;
 }
 
-bool tt_lower_allows_kernels(const tt_lower *lower)
+bool tt_lower_wants_kernels(const tt_lower *lower)
 {
     return (lower->model->options.passes & TT_PASS_KERNELS) != 0;
+}
+
+bool tt_lower_wants_primitives(const tt_lower *lower)
+{
+    return (lower->model->options.passes & TT_PASS_PRIMITIVES) != 0;
 }
 
 const tt_shape *tt_operand_shape(const tt_lower *lower, tt_operand operand)

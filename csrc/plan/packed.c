@@ -12,11 +12,9 @@ struct tt_packed {
     tt_packed *next;
     tt_constant *source; /* reference */
     int64_t offset;
-    tt_layout *layout; /* a primitive's, or NULL: `pack` and `params` say */
-    tt_md plain;       /* how the source was seen (layout != NULL) */
-    tt_pack pack;
-    void *params;
-    size_t params_bytes;
+    tt_md plain;       /* how the source was seen */
+    tt_layout *layout; /* a primitive's, or NULL: `make` says */
+    tt_derive make;
     void *data; /* in the model's pool */
     size_t bytes;
 };
@@ -35,28 +33,21 @@ static bool md_equal(const tt_md *a, const tt_md *b)
 static bool is_same(const tt_packed *made, const request *wanted)
 {
     if (made->source != wanted->source || made->offset != wanted->offset) return false;
-    if ((made->layout == NULL) != (wanted->layout == NULL)) return false;
-    if (wanted->layout != NULL)
-        return md_equal(&made->plain, &wanted->plain) &&
-               tt_layout_equal(made->layout, wanted->layout);
-    return made->pack == wanted->pack && made->bytes == wanted->bytes &&
-           made->params_bytes == wanted->params_bytes &&
-           memcmp(made->params, wanted->params, made->params_bytes) == 0;
-}
-
-static void packed_free(tt_packed *packed)
-{
-    tt_constant_unref(packed->source);
-    tt_layout_free(packed->layout);
-    tt_free(packed->params);
-    tt_free(packed);
+    if (made->make != wanted->make || !md_equal(&made->plain, &wanted->plain))
+        return false;
+    if (made->layout == NULL || wanted->layout == NULL)
+        return made->layout == wanted->layout && made->bytes == wanted->bytes;
+    return tt_layout_equal(made->layout, wanted->layout);
 }
 
 static tt_status fill(tt_model *model, const request *wanted, void *dst, tt_error *err)
 {
     const void *src = (const char *)tt_constant_data(wanted->source) + wanted->offset;
-    if (wanted->layout == NULL) return wanted->pack(wanted->params, src, dst, err);
-    return tt_layout_pack(model->engine, &wanted->plain, src, wanted->layout, dst, err);
+    if (wanted->layout != NULL)
+        return tt_layout_pack(model->engine, &wanted->plain, src, wanted->layout, dst,
+                              err);
+    wanted->make(&wanted->plain, src, dst);
+    return TT_OK;
 }
 
 /* Models of some size get large blocks, which have huge pages. */
@@ -72,30 +63,22 @@ static void *take(tt_model *model, size_t bytes)
 }
 
 /* Takes wanted->layout, on success only. */
-static tt_status make(tt_model *model, const request *wanted, tt_packed **out,
-                      tt_error *err)
+static tt_status make_packed(tt_model *model, const request *wanted, tt_packed **out,
+                             tt_error *err)
 {
     tt_packed *packed = tt_calloc(1, sizeof *packed);
     void *data = take(model, wanted->bytes);
     tt_status status = TT_OK;
-    if (packed != NULL) {
-        *packed = *wanted;
-        packed->params =
-            wanted->params_bytes > 0 ? tt_alloc(wanted->params_bytes) : NULL;
-    }
-    if (packed == NULL || data == NULL ||
-        (packed->params == NULL && wanted->params_bytes))
+    if (packed == NULL || data == NULL)
         status =
             tt_fail(err, TT_NO_MEMORY, "%zu bytes of packed weights", wanted->bytes);
     if (status == TT_OK) status = fill(model, wanted, data, err);
     if (status != TT_OK) {
         tt_pool_undo(&model->packed_pool, data);
-        if (packed != NULL) tt_free(packed->params);
         tt_free(packed);
         return status;
     }
-    if (wanted->params_bytes > 0)
-        memcpy(packed->params, wanted->params, wanted->params_bytes);
+    *packed = *wanted;
     packed->data = data;
     tt_constant_ref(packed->source);
     packed->next = model->packed;
@@ -112,7 +95,7 @@ static tt_status find_or_make(tt_model *model, const request *wanted, tt_packed 
     for (*out = model->packed; *out != NULL; *out = (*out)->next)
         if (is_same(*out, wanted)) return TT_OK;
     *is_new = true;
-    return make(model, wanted, out, err);
+    return make_packed(model, wanted, out, err);
 }
 
 /* The operand of packed weights; wanted->layout is taken in any case. */
@@ -166,15 +149,12 @@ tt_status tt_lower_packed(tt_lower *lower, const tt_prim *prim, tt_arg arg,
     return bind_packed(lower, &record, &wanted, out, err);
 }
 
-tt_status tt_lower_pack(tt_lower *lower, tt_operand weights, tt_pack pack,
-                        const void *params, size_t params_bytes, size_t packed_bytes,
-                        tt_operand *out, tt_error *err)
+tt_status tt_lower_derived(tt_lower *lower, tt_operand weights, const tt_md *plain,
+                           tt_derive make, size_t n_bytes, tt_operand *out,
+                           tt_error *err)
 {
     const tt_operand_record record = lower->plan->operands[weights];
-    request wanted = {.pack = pack,
-                      .params = (void *)(uintptr_t)params,
-                      .params_bytes = params_bytes,
-                      .bytes = packed_bytes};
+    request wanted = {.plain = *plain, .make = make, .bytes = n_bytes};
     TT_TRY(source_of(lower, &record, &wanted, err));
     return bind_packed(lower, &record, &wanted, out, err);
 }
@@ -183,7 +163,9 @@ void tt_packed_free_all(tt_model *model)
 {
     while (model->packed != NULL) {
         tt_packed *next = model->packed->next;
-        packed_free(model->packed);
+        tt_constant_unref(model->packed->source);
+        tt_layout_free(model->packed->layout);
+        tt_free(model->packed);
         model->packed = next;
     }
     tt_pool_free(&model->packed_pool);

@@ -1,5 +1,5 @@
 /* The packed weights of a model, inside the plan room; operators see tt_lower_packed and
- * tt_lower_pack (plan/lower.h). */
+ * tt_lower_derived (plan/lower.h). */
 #ifndef TT_PLAN_PACKED_H
 #define TT_PLAN_PACKED_H
 

@@ -92,8 +92,8 @@ def laid_out(draw: Callable, values: np.ndarray) -> np.ndarray:
             99,
             values.dtype,
         )
-        view = big[tuple(slice(None, None, s) for s in steps)]
-        view = view[tuple(slice(0, n) for n in values.shape)]
+        view = big[(*(slice(None, None, s) for s in steps), ...)]
+        view = view[(*(slice(0, n) for n in values.shape), ...)]
         view[...] = values
         return view
     if kind == "swapped":

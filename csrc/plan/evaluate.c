@@ -29,8 +29,12 @@ static tt_status alias_constant(tt_graph *graph, const tt_node *node, tt_error *
 {
     tt_constant *src = graph->values[node->inputs[0]].constant, *made;
     const tt_shape *shape = &graph->values[node->outputs[0]].shape;
-    TT_TRY(tt_constant_new(shape, tt_constant_data(src), unref_owner,
-                           tt_constant_ref(src), &made, err));
+    tt_status status = tt_constant_new(shape, tt_constant_data(src), unref_owner,
+                                       tt_constant_ref(src), &made, err);
+    if (status != TT_OK) {
+        tt_constant_unref(src);
+        return status;
+    }
     tt_graph_set_constant(graph, node->outputs[0], made);
     return TT_OK;
 }
@@ -114,10 +118,17 @@ static tt_status run_alone(tt_plan *plan, tt_graph *graph, const tt_node *node,
     return status;
 }
 
+/* The node makes its outputs again: it may run with the others. */
 static void drop_outputs(tt_graph *graph, const tt_node *node)
 {
-    for (int i = 0; i < node->n_outputs; ++i)
-        if (node->outputs[i] >= 0) tt_graph_set_constant(graph, node->outputs[i], NULL);
+    for (int i = 0; i < node->n_outputs; ++i) {
+        tt_value *value;
+        if (node->outputs[i] < 0) continue;
+        value = &graph->values[node->outputs[i]];
+        tt_constant_unref(value->constant);
+        value->constant = NULL;
+        value->producer = (int)(node - graph->nodes);
+    }
 }
 
 tt_status tt_evaluate_node(tt_model *model, tt_graph *graph, tt_node *node,

@@ -48,7 +48,12 @@ def run(op: str, *arrays: np.ndarray, **attrs: Any) -> np.ndarray:
         helper.np_dtype_to_tensor_dtype(a.dtype.newbyteorder("=")) for a in arrays
     )
     key = tuple(sorted(attrs.items()))
-    return model(op, codes, tuple(a.ndim for a in arrays), key)(*arrays)
+    loaded = model(op, codes, tuple(a.ndim for a in arrays), key)
+    if not all(a.dtype.isnative for a in arrays):
+        with pytest.raises(trimtab.InputTypeError, match="native byte order"):
+            loaded(*arrays)
+        arrays = tuple(a.astype(a.dtype.newbyteorder("=")) for a in arrays)
+    return loaded(*arrays)
 
 
 def agree(got: np.ndarray, want: Any) -> None:

@@ -62,6 +62,11 @@ def test_a_thousand_lengths_of_a_recommender_leave_the_size_flat() -> None:
 @pytest.mark.skipif(
     not os.environ.get("TRIMTAB_SLOW"), reason="minutes; set TRIMTAB_SLOW"
 )
+@pytest.mark.xfail(
+    strict=True,
+    reason="oneDNN's primitive cache (65,536) keeps about 0.7 MB for each new shape: "
+    "392, 534, 702, 867 MiB after 250, 500, 750 and 1,000 shapes",
+)
 def test_a_thousand_sequence_lengths_of_minilm_leave_the_size_flat() -> None:
     path = zoo_model("minilm_torchscript").path()
     model = trimtab.load_model(path, limits=trimtab.Limits(max_plans=8))

@@ -31,7 +31,6 @@ TOLERANCE = 1e-5
 # float64, and trimtab's, in units of the range (AVX-512, November 2026). Only these
 # are held against float64; every other model must meet TOLERANCE.
 AMPLIFIES = {
-    "magika": "1.3e-6 and 2.9e-5: variances as E[x^2] - E[x]^2 amplify sums",
     "oww_hey_mycroft": "1.4e-4 and 1.3e-6: the output is a probability of 4e-5",
     "ppocr4_det": "1.7e-5 and 5.0e-5: a sharpened sigmoid",
     "whisper_encoder": "4.5e-5 and 2.3e-6: outliers before the last normalization",

@@ -301,7 +301,10 @@ static void run_items(void *arg, int64_t begin, int64_t end)
     }
 }
 
-enum { COLUMN_BLOCK = 2048 };
+enum {
+    COLUMN_BLOCK = 2048, /* columns */
+    ROW_BLOCK = 16 /* rows that are read side by side: streams of the prefetcher */
+};
 
 /* The innermost kept dim is contiguous: begin and end count rows of it, cut into blocks
  * that stay in L1. */
@@ -311,6 +314,9 @@ static void column_blocks(void *arg, int64_t begin, int64_t end)
     const tt_reduce_kernel *k = r->k;
     int64_t n = k->kept[k->n_kept - 1],
             n_blocks = (n + COLUMN_BLOCK - 1) / COLUMN_BLOCK;
+    int n_outer = k->n_reduced > 0 ? k->n_reduced - 1 : 0;
+    int64_t n_rows = k->n_reduced > 0 ? k->reduced[n_outer] : 1;
+    int64_t stride = k->n_reduced > 0 ? k->reduced_strides[n_outer] : 0;
     for (int64_t b = begin; b < end; ++b) {
         int64_t row = b / n_blocks, at = b % n_blocks * COLUMN_BLOCK;
         int64_t width = n - at < COLUMN_BLOCK ? n - at : COLUMN_BLOCK;
@@ -319,10 +325,14 @@ static void column_blocks(void *arg, int64_t begin, int64_t end)
         float *dst = (float *)r->dst + row * n + at;
         bool is_first = true;
         do {
-            r->table->add(k->kind, (const float *)r->src + offset, dst, width,
-                          is_first);
-            is_first = false;
-        } while (advance(index, &offset, k->reduced, k->reduced_strides, k->n_reduced));
+            for (int64_t first = 0; first < n_rows; first += ROW_BLOCK) {
+                const float *src = (const float *)r->src + offset + first * stride;
+                int64_t n_block =
+                    n_rows - first < ROW_BLOCK ? n_rows - first : ROW_BLOCK;
+                r->table->add(k->kind, src, stride, n_block, dst, width, is_first);
+                is_first = false;
+            }
+        } while (advance(index, &offset, k->reduced, k->reduced_strides, n_outer));
         if (k->kind == TT_REDUCE_MEAN || k->kind == TT_REDUCE_L2 ||
             k->kind == TT_REDUCE_LOG_SUM)
             for (int64_t i = 0; i < width; ++i)

@@ -51,12 +51,13 @@ tt_status tt_reduce_run(const void *params, void *const *ptrs, tt_error *err);
 const char *tt_reduce_name(void);
 
 /* Float loops per instruction set.  run: the result of n contiguous items.  add: dst[i]
- * = dst[i] (+) src[i] for i < n; the first call of a group has is_first. */
+ * = dst[i] (+) src[i] (+) src[i + stride] (+) ..., n_rows of them, for i < n; the first
+ * call of a group has is_first. */
 typedef struct {
     const char *name;
     float (*run)(tt_reduce_kind kind, const float *src, int64_t n);
-    void (*add)(tt_reduce_kind kind, const float *src, float *dst, int64_t n,
-                bool is_first);
+    void (*add)(tt_reduce_kind kind, const float *src, int64_t stride, int64_t n_rows,
+                float *dst, int64_t n, bool is_first);
 } tt_reduce_table;
 
 extern const tt_reduce_table tt_reduce_scalar, tt_reduce_avx2, tt_reduce_avx512;

@@ -107,41 +107,53 @@ static float reduce_run(tt_reduce_kind kind, const float *src, int64_t n)
     }
 }
 
-static inline __attribute__((always_inline)) void reduce_add_of(tt_reduce_kind kind,
-                                                                const float *src,
-                                                                float *dst, int64_t n,
-                                                                bool is_first)
+/* Four sums of rows go up in registers and meet before they reach dst, so the error of
+ * a sum over n rows grows with n / n_rows + n_rows / 4, and dst is touched n / n_rows
+ * times. */
+static inline __attribute__((always_inline)) void reduce_add_of(
+    tt_reduce_kind kind, const float *src, int64_t stride, int64_t n_rows, float *dst,
+    int64_t n, bool is_first)
 {
-    vf start = reduce_start(kind);
+    const vf start = reduce_start(kind);
     for (int64_t i = 0; i < n; i += VF_N) {
-        int64_t lanes = n - i < VF_N ? n - i : VF_N;
-        vf a = is_first ? start : vf_load_n(dst + i, lanes);
-        vf_store_n(dst + i, reduce_step(kind, a, vf_load_n(src + i, lanes)), lanes);
+        int64_t lanes = n - i < VF_N ? n - i : VF_N, row = 0;
+        vf a = start, b = start, c = start, d = start;
+        for (const float *x = src + i; row + 4 <= n_rows; row += 4, x += 4 * stride) {
+            a = reduce_step(kind, a, vf_load_n(x, lanes));
+            b = reduce_step(kind, b, vf_load_n(x + stride, lanes));
+            c = reduce_step(kind, c, vf_load_n(x + 2 * stride, lanes));
+            d = reduce_step(kind, d, vf_load_n(x + 3 * stride, lanes));
+        }
+        for (; row < n_rows; ++row)
+            a = reduce_step(kind, a, vf_load_n(src + i + row * stride, lanes));
+        a = reduce_join(kind, reduce_join(kind, a, b), reduce_join(kind, c, d));
+        if (!is_first) a = reduce_join(kind, vf_load_n(dst + i, lanes), a);
+        vf_store_n(dst + i, a, lanes);
     }
 }
 
-static void reduce_add(tt_reduce_kind kind, const float *src, float *dst, int64_t n,
-                       bool is_first)
+static void reduce_add(tt_reduce_kind kind, const float *src, int64_t stride,
+                       int64_t n_rows, float *dst, int64_t n, bool is_first)
 {
     switch (kind) {
     case TT_REDUCE_MAX:
-        reduce_add_of(TT_REDUCE_MAX, src, dst, n, is_first);
+        reduce_add_of(TT_REDUCE_MAX, src, stride, n_rows, dst, n, is_first);
         break;
     case TT_REDUCE_MIN:
-        reduce_add_of(TT_REDUCE_MIN, src, dst, n, is_first);
+        reduce_add_of(TT_REDUCE_MIN, src, stride, n_rows, dst, n, is_first);
         break;
     case TT_REDUCE_PROD:
-        reduce_add_of(TT_REDUCE_PROD, src, dst, n, is_first);
+        reduce_add_of(TT_REDUCE_PROD, src, stride, n_rows, dst, n, is_first);
         break;
     case TT_REDUCE_L1:
-        reduce_add_of(TT_REDUCE_L1, src, dst, n, is_first);
+        reduce_add_of(TT_REDUCE_L1, src, stride, n_rows, dst, n, is_first);
         break;
     case TT_REDUCE_L2:
     case TT_REDUCE_SUM_SQUARE:
-        reduce_add_of(TT_REDUCE_SUM_SQUARE, src, dst, n, is_first);
+        reduce_add_of(TT_REDUCE_SUM_SQUARE, src, stride, n_rows, dst, n, is_first);
         break;
     default:
-        reduce_add_of(TT_REDUCE_SUM, src, dst, n, is_first);
+        reduce_add_of(TT_REDUCE_SUM, src, stride, n_rows, dst, n, is_first);
         break;
     }
 }

@@ -255,7 +255,7 @@ static tt_status loop_iterations(looping *l, const tt_node *node, int64_t trips,
                                  bool condition, tt_poll poll, void *poll_arg,
                                  tt_error *err)
 {
-    int64_t iteration = 0;
+    int64_t iteration = 0, polled_ns = 0;
     bool go = condition;
     set_scalar(&l->in[0], TT_S64, &iteration);
     set_scalar(&l->in[1], TT_BOOL, &go);
@@ -264,6 +264,8 @@ static tt_status loop_iterations(looping *l, const tt_node *node, int64_t trips,
             return tt_fail(err, TT_LIMIT, "Loop '%s' exceeds max_trip_count = %lld",
                            node->name, (long long)iteration);
         TT_TRY(tt_program_run(l->program, l->in, l->out, poll, poll_arg, err));
+        /* runs of a small body are too short to ask on their own */
+        TT_TRY(tt_poll_ask(poll, poll_arg, &polled_ns, err));
         go = *(const bool *)l->out[0].data;
         for (int i = 0; i < l->n_states; ++i)
             carry(l, 1 + i, 2 + i);

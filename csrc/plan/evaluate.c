@@ -46,8 +46,12 @@ static tt_status reshaped(tt_graph *graph, const tt_node *node, bool *done,
     int64_t strides[TT_MAX_RANK];
     *done = true;
     if (!tt_constant_is_lazy(src)) {
-        TT_TRY(tt_constant_new(shape, tt_constant_data(src), unref_owner,
-                               tt_constant_ref(src), &made, err));
+        tt_status status = tt_constant_new(shape, tt_constant_data(src), unref_owner,
+                                           tt_constant_ref(src), &made, err);
+        if (status != TT_OK) {
+            tt_constant_unref(src);
+            return status;
+        }
     } else {
         base = base_of(src, strides);
         *done = tt_is_row_major(tt_constant_shape(src), strides);
@@ -176,10 +180,17 @@ static tt_status run_alone(tt_plan *plan, tt_graph *graph, const tt_node *node,
     return status;
 }
 
+/* The node makes its outputs again: it may run with the others. */
 static void drop_outputs(tt_graph *graph, const tt_node *node)
 {
-    for (int i = 0; i < node->n_outputs; ++i)
-        if (node->outputs[i] >= 0) tt_graph_set_constant(graph, node->outputs[i], NULL);
+    for (int i = 0; i < node->n_outputs; ++i) {
+        tt_value *value;
+        if (node->outputs[i] < 0) continue;
+        value = &graph->values[node->outputs[i]];
+        tt_constant_unref(value->constant);
+        value->constant = NULL;
+        value->producer = (int)(node - graph->nodes);
+    }
 }
 
 tt_status tt_evaluate_node(tt_model *model, tt_graph *graph, tt_node *node,

@@ -6,6 +6,11 @@
 #include "base/cpu.h"
 #include "plan/packed.h"
 
+/* Primitives that oneDNN keeps, about 130 KB each, whether a plan has them or not: what
+ * bounds the memory after many input shapes.  Plans hold their own, so a smaller number
+ * costs time only where a shape comes back after its plan was dropped. */
+enum { PRIMITIVE_CACHE = 1024 };
+
 tt_options tt_options_default(void)
 {
     tt_options options = {.n_threads = tt_cpu_get()->n_threads,
@@ -96,7 +101,7 @@ static tt_status build(tt_model *model, const void *bytes, size_t n_bytes,
     for (int g = 0; g < model->source->n_graphs; ++g)
         TT_TRY(expose_captures(model->source->graphs[g], err));
     TT_TRY(tt_engine_new(options->device, options->staging, &model->engine, err));
-    TT_TRY(tt_dnnl_set_cache_capacity(1 << 16, err));
+    TT_TRY(tt_dnnl_set_cache_capacity(PRIMITIVE_CACHE, err));
     TT_TRY(make_arenas(model, err));
     TT_TRY(tt_graph_copy(model->source->graphs[model->source->n_graphs - 1],
                          &model->graph, err));

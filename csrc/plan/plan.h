@@ -217,5 +217,7 @@ tt_status tt_context_set(const tt_plan *plan, tt_context *context, int external,
 /* step_ns may be NULL. */
 tt_status tt_context_run(const tt_plan *plan, tt_context *context, tt_poll poll,
                          void *poll_arg, int64_t *step_ns, tt_error *err);
+/* Asks the poll (NULL: none) whether to go on, if *polled_ns is 20 ms ago or more. */
+tt_status tt_poll_ask(tt_poll poll, void *poll_arg, int64_t *polled_ns, tt_error *err);
 
 #endif

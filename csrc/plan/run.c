@@ -12,8 +12,6 @@ static const int64_t POLL_NS = 20 * 1000 * 1000;
 typedef struct {
     const tt_plan *plan;
     tt_context *context;
-    tt_poll poll;
-    void *poll_arg;
     int64_t *step_ns;
     int64_t polled_ns;
     int begin, end;
@@ -43,13 +41,14 @@ static tt_status run_timed(running *r, int i)
     return status;
 }
 
-static tt_status ask(running *r)
+tt_status tt_poll_ask(tt_poll poll, void *poll_arg, int64_t *polled_ns, tt_error *err)
 {
     int64_t now = now_ns();
-    if (now - r->polled_ns < POLL_NS) return TT_OK;
-    r->polled_ns = now;
-    tt_status status = r->poll(r->poll_arg);
-    if (status != TT_OK) return tt_fail(r->err, status, "the run was interrupted");
+    tt_status status;
+    if (poll == NULL || now - *polled_ns < POLL_NS) return TT_OK;
+    *polled_ns = now;
+    status = poll(poll_arg);
+    if (status != TT_OK) return tt_fail(err, status, "the run was interrupted");
     return TT_OK;
 }
 
@@ -86,12 +85,7 @@ static int range_end(const tt_plan *plan, int begin, bool polls)
 tt_status tt_context_run(const tt_plan *plan, tt_context *context, tt_poll poll,
                          void *poll_arg, int64_t *step_ns, tt_error *err)
 {
-    running r = {.plan = plan,
-                 .context = context,
-                 .poll = poll,
-                 .poll_arg = poll_arg,
-                 .step_ns = step_ns,
-                 .err = err};
+    running r = {.plan = plan, .context = context, .step_ns = step_ns, .err = err};
     if (!plan->needs_arena) {
         r.end = plan->n_steps;
         return run_range(&r);
@@ -104,7 +98,7 @@ tt_status tt_context_run(const tt_plan *plan, tt_context *context, tt_poll poll,
         TT_TRY(tt_arena_run(parallel ? model->parallel : model->serial, run_range, &r,
                             err));
         r.begin = r.end;
-        if (poll != NULL) TT_TRY(ask(&r));
+        TT_TRY(tt_poll_ask(poll, poll_arg, &r.polled_ns, err));
     }
     return TT_OK;
 }

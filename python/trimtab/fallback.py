@@ -288,14 +288,14 @@ class Fallback:
         }
         try:
             results = self._evaluator(graph, node).run(None, feeds)
+            by_name = dict(zip(filter(None, item.outputs), results, strict=True))
+            empty = results[0][:0] if getattr(results[0], "ndim", 0) else results[0]
         except UnsupportedOpError:
             raise
         except Exception as error:
             raise UnsupportedOpError(
                 f"{item.op_type} {item.name!r} failed in onnx.reference: {error}"
             ) from error
-        by_name = dict(zip(filter(None, item.outputs), results, strict=True))
-        empty = results[0][:0] if getattr(results[0], "ndim", 0) else results[0]
         return [by_name.get(name, empty) for name in item.outputs]
 
 

@@ -144,7 +144,9 @@ def growth_over_calls(kind: str) -> int:
 def test_ten_thousand_calls_keep_the_resident_size(kind: str) -> None:
     # in a process of its own: in this one the kernel may make huge pages of what
     # other tests left behind, at any time
-    code = f"from {__name__} import growth_over_calls as g; print(g({kind!r}))"
+    code = (
+        f"from tests.bind.test_memory import growth_over_calls as g; print(g({kind!r}))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).resolve().parents[2],

@@ -129,7 +129,7 @@ static double bound_of(tt_eltwise_op op, tt_dtype dtype)
     const bool is_double = dtype == TT_F64;
     switch (op) {
     case TT_ELTWISE_GELU_ERF:
-        return is_double ? 1600.0 : 8.0; /* erfc: e^-z^2 */
+        return is_double ? 4.0 : 8.0;
     case TT_ELTWISE_SWISH:
     case TT_ELTWISE_CELU:
     case TT_ELTWISE_MISH:

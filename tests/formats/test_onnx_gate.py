@@ -185,7 +185,7 @@ def test_unknown_fields_may_hold_messages_of_a_newer_onnx() -> None:
 def test_two_megabytes_of_empty_nodes_are_refused_at_once() -> None:
     data = field(7, field(1, b"") * 1_000_000)
     start = time.perf_counter()
-    with pytest.raises(ModelLimitError, match="parsing these 2000005 bytes"):
+    with pytest.raises(ModelLimitError, match=f"parsing these {len(data)} bytes"):
         _core.onnx_gate(data)
     assert time.perf_counter() - start < 0.5
 

@@ -6,6 +6,7 @@
 #include "bind/module.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,6 +113,34 @@ static int lend_file(PyObject *tuple, tt_buffer *out)
     Py_INCREF(file->keeper);
     *out = (tt_buffer){NULL, (size_t)file->size, release_file, file, read_file};
     return 0;
+}
+
+/* Closes a descriptor when nobody refers to it any more.  In C, since Python handles
+ * signals inside of a __del__ written in Python, and an exception there is lost: a
+ * Ctrl-C during loading was. */
+static void close_descriptor(PyObject *capsule)
+{
+    int *descriptor = PyCapsule_GetPointer(capsule, NULL);
+    if (descriptor == NULL) return;
+    (void)close(*descriptor);
+    PyMem_Free(descriptor);
+}
+
+PyObject *tt_descriptor_keeper(PyObject *module, PyObject *argument)
+{
+    long value = PyLong_AsLong(argument);
+    PyObject *capsule;
+    int *descriptor;
+    (void)module;
+    if (value == -1 && PyErr_Occurred()) return NULL;
+    if (value < 0 || value > INT_MAX)
+        return PyErr_Format(PyExc_ValueError, "no descriptor: %ld", value);
+    descriptor = PyMem_Malloc(sizeof *descriptor);
+    if (descriptor == NULL) return PyErr_NoMemory();
+    *descriptor = (int)value;
+    capsule = PyCapsule_New(descriptor, NULL, close_descriptor);
+    if (capsule == NULL) PyMem_Free(descriptor);
+    return capsule;
 }
 
 /* ---- all of them ------------------------------------------------------------- */

@@ -140,6 +140,9 @@ tt_status tt_fallback_call(void *arg, int graph, int node,
  * PyMem_Free. */
 int tt_buffers_from_sequence(PyObject *sequence, tt_buffer **out, int *n);
 
+/* keep_descriptor(descriptor): an object that closes it in the end. */
+PyObject *tt_descriptor_keeper(PyObject *module, PyObject *argument);
+
 /* ---- module.c ------------------------------------------------------------- */
 
 typedef struct {

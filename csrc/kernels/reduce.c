@@ -301,6 +301,30 @@ static void run_items(void *arg, int64_t begin, int64_t end)
     }
 }
 
+enum { FEW_ITEMS = 8 };
+
+/* Sums of so few items that a call for each would take longer. */
+static void sums_of_few(void *arg, int64_t begin, int64_t end)
+{
+    const reducing *r = arg;
+    const tt_reduce_kernel *k = r->k;
+    int64_t stride = k->n_kept > 0 ? k->kept_strides[0] : 0;
+    const float *src = (const float *)r->src + begin * stride;
+    float scale = k->kind == TT_REDUCE_MEAN ? (float)r->n_reduced : 1.0f;
+    for (int64_t i = begin; i < end; ++i, src += stride) {
+        float sum = src[0];
+        for (int64_t j = 1; j < r->n_reduced; ++j)
+            sum += src[j];
+        ((float *)r->dst)[i] = sum / scale;
+    }
+}
+
+static bool is_few(const tt_reduce_kernel *k, int64_t n_reduced)
+{
+    return n_reduced <= FEW_ITEMS && k->n_reduced == 1 && k->n_kept <= 1 &&
+           (k->kind == TT_REDUCE_SUM || k->kind == TT_REDUCE_MEAN);
+}
+
 enum {
     COLUMN_BLOCK = 2048, /* columns */
     ROW_BLOCK = 16 /* rows that are read side by side: streams of the prefetcher */
@@ -362,7 +386,8 @@ tt_status tt_reduce_run(const void *params, void *const *ptrs, tt_error *err)
         tt_parallel_for(n_kept, grain, arg_items, &r);
     } else if (is_vector_kind(k) && last >= 0 && r.n_reduced > 0 &&
                k->reduced_strides[last] == 1) {
-        tt_parallel_for(n_kept, grain, run_items, &r);
+        tt_parallel_for(n_kept, grain, is_few(k, r.n_reduced) ? sums_of_few : run_items,
+                        &r);
     } else if (is_vector_kind(k) && last_kept >= 0 && r.n_reduced > 0 &&
                k->kept_strides[last_kept] == 1) {
         int64_t n = k->kept[last_kept];

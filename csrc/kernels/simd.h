@@ -15,6 +15,18 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__AVX2__)
+/* The sums of the lanes of eight vectors. */
+static inline void sums_of_8(const __m256 *a, float *out)
+{
+    __m256 low = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
+    __m256 high =
+        _mm256_hadd_ps(_mm256_hadd_ps(a[4], a[5]), _mm256_hadd_ps(a[6], a[7]));
+    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20),
+                                        _mm256_permute2f128_ps(low, high, 0x31)));
+}
+#endif
+
 #if defined(__AVX512F__)
 
 enum { VF_N = 16 };
@@ -77,6 +89,15 @@ static inline float vf_low(vf a)
 static inline vf vf_abs(vf a)
 {
     return _mm512_abs_ps(a);
+}
+/* out[i] is the sum of the lanes of a[i], for eight vectors. */
+static inline void vf_sums8(const vf *a, float *out)
+{
+    __m256 halves[8];
+    for (int i = 0; i < 8; ++i)
+        halves[i] = _mm256_add_ps(_mm512_castps512_ps256(a[i]),
+                                  _mm512_extractf32x8_ps(a[i], 1));
+    sums_of_8(halves, out);
 }
 /* Lanes from n on get `x`. */
 static inline vf vf_fill_from(vf a, int64_t n, float x)
@@ -157,6 +178,10 @@ static inline vf vf_abs(vf a)
 {
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
 }
+static inline void vf_sums8(const vf *a, float *out)
+{
+    sums_of_8(a, out);
+}
 static inline vf vf_fill_from(vf a, int64_t n, float x)
 {
     return _mm256_blendv_ps(_mm256_set1_ps(x), a, _mm256_castsi256_ps(vf_mask(n)));
@@ -232,6 +257,11 @@ static inline float vf_low(vf a)
 static inline vf vf_abs(vf a)
 {
     return (vf)((vi)a & 0x7fffffff);
+}
+static inline void vf_sums8(const vf *a, float *out)
+{
+    for (int i = 0; i < 8; ++i)
+        out[i] = vf_sum(a[i]);
 }
 static inline vf vf_fill_from(vf a, int64_t n, float x)
 {

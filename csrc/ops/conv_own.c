@@ -4,6 +4,7 @@
  * The rules look at shapes alone and come from measurements (DECISIONS.md).  Post-ops
  * that the kernels cannot apply themselves leave the convolution to oneDNN. */
 #include "kernels/conv_direct.h"
+#include "kernels/conv_dot.h"
 #include "kernels/winograd.h"
 #include "ops/conv_common.h"
 
@@ -19,6 +20,8 @@ enum {
     DIRECT_TAPS = 25,           /* most */
     DIRECT_DST_BYTES = 2 << 20, /* least: oneDNN is slow where dst leaves the cache */
 };
+/* dst channels up to which dot products win, whatever else. */
+enum { DOT_DST_CHANNELS = 2, DOT_TAPS = 8 /* of all src channels, least */ };
 /* What the direct kernel can do at all: longest window, stride, padding. */
 enum { DIRECT_SRC_CHANNELS_MAX = 8, DIRECT_EXTENT_MAX = 256 };
 
@@ -258,6 +261,78 @@ static tt_status lower_direct(own_state *s, tt_error *err)
                     tt_conv_direct_scratch_bytes(&k), err);
 }
 
+/* ---- dot products ------------------------------------------------------------------- */
+
+static bool wants_dot(const own_state *s)
+{
+    const tt_conv_geometry *g = s->geometry;
+    const tt_window *w = &g->window;
+    int64_t n_taps = g->src_channels;
+    if (w->rank > 2 || g->dst_channels > TT_CONV_DOT_CHANNELS) return false;
+    if (w->dilations[w->rank - 1] != 1) return false;
+    for (int i = 0; i < w->rank; ++i)
+        n_taps *= w->kernel[i];
+    if (!tt_lower_wants_primitives(s->lower)) return true;
+    return g->dst_channels <= DOT_DST_CHANNELS && n_taps >= DOT_TAPS;
+}
+
+static void dot_pack(const tt_md *plain, const void *weights, void *made)
+{
+    int64_t dims[4], strides[4];
+    four(plain->dims, plain->ndims, 1, dims);
+    four(plain->strides, plain->ndims, 0, strides);
+    tt_conv_dot_pack(weights, dims, strides, made);
+}
+
+static tt_status lower_dot(own_state *s, tt_error *err)
+{
+    const tt_conv_geometry *g = s->geometry;
+    const tt_window *w = &g->window;
+    int x = w->rank - 1, rank = w->rank + 2;
+    bool is_flat = w->rank == 1;
+    tt_conv_dot_kernel k = {.src_channels = g->src_channels,
+                            .dst_channels = g->dst_channels,
+                            .src_h = is_flat ? 1 : w->src[0],
+                            .src_w = w->src[x],
+                            .dst_h = is_flat ? 1 : w->dst[0],
+                            .dst_w = w->dst[x],
+                            .kernel_h = is_flat ? 1 : w->kernel[0],
+                            .kernel_w = w->kernel[x],
+                            .stride_h = is_flat ? 1 : w->strides[0],
+                            .stride_w = w->strides[x],
+                            .dilation_h = is_flat ? 1 : w->dilations[0],
+                            .pad_h = is_flat ? 0 : w->pads_begin[0],
+                            .pad_w = w->pads_begin[x],
+                            .posts = s->posts};
+    tt_operand operands[TT_CONV_DOT_POINTERS];
+    int64_t strides[4];
+    tt_md plain;
+    TT_TRY(tt_lower_src(s->lower, s->node, 0, TT_ORDER_CHANNELS_LAST, &s->src, err));
+    TT_TRY(take_operands(s, err));
+    k.batch = tt_operand_shape(s->lower, s->src)->dims[0];
+    four(tt_operand_strides(s->lower, s->src), rank, 0, strides);
+    k.src_n = strides[0];
+    k.src_y = strides[2];
+    four(tt_operand_strides(s->lower, s->dst), rank, 0, strides);
+    k.dst_n = strides[0];
+    k.dst_y = strides[2];
+    k.dst_x = strides[3];
+    plain = tt_operand_md(s->lower, s->weights);
+    TT_TRY(tt_lower_derived(s->lower, s->weights, &plain, dot_pack,
+                            tt_shape_bytes(tt_operand_shape(s->lower, s->weights)),
+                            &operands[TT_CONV_DOT_WEIGHTS], err));
+    for (int i = 0; i < k.posts.n; ++i)
+        k.by_channel |=
+            k.posts.items[i].kind >= TT_POST_OP_ADD && !k.posts.items[i].is_full;
+    operands[TT_CONV_DOT_SRC] = s->src;
+    operands[TT_CONV_DOT_BIAS] = s->bias;
+    for (int i = 0; i < TT_POST_OPS_MAX; ++i)
+        operands[TT_CONV_DOT_POST + i] = s->operands[i];
+    operands[TT_CONV_DOT_DST] = s->dst;
+    return tt_lower_kernel(s->lower, s->node, tt_conv_dot_name(), tt_conv_dot_run, &k,
+                           sizeof k, operands, TT_CONV_DOT_DST, 1, &s->work, err);
+}
+
 tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
                             const tt_conv_geometry *geometry, const tt_work *work,
                             bool *done, tt_error *err)
@@ -274,6 +349,7 @@ tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
         return TT_OK;
     *done = true;
     if (wants_winograd(&s)) return lower_winograd(&s, err);
+    if (wants_dot(&s)) return lower_dot(&s, err);
     if (wants_direct(&s)) return lower_direct(&s, err);
     *done = false;
     return TT_OK;

@@ -4,7 +4,8 @@
  * where they are, whatever their strides, as long as oneDNN has an optimised
  * implementation for them; else they are copied to row-major, then the post-ops move
  * to a step of their own, and last of all the own kernel takes over.  Few rows times a
- * constant go to an own kernel at once (kernels/matmul_packed.h). */
+ * constant go to an own kernel at once (kernels/matmul_packed.h), and so do shapes for
+ * which oneDNN has only gemm:jit. */
 #include "ops/matmul_common.h"
 
 #include <string.h>
@@ -345,11 +346,19 @@ static bool take_posts(const state *s, tt_matmul_packed *k, tt_operand *operands
     return true;
 }
 
-static bool is_few_rows(const state *s)
+/* Can the kernel do it at all? */
+static bool is_packable(const state *s)
 {
     const tt_matmul *m = s->m;
     return m->has_constant_b && m->dst_md.dtype == TT_F32 && m->dst_md.ndims == 2 &&
-           m->dst_md.dims[0] <= TT_MATMUL_FEW_ROWS && tt_lower_wants_kernels(s->lower);
+           tt_lower_wants_kernels(s->lower);
+}
+
+/* oneDNN's way for shapes that its blocks do not fit: slower, and the first call of a
+ * process takes 40 ms to make code. */
+static bool is_gemm_jit(const tt_prim *prim)
+{
+    return prim != NULL && strncmp(tt_prim_impl(prim), "gemm:jit", 8) == 0;
 }
 
 static void pack_b(const tt_md *b, const void *weights, void *made)
@@ -357,7 +366,7 @@ static void pack_b(const tt_md *b, const void *weights, void *made)
     tt_matmul_pack(weights, b->dims[0], b->dims[1], b->strides, made);
 }
 
-static tt_status add_few_rows(state *s, tt_error *err)
+static tt_status add_packed(state *s, tt_error *err)
 {
     const tt_matmul *m = s->m;
     tt_operand operands[TT_MATMUL_PACKED_POINTERS];
@@ -421,8 +430,13 @@ tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmu
         TT_TRY(fresh_dst(&s, err));
         return add_own(&s, err);
     }
-    if (is_few_rows(&s)) return add_few_rows(&s, err);
+    if (is_packable(&s) && matmul->dst_md.dims[0] <= TT_MATMUL_FEW_ROWS)
+        return add_packed(&s, err);
     TT_TRY(find_prim(&s, &with_posts, &prim, err));
+    if (with_posts && is_packable(&s) && is_gemm_jit(prim)) {
+        tt_prim_free(prim);
+        return add_packed(&s, err);
+    }
     if (prim == NULL) {
         TT_TRY(fresh_dst(&s, err));
         return add_own(&s, err);

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, Union
 
 import numpy as np
 
+from trimtab import _core
 from trimtab.errors import ModelFormatError
 from trimtab.types import Array, numpy_dtype
 
@@ -128,14 +129,10 @@ class WeightFile:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._close = os.close  # still there when the interpreter ends
+        self._keeper = _core.keep_descriptor(descriptor)
         status = os.fstat(descriptor)
         self.n_bytes = status.st_size
         self._mtime_ns = status.st_mtime_ns
-
-    def __del__(self) -> None:
-        """Close the file."""
-        self._close(self.descriptor)
 
     def lend(self) -> tuple[WeightFile, int, int, int]:
         """Give what the engine needs to read the file by itself.

@@ -1,4 +1,4 @@
-"""Own convolution kernels (Winograd, few channels) against the definition in float64.
+"""Own convolution kernels (Winograd, few channels on a side) against float64.
 
 Which kernel runs is read from the profile.  Without the pass "primitives" own kernels
 do all that they can, without "kernels" nothing that oneDNN does.
@@ -159,6 +159,23 @@ DIRECT_CASES = {
 }
 
 
+DOT_CASES = {
+    "contour": ((1, 8, 30, 41), (1, 8, 5, 5), {"pads": [2, 2, 2, 2]}),
+    "tall": ((2, 33, 20, 29), (1, 33, 7, 3), {"pads": [3, 1, 3, 1]}),
+    "filter": ((1, 1, 1, 900), (1, 1, 1, 255), {"strides": [1, 2]}),
+    "two": ((1, 17, 25, 70), (2, 17, 1, 1), {}),
+    "four": ((2, 20, 12, 33), (4, 20, 2, 4), {"pads": [1, 3, 0, 2], "strides": [2, 3]}),
+    "dilated": ((1, 9, 40, 50), (3, 9, 3, 4), {"dilations": [3, 1], "pads": PADS}),
+}
+
+
+@pytest.mark.parametrize("posts", POSTS)
+@pytest.mark.parametrize("case", DOT_CASES)
+def test_dots_equal_the_definition(rng, case, posts):
+    shape, weights, attributes = DOT_CASES[case]
+    check(rng, shape, weights, "conv_dot", posts=posts, bound=DIRECT, **attributes)
+
+
 @pytest.mark.parametrize("posts", POSTS)
 @pytest.mark.parametrize("case", WINOGRAD_CASES)
 def test_winograd_equals_the_definition(rng, case, posts):
@@ -226,6 +243,7 @@ def test_the_rules_take_what_they_were_measured_on(rng):
     for kernel, x, w in (
         ("winograd", (1, 64, 56, 56), (64, 64, 3, 3)),
         ("conv_direct", (1, 1, 450, 161), (32, 1, 3, 3)),
+        ("conv_dot", (1, 8, 172, 264), (1, 8, 5, 5)),
     ):
         feeds = {"x": rng.standard_normal(x).astype(np.float32)}
         weights = rng.standard_normal(w).astype(np.float32)
@@ -235,14 +253,14 @@ def test_the_rules_take_what_they_were_measured_on(rng):
         assert implementation(model, feeds).startswith(kernel)
 
 
-@pytest.mark.parametrize("case", ["even", "sound"])
+@pytest.mark.parametrize("case", ["even", "sound", "contour"])
 def test_without_the_pass_onednn_gives_the_same(rng, case):
-    shape, weights, attributes = {**WINOGRAD_CASES, **DIRECT_CASES}[case]
+    shape, weights, attributes = {**WINOGRAD_CASES, **DIRECT_CASES, **DOT_CASES}[case]
     x, w = (rng.standard_normal(s).astype(np.float32) for s in (shape, weights))
     b = rng.standard_normal(weights[0]).astype(np.float32)
     content, want = model_of(x, w, b, attributes), defined(x, w, b, **attributes)
     model = trimtab.load_model(content, fallback=False, passes=WITHOUT)
-    assert not implementation(model, {"x": x}).startswith(("winograd", "conv_direct"))
+    assert not implementation(model, {"x": x}).startswith(("winograd", "conv_"))
     (got,) = model.run({"x": x}).values()
     assert np.abs(got - want).max() <= DIRECT * np.ptp(want)
 
@@ -279,7 +297,8 @@ def test_every_instruction_set_equals_the_definition(isa):
         "import numpy as np\n"
         "from tests.ops.test_conv_own import *\n"
         "for cases, kernel, bound in ((WINOGRAD_CASES, 'winograd_4x4', WINOGRAD),\n"
-        "                             (DIRECT_CASES, 'conv_direct', DIRECT)):\n"
+        "                             (DIRECT_CASES, 'conv_direct', DIRECT),\n"
+        "                             (DOT_CASES, 'conv_dot', DIRECT)):\n"
         "    for case, (shape, weights, attributes) in cases.items():\n"
         "        posts = 'relu' if case == 'batch' else 'relu_scale_add'\n"
         "        check(np.random.default_rng(1), shape, weights, kernel,\n"

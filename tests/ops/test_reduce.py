@@ -50,3 +50,11 @@ def test_blocks_of_rows_and_what_is_left(kind: str, n_rows: int) -> None:
         expected=lambda x: [BY_NUMPY[kind](x)],
     )[0]
     assert np.argwhere(np.isnan(y)).tolist() == [[1, 0, 1, 4]]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 9])
+@pytest.mark.parametrize("kind", ["Sum", "Mean", "Max", "L2"])
+def test_few_contiguous_items_of_many_rows(kind: str, n: int) -> None:
+    x = np.random.default_rng(n).standard_normal((7, 301, n)).astype(np.float32)
+    y = check_node(f"Reduce{kind}", [x], {"axes": [2], "keepdims": 0}, opset=11)[0]
+    assert y.shape == (7, 301)

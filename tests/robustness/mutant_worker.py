@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import trimtab
+import trimtab.fallback  # it comes late, and the watch would see it come
 from trimtab.signature import TensorSpec
 
 from .mutate import mutant, original

@@ -31,6 +31,7 @@ TOLERANCE = 1e-5
 # float64, and trimtab's, in units of the range (AVX-512, November 2026). Only these
 # are held against float64; every other model must meet TOLERANCE.
 AMPLIFIES = {
+    "basic_pitch": "4e-3 and 8e-4: logarithms of bins that nearly cancel",
     "oww_hey_mycroft": "1.4e-4 and 1.3e-6: the output is a probability of 4e-5",
     "ppocr4_det": "1.7e-5 and 5.0e-5: a sharpened sigmoid",
     "ppocr4_rec": "3.0e-6 and 1.1e-5: a softmax over 6,625 sharp scores",

@@ -123,7 +123,8 @@ static tt_status read_bytes(const void *bytes, size_t n, const tt_limits *limits
     for (int i = 0; i < N_BUFFERS; ++i) {
         n_releases[i] = 0;
         buffers[i] =
-            (tt_buffer){weights[i], sizeof weights[i], count_release, &n_releases[i]};
+            (tt_buffer){weights[i], sizeof weights[i], count_release, &n_releases[i],
+                        /*read=*/NULL};
     }
     return tt_source_read(bytes, n, buffers, N_BUFFERS, limits, out, ERR);
 }

@@ -61,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     for (int i = 0; i < N_BUFFERS; ++i) { /* aligned ones and others */
         n_releases[i] = 0;
         buffers[i] =
-            (tt_buffer){weights + i % 8, BUFFER_BYTES, count_release, &n_releases[i]};
+            (tt_buffer){weights + i % 8, BUFFER_BYTES, count_release, &n_releases[i],
+                        /*read=*/NULL};
     }
     for (size_t i = 0; i < sizeof weights; ++i)
         weights[i] = (uint8_t)(i * 7);

@@ -9,6 +9,7 @@ sections, or is quick, does not replace a full result: its file name says
 
 from __future__ import annotations
 
+import compileall
 import json
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from benchmarks.report import target_lines, write_report
 from benchmarks.rounds import Crew, crew
 from benchmarks.targets import compute
 
+ROOT = Path(__file__).resolve().parent.parent
 BASES = ("onnxruntime", "openvino")
 
 
@@ -90,6 +92,8 @@ def run(options: Options) -> dict[str, Any]:
         The result, with the targets computed from it.
     """
     begin = time.monotonic()
+    # as pip leaves a package: imports do not compile it anew
+    compileall.compile_dir(ROOT / "python", quiet=1)
     document: dict[str, Any] = environment(
         [distribution for _, _, distribution in ENGINES.values()] + ["numpy"]
     )

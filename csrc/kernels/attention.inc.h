@@ -224,23 +224,14 @@ static void finish_scores(const tt_attention_block *b, int64_t row, int64_t key,
     if (k->scores_kind >= TT_SCORES_MASKED) memcpy(kept, x, (size_t)n * sizeof *x);
 }
 
-/* e^x for x <= 0 with an error below 1.5 ULP (see vf_exp), 0 below -87: subnormal
- * results would take the processor a hundred cycles each, and a masked score is far
- * below.  NaN stays. */
+/* e^x for x <= 0, 0 below -87: subnormal results would take the processor a hundred
+ * cycles each, and a masked score is far below.  NaN stays. */
 static inline vf exp_below(vf x)
 {
-    const vf rounder = vf_set1(12582912.0f), least = vf_set1(-87.0f);
-    vf capped = vf_max(least, x), top, n, r, p;
-    top = vf_fma(capped, vf_set1(1.44269504f), rounder);
-    n = top - rounder;
-    r = vf_fma(n, vf_set1(-0.693359375f), capped);
-    r = vf_fma(n, vf_set1(2.12194440e-4f), r);
-    p = vf_fma(vf_set1(1.38131448e-3f), r, vf_set1(8.36941879e-3f));
-    p = vf_fma(p, r, vf_set1(4.1668456e-2f));
-    p = vf_fma(p, r, vf_set1(0.166665152f));
-    p = vf_fma(p, r, vf_set1(0.49999994f));
-    p = vf_fma(p, r * r, r) + vf_set1(1.0f);
-    p *= (vf)(((vi)top - (vi)rounder + 127) << 23);
+    const vf least = vf_set1(-87.0f);
+    vi i;
+    vf p = vf_exp_parts(vf_max(least, x), &i);
+    p *= (vf)((i + 127) << 23);
     return (vf)((vi)p & ~(vi)(x < least));
 }
 

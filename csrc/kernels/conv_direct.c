@@ -28,26 +28,19 @@ const char *tt_conv_direct_name(void)
 
 /* ---- weights ---------------------------------------------------------------------- */
 
-typedef struct {
-    int64_t blocks;
-    int vectors;
-} channel_cut;
-
-/* The fewest blocks, all of the same width and with weights that fit L1. */
-static channel_cut cut(int64_t dst_channels, int64_t n_taps)
+/* With weights that fit L1. */
+static tt_channel_cut cut(int64_t dst_channels, int64_t n_taps)
 {
     const tt_conv_direct_table *t = table();
-    int64_t vectors = (dst_channels + t->lanes - 1) / t->lanes, most, blocks;
-    most = BLOCK_FLOATS / (n_taps * t->lanes);
+    int64_t most = BLOCK_FLOATS / (n_taps * t->lanes);
     if (most < 2) most = 2;
     if (most > t->max_vectors) most = t->max_vectors;
-    blocks = (vectors + most - 1) / most;
-    return (channel_cut){blocks, (int)((vectors + blocks - 1) / blocks)};
+    return tt_cut_channels(dst_channels, t->lanes, most);
 }
 
 size_t tt_conv_direct_packed_bytes(const int64_t dims[4])
 {
-    channel_cut c = cut(dims[0], dims[1] * dims[2] * dims[3]);
+    tt_channel_cut c = cut(dims[0], dims[1] * dims[2] * dims[3]);
     return (size_t)(c.blocks * c.vectors * table()->lanes * dims[1] * dims[2] *
                     dims[3]) *
            sizeof(float);
@@ -58,7 +51,7 @@ size_t tt_conv_direct_packed_bytes(const int64_t dims[4])
 void tt_conv_direct_pack(const float *weights, const int64_t dims[4],
                          const int64_t strides[4], float *packed)
 {
-    channel_cut cuts = cut(dims[0], dims[1] * dims[2] * dims[3]);
+    tt_channel_cut cuts = cut(dims[0], dims[1] * dims[2] * dims[3]);
     int64_t width = cuts.vectors * table()->lanes;
     for (int64_t to = 0; to < cuts.blocks * width; to += width)
         for (int64_t y = 0; y < dims[2]; ++y)
@@ -88,7 +81,7 @@ static int64_t rounded(int64_t x, int64_t to)
     return (x + to - 1) / to * to;
 }
 
-static row_buffer plan_buffer(const tt_conv_direct_kernel *k)
+static row_buffer plan_buffer(const tt_conv_own *k)
 {
     int64_t reach = (k->kernel_w - 1) * k->dilation_w, lines, floats;
     row_buffer b = {.n_rows = (k->kernel_h - 1) * k->dilation_h + 1,
@@ -108,7 +101,7 @@ static row_buffer plan_buffer(const tt_conv_direct_kernel *k)
     return b;
 }
 
-size_t tt_conv_direct_scratch_bytes(const tt_conv_direct_kernel *k)
+size_t tt_conv_direct_scratch_bytes(const tt_conv_own *k)
 {
     return (size_t)(plan_buffer(k).slot * k->n_slots) * sizeof(float);
 }
@@ -132,7 +125,7 @@ typedef struct {
 
 static slot_state slot_start(const direct_call *call, int64_t slot)
 {
-    const tt_conv_direct_kernel *k = call->row.kernel;
+    const tt_conv_own *k = call->row.kernel;
     const row_buffer *b = &call->buffer;
     slot_state s = {.rows = call->scratch + slot * b->slot};
     int64_t *offset;
@@ -152,7 +145,7 @@ static slot_state slot_start(const direct_call *call, int64_t slot)
 /* Where the image's pixels x, x + stride_w, ... begin and end in a line. */
 static void find_spans(const direct_call *call, int64_t x, int64_t *spans)
 {
-    const tt_conv_direct_kernel *k = call->row.kernel;
+    const tt_conv_own *k = call->row.kernel;
     int64_t step = k->stride_w;
     for (int64_t end = x + call->buffer.phases; x < end; ++x) {
         int64_t first = x < 0 ? (step - 1 - x) / step : 0, last = 0;
@@ -167,7 +160,7 @@ static void find_spans(const direct_call *call, int64_t x, int64_t *spans)
 static void fill_row(const direct_call *call, const float *image, int64_t y, int64_t x,
                      const int64_t *spans, float *to)
 {
-    const tt_conv_direct_kernel *k = call->row.kernel;
+    const tt_conv_own *k = call->row.kernel;
     const row_buffer *b = &call->buffer;
     if (y < 0 || y >= k->src_h) {
         memset(to, 0, (size_t)b->row * sizeof *to);
@@ -192,7 +185,7 @@ static void fill_row(const direct_call *call, const float *image, int64_t y, int
 static void aim(const direct_call *call, const float *image, int64_t y, int64_t x,
                 int64_t place, const slot_state *s)
 {
-    const tt_conv_direct_kernel *k = call->row.kernel;
+    const tt_conv_own *k = call->row.kernel;
     const row_buffer *b = &call->buffer;
     int64_t from = y * k->stride_h - k->pad_h, n = k->src_channels * k->kernel_w;
     const float **taps = s->taps;
@@ -216,7 +209,7 @@ static void aim(const direct_call *call, const float *image, int64_t y, int64_t 
 static void run_rows(const direct_call *call, int64_t column, int64_t y, int64_t end,
                      const slot_state *s)
 {
-    const tt_conv_direct_kernel *k = call->row.kernel;
+    const tt_conv_own *k = call->row.kernel;
     const row_buffer *b = &call->buffer;
     int64_t image = column / b->n_pieces, x = column % b->n_pieces * b->piece;
     int64_t from = x * k->stride_w - k->pad_w, place = 0;
@@ -239,7 +232,7 @@ static void run_rows(const direct_call *call, int64_t column, int64_t y, int64_t
 /* Rows are numbered image by image, piece by piece, from top to bottom. */
 static void run_slot(const direct_call *call, int64_t slot)
 {
-    const tt_conv_direct_kernel *k = call->row.kernel;
+    const tt_conv_own *k = call->row.kernel;
     int64_t all = k->batch * call->buffer.n_pieces * k->dst_h;
     int64_t i = all * slot / k->n_slots, end = all * (slot + 1) / k->n_slots;
     slot_state s = slot_start(call, slot);
@@ -259,25 +252,25 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
 
 tt_status tt_conv_direct_run(const void *params, void *const *ptrs, tt_error *err)
 {
-    const tt_conv_direct_kernel *k = params;
+    const tt_conv_own *k = params;
     row_buffer buffer = plan_buffer(k);
-    channel_cut cuts = cut(k->dst_channels, buffer.n_taps);
+    tt_channel_cut cuts = cut(k->dst_channels, buffer.n_taps);
     direct_call call = {
         .row = {.kernel = k,
                 .blocks = cuts.blocks,
                 .vectors = cuts.vectors,
                 .n_taps = buffer.n_taps,
-                .weights = ptrs[TT_CONV_DIRECT_WEIGHTS],
-                .bias = ptrs[TT_CONV_DIRECT_BIAS],
-                .dst = ptrs[TT_CONV_DIRECT_DST]},
+                .weights = ptrs[TT_CONV_OWN_WEIGHTS],
+                .bias = ptrs[TT_CONV_OWN_BIAS],
+                .dst = ptrs[TT_CONV_OWN_DST]},
         .buffer = buffer,
-        .src = ptrs[TT_CONV_DIRECT_SRC],
-        .scratch = ptrs[TT_CONV_DIRECT_SCRATCH],
+        .src = ptrs[TT_CONV_OWN_SRC],
+        .scratch = ptrs[TT_CONV_OWN_SCRATCH],
         .table = table()
     };
     (void)err;
     for (int i = 0; i < TT_POST_OPS_MAX; ++i)
-        call.row.operands[i] = ptrs[TT_CONV_DIRECT_POST + i];
+        call.row.operands[i] = ptrs[TT_CONV_OWN_POST + i];
     tt_parallel_for(k->n_slots, /*grain=*/1, run_slots, &call);
     return TT_OK;
 }

@@ -10,38 +10,14 @@
 #ifndef TT_KERNELS_CONV_DIRECT_H
 #define TT_KERNELS_CONV_DIRECT_H
 
-#include <stddef.h>
-
-#include "base/status.h"
-#include "kernels/post_ops.h"
-
-typedef struct {
-    int64_t batch, src_channels, dst_channels;
-    int64_t src_h, src_w, dst_h, dst_w, kernel_h, kernel_w, stride_h, stride_w;
-    int64_t dilation_h, dilation_w, pad_h, pad_w;
-    /* elements from image to image, channel to channel, row to row, pixel to pixel;
-     * channels of dst touch */
-    int64_t src_n, src_c, src_y, src_x, dst_n, dst_y, dst_x;
-    int n_slots; /* pieces the rows are dealt to, each with scratch of its own */
-    tt_post_ops posts;
-} tt_conv_direct_kernel;
-
-enum {
-    TT_CONV_DIRECT_SRC,
-    TT_CONV_DIRECT_WEIGHTS, /* packed */
-    TT_CONV_DIRECT_BIAS,    /* NULL: none */
-    TT_CONV_DIRECT_POST,    /* TT_POST_OPS_MAX operands, NULL where none */
-    TT_CONV_DIRECT_DST = TT_CONV_DIRECT_POST + TT_POST_OPS_MAX,
-    TT_CONV_DIRECT_SCRATCH,
-    TT_CONV_DIRECT_POINTERS
-};
+#include "kernels/conv_own.h"
 
 /* Packed weights [dst channels, src channels, h, w]. */
 size_t tt_conv_direct_packed_bytes(const int64_t dims[4]);
 void tt_conv_direct_pack(const float *weights, const int64_t dims[4],
                          const int64_t strides[4], float *packed);
 
-size_t tt_conv_direct_scratch_bytes(const tt_conv_direct_kernel *kernel);
+size_t tt_conv_direct_scratch_bytes(const tt_conv_own *kernel);
 /* A tt_kernel of plan/lower.h. */
 tt_status tt_conv_direct_run(const void *params, void *const *ptrs, tt_error *err);
 const char *tt_conv_direct_name(void);
@@ -50,7 +26,7 @@ const char *tt_conv_direct_name(void);
 
 /* A piece of a row of outputs. */
 typedef struct {
-    const tt_conv_direct_kernel *kernel;
+    const tt_conv_own *kernel;
     int64_t blocks;
     int vectors; /* of dst channels in a block */
     const float *weights, *bias;

@@ -33,7 +33,7 @@ void tt_conv_dot_pack(const float *weights, const int64_t dims[4],
 }
 
 typedef struct {
-    const tt_conv_dot_kernel *kernel;
+    const tt_conv_own *kernel;
     const tt_conv_dot_table *table;
     void *const *ptrs;
     int64_t n_pieces; /* of a row */
@@ -43,19 +43,22 @@ typedef struct {
 static void run_pieces(void *arg, int64_t begin, int64_t end)
 {
     const convolving *c = arg;
-    const tt_conv_dot_kernel *k = c->kernel;
+    const tt_conv_own *k = c->kernel;
     tt_conv_dot_row row = {.kernel = k,
-                           .weights = c->ptrs[TT_CONV_DOT_WEIGHTS],
-                           .bias = c->ptrs[TT_CONV_DOT_BIAS],
-                           .dst = c->ptrs[TT_CONV_DOT_DST]};
+                           .weights = c->ptrs[TT_CONV_OWN_WEIGHTS],
+                           .bias = c->ptrs[TT_CONV_OWN_BIAS],
+                           .dst = c->ptrs[TT_CONV_OWN_DST]};
+    for (int i = 0; i < k->posts.n; ++i)
+        row.by_channel |=
+            k->posts.items[i].kind >= TT_POST_OP_ADD && !k->posts.items[i].is_full;
     for (int i = 0; i < TT_POST_OPS_MAX; ++i)
-        row.operands[i] = c->ptrs[TT_CONV_DOT_POST + i];
+        row.operands[i] = c->ptrs[TT_CONV_OWN_POST + i];
     for (int64_t i = begin; i < end; ++i) {
         int64_t line = i / c->n_pieces, image = line / k->dst_h;
         row.y = line % k->dst_h;
         row.x = i % c->n_pieces * PIXELS;
         row.end = k->dst_w - row.x < PIXELS ? k->dst_w : row.x + PIXELS;
-        row.src = (const float *)c->ptrs[TT_CONV_DOT_SRC] + image * k->src_n;
+        row.src = (const float *)c->ptrs[TT_CONV_OWN_SRC] + image * k->src_n;
         row.at = image * k->dst_n + row.y * k->dst_y;
         c->table->run(&row);
     }
@@ -63,7 +66,7 @@ static void run_pieces(void *arg, int64_t begin, int64_t end)
 
 tt_status tt_conv_dot_run(const void *params, void *const *ptrs, tt_error *err)
 {
-    const tt_conv_dot_kernel *k = params;
+    const tt_conv_own *k = params;
     convolving c = {.kernel = k, .table = table(), .ptrs = ptrs};
     int64_t taps = k->kernel_h * k->kernel_w * k->src_channels * k->dst_channels;
     int64_t grain = 400000 / (PIXELS * taps + 1) + 1; /* about 20 us */

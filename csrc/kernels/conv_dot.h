@@ -9,38 +9,16 @@
 #ifndef TT_KERNELS_CONV_DOT_H
 #define TT_KERNELS_CONV_DOT_H
 
-#include <stddef.h>
-
-#include "base/status.h"
-#include "kernels/post_ops.h"
+#include "kernels/conv_own.h"
 
 enum { TT_CONV_DOT_CHANNELS = 4 /* of dst, at most */ };
-
-typedef struct {
-    int64_t batch, src_channels, dst_channels;
-    int64_t src_h, src_w, dst_h, dst_w, kernel_h, kernel_w, stride_h, stride_w;
-    int64_t dilation_h, pad_h, pad_w;
-    /* elements from image to image, row to row, pixel to pixel; channels touch, and so
-     * do the pixels of a row of src */
-    int64_t src_n, src_y, dst_n, dst_y, dst_x;
-    bool by_channel; /* a post-op has an operand with one element per channel */
-    tt_post_ops posts;
-} tt_conv_dot_kernel;
-
-enum {
-    TT_CONV_DOT_SRC,
-    TT_CONV_DOT_WEIGHTS, /* packed */
-    TT_CONV_DOT_BIAS,    /* NULL: none */
-    TT_CONV_DOT_POST,    /* TT_POST_OPS_MAX operands, NULL where none */
-    TT_CONV_DOT_DST = TT_CONV_DOT_POST + TT_POST_OPS_MAX,
-    TT_CONV_DOT_POINTERS
-};
 
 /* Weights [dst channels, src channels, h, w] with these strides as [dst channel, h, w,
  * src channel]; as many floats as there are. */
 void tt_conv_dot_pack(const float *weights, const int64_t dims[4],
                       const int64_t strides[4], float *packed);
-/* A tt_kernel of plan/lower.h. */
+/* Channels of src touch, and so do the pixels of its rows.  No scratch.  A tt_kernel of
+ * plan/lower.h. */
 tt_status tt_conv_dot_run(const void *params, void *const *ptrs, tt_error *err);
 const char *tt_conv_dot_name(void);
 
@@ -48,11 +26,12 @@ const char *tt_conv_dot_name(void);
 
 /* Pixels [x, end) of row y of an image. */
 typedef struct {
-    const tt_conv_dot_kernel *kernel;
+    const tt_conv_own *kernel;
     const float *src, *weights, *bias; /* src: the image */
     const float *operands[TT_POST_OPS_MAX];
     float *dst;
-    int64_t at; /* where the row begins in dst */
+    bool by_channel; /* a post-op has an operand with one element per channel */
+    int64_t at;      /* where the row begins in dst */
     int64_t y, x, end;
 } tt_conv_dot_row;
 

@@ -53,7 +53,7 @@ static float dot(const windows *w)
 /* The window of pixel x; its first column in the kernel is cut off to the image. */
 static windows window_at(const tt_conv_dot_row *row, int64_t x)
 {
-    const tt_conv_dot_kernel *k = row->kernel;
+    const tt_conv_own *k = row->kernel;
     int64_t c = k->src_channels, line = k->kernel_w * c;
     int64_t top = row->y * k->stride_h - k->pad_h, left = x * k->stride_w - k->pad_w;
     int64_t first = top < 0 ? (-top + k->dilation_h - 1) / k->dilation_h : 0;
@@ -77,7 +77,7 @@ static windows window_at(const tt_conv_dot_row *row, int64_t x)
 /* Do the windows of this pixel and its neighbours lie within the width? */
 static bool is_inside(const tt_conv_dot_row *row, int64_t x)
 {
-    const tt_conv_dot_kernel *k = row->kernel;
+    const tt_conv_own *k = row->kernel;
     int64_t left = x * k->stride_w - k->pad_w;
     int64_t right = left + (TOGETHER - 1) * k->stride_w + k->kernel_w;
     return x + TOGETHER <= row->end && left >= 0 && right <= k->src_w;
@@ -87,9 +87,9 @@ static bool is_inside(const tt_conv_dot_row *row, int64_t x)
 static void store(const tt_conv_dot_row *row, float sums[][TOGETHER], int64_t x,
                   int64_t n)
 {
-    const tt_conv_dot_kernel *k = row->kernel;
+    const tt_conv_own *k = row->kernel;
     int64_t channels = k->dst_channels;
-    if (channels == 1 && k->dst_x == 1 && !k->by_channel) { /* pixels are lanes */
+    if (channels == 1 && k->dst_x == 1 && !row->by_channel) { /* pixels are lanes */
         vf bias = vf_set1(row->bias != NULL ? row->bias[0] : 0.0f);
         for (int64_t q = 0; q < n; q += VF_N) {
             int64_t lanes = n - q < VF_N ? n - q : VF_N;
@@ -109,7 +109,7 @@ static void store(const tt_conv_dot_row *row, float sums[][TOGETHER], int64_t x,
 
 static void run(const tt_conv_dot_row *row)
 {
-    const tt_conv_dot_kernel *k = row->kernel;
+    const tt_conv_own *k = row->kernel;
     int64_t channel = k->kernel_h * k->kernel_w * k->src_channels;
     for (int64_t x = row->x, n; x < row->end; x += n) {
         float sums[TT_CONV_DOT_CHANNELS][TOGETHER];

@@ -287,22 +287,29 @@ static inline vf vf_select(vi pick, vf a, vf b)
     return (vf)((pick & (vi)a) | (~pick & (vi)b));
 }
 
-/* e^x with an error below 1.5 ULP: x = n ln 2 + r, a polynomial for e^r (Remez fit,
- * as in vector_math.h), two multiplications by powers of two so that subnormal
- * results come out right.  NaN stays. */
-static inline vf vf_exp(vf x)
+/* e^x = p 2^i with an error of p below 1.5 ULP: x = i ln 2 + r, p is a polynomial for
+ * e^r (Remez fit, as in vector_math.h). */
+static inline vf vf_exp_parts(vf x, vi *i)
 {
     const vf rounder = vf_set1(12582912.0f); /* 1.5 * 2^23 */
-    vf capped = vf_max(vf_set1(-106.0f), vf_min(vf_set1(91.0f), x));
-    vf top = vf_fma(capped, vf_set1(1.44269504f), rounder), n = top - rounder, r, p;
-    vi i = (vi)top - (vi)rounder, half = i >> 1;
-    r = vf_fma(n, vf_set1(-0.693359375f), capped);
+    vf top = vf_fma(x, vf_set1(1.44269504f), rounder), n = top - rounder, r, p;
+    *i = (vi)top - (vi)rounder;
+    r = vf_fma(n, vf_set1(-0.693359375f), x);
     r = vf_fma(n, vf_set1(2.12194440e-4f), r);
     p = vf_fma(vf_set1(1.38131448e-3f), r, vf_set1(8.36941879e-3f));
     p = vf_fma(p, r, vf_set1(4.1668456e-2f));
     p = vf_fma(p, r, vf_set1(0.166665152f));
     p = vf_fma(p, r, vf_set1(0.49999994f));
-    p = vf_fma(p, r * r, r) + vf_set1(1.0f);
+    return vf_fma(p, r * r, r) + vf_set1(1.0f);
+}
+
+/* e^x, multiplied by two powers of two so that subnormal results come out right.  NaN
+ * stays. */
+static inline vf vf_exp(vf x)
+{
+    vi i, half;
+    vf p = vf_exp_parts(vf_max(vf_set1(-106.0f), vf_min(vf_set1(91.0f), x)), &i);
+    half = i >> 1;
     p *= (vf)((half + 127) << 23);
     return p * (vf)((i - half + 127) << 23);
 }

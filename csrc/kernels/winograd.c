@@ -27,18 +27,14 @@ const char *tt_winograd_name(void)
     return table()->name;
 }
 
-int64_t tt_winograd_tiles(const tt_winograd_kernel *k)
+int64_t tt_winograd_tiles(const tt_conv_own *k)
 {
     return k->batch * ((k->dst_h + 3) / 4) * ((k->dst_w + 3) / 4);
 }
 
-/* The fewest blocks, all of the same width. */
-static tt_winograd_cut cut(int64_t dst_channels)
+static tt_channel_cut cut(int64_t dst_channels)
 {
-    const tt_winograd_table *t = table();
-    int64_t vectors = (dst_channels + t->lanes - 1) / t->lanes;
-    int64_t blocks = (vectors + t->max_vectors - 1) / t->max_vectors;
-    return (tt_winograd_cut){blocks, (int)((vectors + blocks - 1) / blocks)};
+    return tt_cut_channels(dst_channels, table()->lanes, table()->max_vectors);
 }
 
 /* ---- weights ---------------------------------------------------------------------- */
@@ -78,7 +74,7 @@ static void transform_filter(const float *g, int64_t row, int64_t column, double
 
 size_t tt_winograd_packed_bytes(int64_t src_channels, int64_t dst_channels)
 {
-    tt_winograd_cut c = cut(dst_channels);
+    tt_channel_cut c = cut(dst_channels);
     return (size_t)(c.blocks * PLANES * src_channels * c.vectors * table()->lanes) *
            sizeof(float);
 }
@@ -87,7 +83,7 @@ size_t tt_winograd_packed_bytes(int64_t src_channels, int64_t dst_channels)
 void tt_winograd_pack(const float *weights, int64_t src_channels, int64_t dst_channels,
                       const int64_t strides[4], float *packed)
 {
-    tt_winograd_cut c = cut(dst_channels);
+    tt_channel_cut c = cut(dst_channels);
     int64_t width = c.vectors * table()->lanes;
     memset(packed, 0, tt_winograd_packed_bytes(src_channels, dst_channels));
     for (int64_t to = 0; to < dst_channels; ++to)
@@ -116,10 +112,10 @@ static int64_t rounded(int64_t x, int64_t to)
     return (x + to - 1) / to * to;
 }
 
-static grouping group_tiles(const tt_winograd_kernel *k)
+static grouping group_tiles(const tt_conv_own *k)
 {
     const tt_winograd_table *t = table();
-    tt_winograd_cut c = cut(k->dst_channels);
+    tt_channel_cut c = cut(k->dst_channels);
     int64_t rows = t->rows[c.vectors - 1], all = tt_winograd_tiles(k);
     int64_t l2 = (int64_t)tt_cpu_get()->l2_bytes / (int64_t)sizeof(float), fit;
     grouping g = {.rows = rows,
@@ -136,7 +132,7 @@ static grouping group_tiles(const tt_winograd_kernel *k)
     return g;
 }
 
-size_t tt_winograd_scratch_bytes(const tt_winograd_kernel *k)
+size_t tt_winograd_scratch_bytes(const tt_conv_own *k)
 {
     return (size_t)(group_tiles(k).slot * k->n_slots) * sizeof(float);
 }
@@ -149,7 +145,7 @@ typedef struct {
 
 static void run_slot(const winograd_call *call, int64_t slot)
 {
-    const tt_winograd_kernel *k = call->group.kernel;
+    const tt_conv_own *k = call->group.kernel;
     const grouping *size = &call->size;
     tt_winograd_group g = call->group;
     int64_t all = tt_winograd_tiles(k);
@@ -175,20 +171,20 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
 
 tt_status tt_winograd_run(const void *params, void *const *ptrs, tt_error *err)
 {
-    const tt_winograd_kernel *k = params;
+    const tt_conv_own *k = params;
     winograd_call call = {
         .group = {.kernel = k,
                   .cut = cut(k->dst_channels),
-                  .src = ptrs[TT_WINOGRAD_SRC],
-                  .weights = ptrs[TT_WINOGRAD_WEIGHTS],
-                  .bias = ptrs[TT_WINOGRAD_BIAS],
-                  .dst = ptrs[TT_WINOGRAD_DST]},
+                  .src = ptrs[TT_CONV_OWN_SRC],
+                  .weights = ptrs[TT_CONV_OWN_WEIGHTS],
+                  .bias = ptrs[TT_CONV_OWN_BIAS],
+                  .dst = ptrs[TT_CONV_OWN_DST]},
         .size = group_tiles(k),
-        .scratch = ptrs[TT_WINOGRAD_SCRATCH]
+        .scratch = ptrs[TT_CONV_OWN_SCRATCH]
     };
     (void)err;
     for (int i = 0; i < TT_POST_OPS_MAX; ++i)
-        call.group.operands[i] = ptrs[TT_WINOGRAD_POST + i];
+        call.group.operands[i] = ptrs[TT_CONV_OWN_POST + i];
     call.group.input_plane = call.size.input_plane;
     call.group.product_plane = call.size.product_plane;
     tt_parallel_for(k->n_slots, /*grain=*/1, run_slots, &call);

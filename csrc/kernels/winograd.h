@@ -15,32 +15,10 @@
 #ifndef TT_KERNELS_WINOGRAD_H
 #define TT_KERNELS_WINOGRAD_H
 
-#include <stddef.h>
-
-#include "base/status.h"
-#include "kernels/post_ops.h"
-
-typedef struct {
-    int64_t batch, src_channels, dst_channels;
-    int64_t src_h, src_w, dst_h, dst_w, pad_h, pad_w;
-    /* elements from image to image, row to row, pixel to pixel; channels touch */
-    int64_t src_n, src_y, src_x, dst_n, dst_y, dst_x;
-    int n_slots; /* pieces the tiles are dealt to, each with scratch of its own */
-    tt_post_ops posts;
-} tt_winograd_kernel;
-
-enum {
-    TT_WINOGRAD_SRC,
-    TT_WINOGRAD_WEIGHTS, /* packed */
-    TT_WINOGRAD_BIAS,    /* NULL: none */
-    TT_WINOGRAD_POST,    /* TT_POST_OPS_MAX operands, NULL where none */
-    TT_WINOGRAD_DST = TT_WINOGRAD_POST + TT_POST_OPS_MAX,
-    TT_WINOGRAD_SCRATCH,
-    TT_WINOGRAD_POINTERS
-};
+#include "kernels/conv_own.h"
 
 /* Tiles of 4x4 outputs. */
-int64_t tt_winograd_tiles(const tt_winograd_kernel *kernel);
+int64_t tt_winograd_tiles(const tt_conv_own *kernel);
 
 /* Packed weights of these numbers of channels. */
 size_t tt_winograd_packed_bytes(int64_t src_channels, int64_t dst_channels);
@@ -48,23 +26,17 @@ size_t tt_winograd_packed_bytes(int64_t src_channels, int64_t dst_channels);
 void tt_winograd_pack(const float *weights, int64_t src_channels, int64_t dst_channels,
                       const int64_t strides[4], float *packed);
 
-size_t tt_winograd_scratch_bytes(const tt_winograd_kernel *kernel);
-/* A tt_kernel of plan/lower.h. */
+size_t tt_winograd_scratch_bytes(const tt_conv_own *kernel);
+/* Channels of src touch too.  A tt_kernel of plan/lower.h. */
 tt_status tt_winograd_run(const void *params, void *const *ptrs, tt_error *err);
 const char *tt_winograd_name(void);
 
 /* ---- per instruction set ------------------------------------------------------- */
 
-/* How dst channels are cut: `blocks` of `vectors` vectors. */
-typedef struct {
-    int64_t blocks;
-    int vectors;
-} tt_winograd_cut;
-
 /* A group of tiles on its way through one thread. */
 typedef struct {
-    const tt_winograd_kernel *kernel;
-    tt_winograd_cut cut;
+    const tt_conv_own *kernel;
+    tt_channel_cut cut;
     const float *src, *weights, *bias;
     const float *operands[TT_POST_OPS_MAX];
     float *dst;

@@ -40,7 +40,7 @@ static inline void winograd_back(const vf m[6], vf y[4])
 static void winograd_locate(const tt_winograd_group *g, int64_t tile,
                             const float *from[36])
 {
-    const tt_winograd_kernel *k = g->kernel;
+    const tt_conv_own *k = g->kernel;
     int64_t across = (k->dst_w + 3) / 4, down = (k->dst_h + 3) / 4;
     int64_t left = tile % across * 4 - k->pad_w;
     int64_t top = tile / across % down * 4 - k->pad_h;
@@ -153,7 +153,7 @@ static inline void winograd_output(const tt_winograd_group *g, const float *from
                                    int64_t at, int64_t rows, int64_t columns,
                                    int64_t channel, int64_t n)
 {
-    const tt_winograd_kernel *k = g->kernel;
+    const tt_conv_own *k = g->kernel;
     vf half[4][6], bias = vf_zero();
     if (g->bias != NULL) bias = vf_load_n(g->bias + channel, n);
 #pragma GCC unroll 6
@@ -178,7 +178,7 @@ static inline void winograd_output(const tt_winograd_group *g, const float *from
 
 static void winograd_outputs(const tt_winograd_group *g, int64_t block)
 {
-    const tt_winograd_kernel *k = g->kernel;
+    const tt_conv_own *k = g->kernel;
     int64_t across = (k->dst_w + 3) / 4, down = (k->dst_h + 3) / 4;
     int64_t width = g->cut.vectors * VF_N, start = block * width;
     for (int64_t i = 0; i < g->n; ++i) {

@@ -59,7 +59,7 @@ static bool translate_posts(const tt_graph *graph, const tt_node *node,
     return true;
 }
 
-/* ---- what both kernels are given --------------------------------------------------- */
+/* ---- what the kernels are given ------------------------------------------------------ */
 
 typedef struct {
     tt_lower *lower;
@@ -68,54 +68,118 @@ typedef struct {
     tt_work work;
     tt_post_ops posts;
     int first_post; /* of the node's posts that is posts.items[0] */
-    tt_operand src, weights, bias, dst;
-    tt_operand operands[TT_POST_OPS_MAX];
+    tt_conv_own kernel;
+    tt_operand operands[TT_CONV_OWN_POINTERS]; /* weights: not packed yet */
 } own_state;
 
-/* Bias, operands of post-ops, destination. */
-static tt_status take_operands(own_state *s, tt_error *err)
+/* Dims or strides as exactly four: a single spatial dim is the width. */
+static void four(const int64_t *from, int rank, int64_t filler, int64_t *to)
+{
+    to[0] = from[0];
+    to[1] = from[1];
+    to[2] = rank == 3 ? filler : from[2];
+    to[3] = from[rank - 1];
+}
+
+static int64_t all_taps(const tt_conv_geometry *geometry)
+{
+    int64_t n = geometry->src_channels;
+    for (int i = 0; i < geometry->window.rank; ++i)
+        n *= geometry->window.kernel[i];
+    return n;
+}
+
+/* Source in `order`, weights, bias, operands of post-ops, destination. */
+static tt_status take_operands(own_state *s, tt_order order, tt_error *err)
 {
     tt_prim_args args = tt_prim_args_empty();
+    tt_operand *operands = s->operands;
     int rank = s->geometry->window.rank + 2;
-    TT_TRY(tt_lower_src(s->lower, s->node, 1, TT_ORDER_ROW_MAJOR, &s->weights, err));
-    TT_TRY(tt_lower_src(s->lower, s->node, 2, TT_ORDER_ROW_MAJOR, &s->bias, err));
+    TT_TRY(tt_lower_src(s->lower, s->node, 0, order, &operands[TT_CONV_OWN_SRC], err));
+    TT_TRY(tt_lower_src(s->lower, s->node, 1, TT_ORDER_ROW_MAJOR,
+                        &operands[TT_CONV_OWN_WEIGHTS], err));
+    TT_TRY(tt_lower_src(s->lower, s->node, 2, TT_ORDER_ROW_MAJOR,
+                        &operands[TT_CONV_OWN_BIAS], err));
     TT_TRY(tt_prim_args_posts(s->lower, s->node, rank, TT_ORDER_CHANNELS_LAST, &args,
                               err));
     for (int i = 0; i < TT_POST_OPS_MAX; ++i)
-        s->operands[i] = TT_NO_OPERAND;
+        operands[TT_CONV_OWN_POST + i] = TT_NO_OPERAND;
     for (int i = 0; i < s->posts.n; ++i) {
         int post = i + s->first_post;
-        if (args.attr.posts[post].kind == TT_POST_SUM) s->operands[i] = args.sum;
-        for (int j = 0; j < args.n; ++j)
-            if (args.args[j] == (tt_arg)(TT_ARG_POST + post))
-                s->operands[i] = args.operands[j];
+        operands[TT_CONV_OWN_POST + i] = args.attr.posts[post].kind == TT_POST_SUM
+                                             ? args.sum
+                                             : tt_prim_args_operand(&args, post);
     }
     if (args.sum != TT_NO_OPERAND)
-        return tt_lower_dst_inplace(s->lower, s->node, 0, args.sum, &s->dst, err);
-    return tt_lower_dst(s->lower, s->node, 0, TT_ORDER_CHANNELS_LAST, &s->dst, err);
+        return tt_lower_dst_inplace(s->lower, s->node, 0, args.sum,
+                                    &operands[TT_CONV_OWN_DST], err);
+    return tt_lower_dst(s->lower, s->node, 0, TT_ORDER_CHANNELS_LAST,
+                        &operands[TT_CONV_OWN_DST], err);
+}
+
+static void describe(own_state *s)
+{
+    const tt_conv_geometry *g = s->geometry;
+    const tt_window *w = &g->window;
+    int y = 0, x = w->rank - 1, rank = w->rank + 2;
+    bool is_flat = w->rank == 1;
+    tt_conv_own *k = &s->kernel;
+    tt_operand src = s->operands[TT_CONV_OWN_SRC], dst = s->operands[TT_CONV_OWN_DST];
+    int64_t from[4], to[4];
+    four(tt_operand_strides(s->lower, src), rank, 0, from);
+    four(tt_operand_strides(s->lower, dst), rank, 0, to);
+    *k = (tt_conv_own){.batch = tt_operand_shape(s->lower, src)->dims[0],
+                       .src_channels = g->src_channels,
+                       .dst_channels = g->dst_channels,
+                       .src_h = is_flat ? 1 : w->src[y],
+                       .src_w = w->src[x],
+                       .dst_h = is_flat ? 1 : w->dst[y],
+                       .dst_w = w->dst[x],
+                       .kernel_h = is_flat ? 1 : w->kernel[y],
+                       .kernel_w = w->kernel[x],
+                       .stride_h = is_flat ? 1 : w->strides[y],
+                       .stride_w = w->strides[x],
+                       .dilation_h = is_flat ? 1 : w->dilations[y],
+                       .dilation_w = w->dilations[x],
+                       .pad_h = is_flat ? 0 : w->pads_begin[y],
+                       .pad_w = w->pads_begin[x],
+                       .src_n = from[0],
+                       .src_c = from[1],
+                       .src_y = from[2],
+                       .src_x = from[3],
+                       .dst_n = to[0],
+                       .dst_y = to[2],
+                       .dst_x = to[3],
+                       .posts = s->posts};
+    k->n_slots =
+        tt_lower_is_parallel(s->lower, &s->work) ? tt_lower_threads(s->lower) : 1;
+}
+
+static tt_status start(own_state *s, tt_order order, tt_error *err)
+{
+    TT_TRY(take_operands(s, order, err));
+    describe(s);
+    return TT_OK;
+}
+
+static tt_status pack_weights(own_state *s, tt_derive pack, size_t bytes, tt_error *err)
+{
+    tt_operand *weights = &s->operands[TT_CONV_OWN_WEIGHTS];
+    tt_md plain = tt_operand_md(s->lower, *weights);
+    return tt_lower_derived(s->lower, *weights, &plain, pack, bytes, weights, err);
 }
 
 static tt_status add_step(own_state *s, const char *name, tt_kernel run,
-                          const void *params, size_t params_bytes, size_t scratch_bytes,
-                          tt_error *err)
+                          size_t scratch_bytes, tt_error *err)
 {
-    enum { POINTERS = TT_WINOGRAD_POINTERS };
-    tt_operand operands[POINTERS] = {s->src, s->weights, s->bias};
-    _Static_assert((int)TT_CONV_DIRECT_POINTERS == (int)TT_WINOGRAD_POINTERS &&
-                       (int)TT_CONV_DIRECT_DST == (int)TT_WINOGRAD_DST,
-                   "both kernels take the same pointers");
-    for (int i = 0; i < TT_POST_OPS_MAX; ++i)
-        operands[TT_WINOGRAD_POST + i] = s->operands[i];
-    operands[TT_WINOGRAD_DST] = s->dst;
-    TT_TRY(tt_lower_temporary(s->lower, scratch_bytes, &operands[TT_WINOGRAD_SCRATCH],
-                              err));
-    return tt_lower_kernel(s->lower, s->node, name, run, params, params_bytes, operands,
-                           TT_WINOGRAD_DST, 2, &s->work, err);
-}
-
-static int n_slots(const own_state *s)
-{
-    return tt_lower_is_parallel(s->lower, &s->work) ? tt_lower_threads(s->lower) : 1;
+    int n_dst = 1;
+    if (scratch_bytes > 0) {
+        n_dst = 2;
+        TT_TRY(tt_lower_temporary(s->lower, scratch_bytes,
+                                  &s->operands[TT_CONV_OWN_SCRATCH], err));
+    }
+    return tt_lower_kernel(s->lower, s->node, name, run, &s->kernel, sizeof s->kernel,
+                           s->operands, TT_CONV_OWN_DST, n_dst, &s->work, err);
 }
 
 /* ---- Winograd ---------------------------------------------------------------------- */
@@ -130,8 +194,7 @@ static bool wants_winograd(const own_state *s)
     const tt_conv_geometry *g = s->geometry;
     const tt_window *w = &g->window;
     const tt_shape *src = &tt_lower_graph(s->lower)->values[s->node->inputs[0]].shape;
-    tt_winograd_kernel k = {
-        .batch = src->dims[0], .dst_h = w->dst[0], .dst_w = w->dst[1]};
+    tt_conv_own k = {.batch = src->dims[0], .dst_h = w->dst[0], .dst_w = w->dst[1]};
     if (w->rank != 2) return false;
     for (int i = 0; i < 2; ++i)
         if (w->kernel[i] != 3 || w->strides[i] != 1 || w->dilations[i] != 1)
@@ -146,49 +209,16 @@ static bool wants_winograd(const own_state *s)
 
 static tt_status lower_winograd(own_state *s, tt_error *err)
 {
-    const tt_conv_geometry *g = s->geometry;
-    const tt_window *w = &g->window;
-    tt_winograd_kernel k = {.src_channels = g->src_channels,
-                            .dst_channels = g->dst_channels,
-                            .src_h = w->src[0],
-                            .src_w = w->src[1],
-                            .dst_h = w->dst[0],
-                            .dst_w = w->dst[1],
-                            .pad_h = w->pads_begin[0],
-                            .pad_w = w->pads_begin[1],
-                            .n_slots = n_slots(s),
-                            .posts = s->posts};
-    const int64_t *strides;
-    tt_md plain;
-    TT_TRY(tt_lower_src(s->lower, s->node, 0, TT_ORDER_CHANNELS_LAST, &s->src, err));
-    TT_TRY(take_operands(s, err));
-    k.batch = tt_operand_shape(s->lower, s->src)->dims[0];
-    strides = tt_operand_strides(s->lower, s->src);
-    k.src_n = strides[0];
-    k.src_y = strides[2];
-    k.src_x = strides[3];
-    strides = tt_operand_strides(s->lower, s->dst);
-    k.dst_n = strides[0];
-    k.dst_y = strides[2];
-    k.dst_x = strides[3];
-    plain = tt_operand_md(s->lower, s->weights);
-    TT_TRY(tt_lower_derived(s->lower, s->weights, &plain, winograd_pack,
-                            tt_winograd_packed_bytes(k.src_channels, k.dst_channels),
-                            &s->weights, err));
-    return add_step(s, tt_winograd_name(), tt_winograd_run, &k, sizeof k,
-                    tt_winograd_scratch_bytes(&k), err);
+    const tt_conv_own *k = &s->kernel;
+    TT_TRY(start(s, TT_ORDER_CHANNELS_LAST, err));
+    TT_TRY(pack_weights(s, winograd_pack,
+                        tt_winograd_packed_bytes(k->src_channels, k->dst_channels),
+                        err));
+    return add_step(s, tt_winograd_name(), tt_winograd_run,
+                    tt_winograd_scratch_bytes(k), err);
 }
 
 /* ---- direct ------------------------------------------------------------------------- */
-
-/* Dims or strides of weights as exactly four: a single spatial dim is the width. */
-static void four(const int64_t *from, int rank, int64_t filler, int64_t *to)
-{
-    to[0] = from[0];
-    to[1] = from[1];
-    to[2] = rank == 3 ? filler : from[2];
-    to[3] = from[rank - 1];
-}
 
 static void direct_pack(const tt_md *plain, const void *weights, void *made)
 {
@@ -203,62 +233,28 @@ static bool wants_direct(const own_state *s)
     const tt_conv_geometry *g = s->geometry;
     const tt_window *w = &g->window;
     const tt_shape *dst = &tt_lower_graph(s->lower)->values[s->node->outputs[0]].shape;
-    int64_t n_taps = g->src_channels;
     if (w->rank > 2 || g->src_channels > DIRECT_SRC_CHANNELS_MAX) return false;
     for (int i = 0; i < w->rank; ++i) {
-        n_taps *= w->kernel[i];
         if (tt_window_extent(w, i) > DIRECT_EXTENT_MAX ||
             w->strides[i] > DIRECT_EXTENT_MAX || w->pads_begin[i] > DIRECT_EXTENT_MAX)
             return false;
     }
     if (!tt_lower_wants_primitives(s->lower)) return true;
     return g->src_channels <= DIRECT_SRC_CHANNELS &&
-           g->dst_channels >= DIRECT_DST_CHANNELS && n_taps <= DIRECT_TAPS &&
+           g->dst_channels >= DIRECT_DST_CHANNELS && all_taps(g) <= DIRECT_TAPS &&
            tt_shape_bytes(dst) >= DIRECT_DST_BYTES;
 }
 
 static tt_status lower_direct(own_state *s, tt_error *err)
 {
-    const tt_conv_geometry *g = s->geometry;
-    const tt_window *w = &g->window;
-    int x = w->rank - 1, rank = w->rank + 2;
-    bool is_flat = w->rank == 1;
-    tt_conv_direct_kernel k = {.src_channels = g->src_channels,
-                               .dst_channels = g->dst_channels,
-                               .src_h = is_flat ? 1 : w->src[0],
-                               .src_w = w->src[x],
-                               .dst_h = is_flat ? 1 : w->dst[0],
-                               .dst_w = w->dst[x],
-                               .kernel_h = is_flat ? 1 : w->kernel[0],
-                               .kernel_w = w->kernel[x],
-                               .stride_h = is_flat ? 1 : w->strides[0],
-                               .stride_w = w->strides[x],
-                               .dilation_h = is_flat ? 1 : w->dilations[0],
-                               .dilation_w = w->dilations[x],
-                               .pad_h = is_flat ? 0 : w->pads_begin[0],
-                               .pad_w = w->pads_begin[x],
-                               .n_slots = n_slots(s),
-                               .posts = s->posts};
-    int64_t strides[4], dims[4];
-    tt_md plain;
-    TT_TRY(tt_lower_src(s->lower, s->node, 0, TT_ORDER_ANY, &s->src, err));
-    TT_TRY(take_operands(s, err));
-    k.batch = tt_operand_shape(s->lower, s->src)->dims[0];
-    four(tt_operand_strides(s->lower, s->src), rank, 0, strides);
-    k.src_n = strides[0];
-    k.src_c = strides[1];
-    k.src_y = strides[2];
-    k.src_x = strides[3];
-    four(tt_operand_strides(s->lower, s->dst), rank, 0, strides);
-    k.dst_n = strides[0];
-    k.dst_y = strides[2];
-    k.dst_x = strides[3];
-    plain = tt_operand_md(s->lower, s->weights);
-    four(plain.dims, rank, 1, dims);
-    TT_TRY(tt_lower_derived(s->lower, s->weights, &plain, direct_pack,
-                            tt_conv_direct_packed_bytes(dims), &s->weights, err));
-    return add_step(s, tt_conv_direct_name(), tt_conv_direct_run, &k, sizeof k,
-                    tt_conv_direct_scratch_bytes(&k), err);
+    int64_t dims[4];
+    const tt_shape *weights;
+    TT_TRY(start(s, TT_ORDER_ANY, err));
+    weights = tt_operand_shape(s->lower, s->operands[TT_CONV_OWN_WEIGHTS]);
+    four(weights->dims, weights->rank, 1, dims);
+    TT_TRY(pack_weights(s, direct_pack, tt_conv_direct_packed_bytes(dims), err));
+    return add_step(s, tt_conv_direct_name(), tt_conv_direct_run,
+                    tt_conv_direct_scratch_bytes(&s->kernel), err);
 }
 
 /* ---- dot products ------------------------------------------------------------------- */
@@ -267,13 +263,10 @@ static bool wants_dot(const own_state *s)
 {
     const tt_conv_geometry *g = s->geometry;
     const tt_window *w = &g->window;
-    int64_t n_taps = g->src_channels;
     if (w->rank > 2 || g->dst_channels > TT_CONV_DOT_CHANNELS) return false;
     if (w->dilations[w->rank - 1] != 1) return false;
-    for (int i = 0; i < w->rank; ++i)
-        n_taps *= w->kernel[i];
     if (!tt_lower_wants_primitives(s->lower)) return true;
-    return g->dst_channels <= DOT_DST_CHANNELS && n_taps >= DOT_TAPS;
+    return g->dst_channels <= DOT_DST_CHANNELS && all_taps(g) >= DOT_TAPS;
 }
 
 static void dot_pack(const tt_md *plain, const void *weights, void *made)
@@ -286,51 +279,12 @@ static void dot_pack(const tt_md *plain, const void *weights, void *made)
 
 static tt_status lower_dot(own_state *s, tt_error *err)
 {
-    const tt_conv_geometry *g = s->geometry;
-    const tt_window *w = &g->window;
-    int x = w->rank - 1, rank = w->rank + 2;
-    bool is_flat = w->rank == 1;
-    tt_conv_dot_kernel k = {.src_channels = g->src_channels,
-                            .dst_channels = g->dst_channels,
-                            .src_h = is_flat ? 1 : w->src[0],
-                            .src_w = w->src[x],
-                            .dst_h = is_flat ? 1 : w->dst[0],
-                            .dst_w = w->dst[x],
-                            .kernel_h = is_flat ? 1 : w->kernel[0],
-                            .kernel_w = w->kernel[x],
-                            .stride_h = is_flat ? 1 : w->strides[0],
-                            .stride_w = w->strides[x],
-                            .dilation_h = is_flat ? 1 : w->dilations[0],
-                            .pad_h = is_flat ? 0 : w->pads_begin[0],
-                            .pad_w = w->pads_begin[x],
-                            .posts = s->posts};
-    tt_operand operands[TT_CONV_DOT_POINTERS];
-    int64_t strides[4];
-    tt_md plain;
-    TT_TRY(tt_lower_src(s->lower, s->node, 0, TT_ORDER_CHANNELS_LAST, &s->src, err));
-    TT_TRY(take_operands(s, err));
-    k.batch = tt_operand_shape(s->lower, s->src)->dims[0];
-    four(tt_operand_strides(s->lower, s->src), rank, 0, strides);
-    k.src_n = strides[0];
-    k.src_y = strides[2];
-    four(tt_operand_strides(s->lower, s->dst), rank, 0, strides);
-    k.dst_n = strides[0];
-    k.dst_y = strides[2];
-    k.dst_x = strides[3];
-    plain = tt_operand_md(s->lower, s->weights);
-    TT_TRY(tt_lower_derived(s->lower, s->weights, &plain, dot_pack,
-                            tt_shape_bytes(tt_operand_shape(s->lower, s->weights)),
-                            &operands[TT_CONV_DOT_WEIGHTS], err));
-    for (int i = 0; i < k.posts.n; ++i)
-        k.by_channel |=
-            k.posts.items[i].kind >= TT_POST_OP_ADD && !k.posts.items[i].is_full;
-    operands[TT_CONV_DOT_SRC] = s->src;
-    operands[TT_CONV_DOT_BIAS] = s->bias;
-    for (int i = 0; i < TT_POST_OPS_MAX; ++i)
-        operands[TT_CONV_DOT_POST + i] = s->operands[i];
-    operands[TT_CONV_DOT_DST] = s->dst;
-    return tt_lower_kernel(s->lower, s->node, tt_conv_dot_name(), tt_conv_dot_run, &k,
-                           sizeof k, operands, TT_CONV_DOT_DST, 1, &s->work, err);
+    TT_TRY(start(s, TT_ORDER_CHANNELS_LAST, err));
+    TT_TRY(pack_weights(
+        s, dot_pack,
+        tt_shape_bytes(tt_operand_shape(s->lower, s->operands[TT_CONV_OWN_WEIGHTS])),
+        err));
+    return add_step(s, tt_conv_dot_name(), tt_conv_dot_run, /*scratch_bytes=*/0, err);
 }
 
 tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,

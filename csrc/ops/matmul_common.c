@@ -315,13 +315,6 @@ static bool operand_fits(const state *s, const tt_md *md, bool *is_full)
            (md->dims[0] == dst->dims[0] && md->strides[0] == dst->strides[0]);
 }
 
-static tt_operand operand_of_post(const tt_prim_args *args, int post)
-{
-    for (int i = 0; i < args->n; ++i)
-        if (args->args[i] == (tt_arg)(TT_ARG_POST + post)) return args->operands[i];
-    return TT_NO_OPERAND;
-}
-
 /* All posts as the kernel's own (a leading in-place sum: by accumulating); false: they
  * need a step of their own. */
 static bool take_posts(const state *s, tt_matmul_packed *k, tt_operand *operands)
@@ -341,7 +334,7 @@ static bool take_posts(const state *s, tt_matmul_packed *k, tt_operand *operands
         if (!tt_post_ops_append(&k->posts, post->alg, post->alpha, post->beta, is_full))
             return false;
         if (post->kind == TT_POST_BINARY)
-            operands[TT_MATMUL_PACKED_POST + item] = operand_of_post(args, i);
+            operands[TT_MATMUL_PACKED_POST + item] = tt_prim_args_operand(args, i);
     }
     return true;
 }

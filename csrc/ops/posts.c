@@ -28,6 +28,13 @@ tt_status tt_prim_args_posts(tt_lower *lower, const tt_node *node, int rank,
                           args->operands, &args->n, &args->sum, err);
 }
 
+tt_operand tt_prim_args_operand(const tt_prim_args *args, int post)
+{
+    for (int i = 0; i < args->n; ++i)
+        if (args->args[i] == (tt_arg)(TT_ARG_POST + post)) return args->operands[i];
+    return TT_NO_OPERAND;
+}
+
 /* ---- what own kernels apply themselves -------------------------------------- */
 
 static bool post_op_kind(tt_alg alg, tt_post_op_kind *out)
@@ -181,13 +188,6 @@ static int add_binary(program *p, tt_alg alg, int x, int y)
     }
 }
 
-static tt_operand operand_of_post(const tt_prim_args *args, int post)
-{
-    for (int i = 0; i < args->n; ++i)
-        if (args->args[i] == (tt_arg)(TT_ARG_POST + post)) return args->operands[i];
-    return TT_NO_OPERAND;
-}
-
 /* Register of the result, or -1 when the program does not hold it. */
 static int add_posts(program *p, tt_lower *lower, const tt_md *md,
                      const tt_prim_args *args, int x)
@@ -209,7 +209,7 @@ static int add_posts(program *p, tt_lower *lower, const tt_md *md,
                 tt_strides_row_major(seen.dims, seen.ndims, seen.strides);
             y = load(p, args->sum, &seen);
         } else {
-            y = load(p, operand_of_post(args, i), &post->operand);
+            y = load(p, tt_prim_args_operand(args, i), &post->operand);
         }
         if (y < 0) return -1;
         x = post->kind == TT_POST_SUM ? binary(p, TT_ELTWISE_ADD, x, y)

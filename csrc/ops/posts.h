@@ -29,6 +29,9 @@ static inline void tt_prim_args_add(tt_prim_args *args, tt_arg arg, tt_operand o
     args->operands[args->n++] = operand;
 }
 
+/* The second operand of post number `post`, or TT_NO_OPERAND. */
+tt_operand tt_prim_args_operand(const tt_prim_args *args, int post);
+
 /* The node's posts (tt_lower_posts) behind those already in args->attr. */
 tt_status tt_prim_args_posts(tt_lower *lower, const tt_node *node, int rank,
                              tt_order order, tt_prim_args *args, tt_error *err);

@@ -5,7 +5,11 @@ The truth is, in this order: `expected` of the caller, onnxruntime, onnx.referen
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +138,20 @@ def other_strides(x: Array) -> Array:
     order = [0, *range(2, x.ndim), 1] if x.ndim > 2 else [1, 0]
     inverse = np.argsort(order)
     return np.ascontiguousarray(x.transpose(order)).transpose(inverse)
+
+
+def run_with_isa(isa: str, code: str) -> str:
+    """Run Python code where own kernels go up to `isa`; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TRIMTAB_ISA": isa},
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 def check_node(

@@ -6,16 +6,11 @@ and zeros for a query that sees no key.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.ops.check import check_node, feeds_of, one_node_model
+from tests.ops.check import check_node, feeds_of, one_node_model, run_with_isa
 
 import trimtab
 
@@ -289,10 +284,7 @@ def test_results_do_not_depend_on_threads(rng, shape):
 @pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])
 def test_every_instruction_set(isa):
     code = "from tests.ops.test_attention import check_shapes; check_shapes()"
-    root = Path(__file__).resolve().parents[2]
-    paths = [str(root), *sys.path]
-    env = os.environ | {"TRIMTAB_ISA": isa, "PYTHONPATH": os.pathsep.join(paths)}
-    subprocess.run([sys.executable, "-c", code], env=env, cwd=root, check=True)
+    run_with_isa(isa, code)
 
 
 def check_shapes():

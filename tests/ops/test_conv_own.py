@@ -6,15 +6,12 @@ do all that they can, without "kernels" nothing that oneDNN does.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from tests.ops.check import run_with_isa
 
 import trimtab
 from trimtab import _core
@@ -304,11 +301,4 @@ def test_every_instruction_set_equals_the_definition(isa):
         "        check(np.random.default_rng(1), shape, weights, kernel,\n"
         "              posts=posts, bound=bound, **attributes)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "TRIMTAB_ISA": isa},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_with_isa(isa, code)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,12 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from tests.ops.check import run_with_isa
 
 import trimtab
 from trimtab import _core
-
-ROOT = Path(__file__).resolve().parents[2]
-
 
 erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -186,16 +180,8 @@ def test_every_isa_agrees_with_the_definition(isa: str) -> None:
         "    for m, k, n in ((1, 7, 5), (5, 130, 47), (13, 96, 48), (33, 200, 97)):\n"
         "        print(check(m, k, n, tail, i, i % 2 == 0)[0])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "TRIMTAB_ISA": isa},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    ran = {name.rpartition(":")[2] for name in done.stdout.split()}
+    printed = run_with_isa(isa, code)
+    ran = {name.rpartition(":")[2] for name in printed.split()}
     # a machine without the instruction set runs the best that it has
     assert len(ran) == 1
     if isa == "scalar":

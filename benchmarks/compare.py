@@ -23,6 +23,7 @@ from benchmarks.cases import Case, zoo_cases
 from benchmarks.common import (
     NOISE_LIMIT,
     RESULTS,
+    ROOT,
     environment,
     machine_id,
     to_plain,
@@ -35,7 +36,6 @@ from benchmarks.report import target_lines, write_report
 from benchmarks.rounds import Crew, crew
 from benchmarks.targets import compute
 
-ROOT = Path(__file__).resolve().parent.parent
 BASES = ("onnxruntime", "openvino")
 
 

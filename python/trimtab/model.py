@@ -16,8 +16,6 @@ from trimtab.source import Source
 from trimtab.types import Array
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trimtab.fallback import Fallback
     from trimtab.graph import Model as GraphModel
     from trimtab.memory import MemoryReport
@@ -38,6 +36,7 @@ class _Options:
     passes: int
     copy: bool
     staging: bool
+    reading: Mapping[str, Any]
 
 
 class Model:
@@ -374,7 +373,7 @@ def _load(source: Source, options: _Options) -> Model:
     """Read, check and hand over to the engine."""
     from trimtab.wire import encode
 
-    graph_model = read_model(source.open(), options.limits)
+    graph_model = read_model(source.open(), options.limits, **options.reading)
     fallback = None
     if _has_unknown_operator(graph_model):
         fallback = _fallback_for(graph_model, use_fallback=options.fallback)
@@ -408,7 +407,7 @@ def _pass_bits(passes: Sequence[str] | None) -> int:
 
 
 def load_model(
-    model: str | Path | bytes,
+    model: Any,
     *,
     threads: int | None = None,
     device: str = "cpu",
@@ -419,13 +418,17 @@ def load_model(
     passes: Sequence[str] | None = None,
     copy: bool | None = None,
     staging: bool = False,
+    signature: str | None = None,
+    example_inputs: Sequence[Any] | None = None,
+    dynamic_shapes: Any = None,
 ) -> Model:
     """Load a model.
 
     Parameters
     ----------
-    model : path or bytes
-        An ONNX file, or its content.
+    model : path, bytes or object
+        A file or folder of a supported format, the content of such a file, or a
+        model of another framework; see the table in docs/formats.md.
     threads : int, optional
         Threads that one call may use; as many as the affinity mask and the
         container's quota allow by default.
@@ -448,6 +451,13 @@ def load_model(
         converted where no information is lost but rounding, and counted.
     staging : bool, default=False
         Debug: reach memory through map and unmap, as on a GPU.
+    signature : str, optional
+        SavedModel: the signature to load.
+    example_inputs : sequence of array-like, optional
+        torch module: inputs to trace it with, in the order of its arguments.
+    dynamic_shapes : object, optional
+        torch module: dims that may vary, as `torch.export.export` takes them; by
+        default dim 0 of every input.
 
     Returns
     -------
@@ -479,6 +489,15 @@ def load_model(
         passes=_pass_bits(passes),
         copy=copy is not False,
         staging=staging,
+        reading={
+            name: value
+            for name, value in (
+                ("signature", signature),
+                ("example_inputs", example_inputs),
+                ("dynamic_shapes", dynamic_shapes),
+            )
+            if value is not None
+        },
     )
     source = Source.of(model)
     loaded = _load(source, options)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 from trimtab.errors import InputTypeError, ModelFormatError
+from trimtab.formats import OBJECTS, find_object_format
 
 __all__ = ["Source"]
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A path or bytes.
+    """A path, bytes, or an object of another framework.
 
     Parameters
     ----------
     path : str or None
-        Absolute path of the file.
+        Absolute path of the file or folder.
     content : bytes or None
         The model itself when there is no path.
+    object : object or None
+        The model of another framework when there is neither.
     sha256 : str
         Digest of the file when it was pickled; empty before.
     stamp : tuple of int
@@ -28,6 +32,7 @@ class Source:
 
     path: str | None
     content: bytes | None
+    object: Any = None
     sha256: str = ""
     stamp: tuple[int, int] = (0, 0)
 
@@ -37,7 +42,7 @@ class Source:
 
         Parameters
         ----------
-        model : path or bytes
+        model : path, bytes or object
 
         Returns
         -------
@@ -46,27 +51,32 @@ class Source:
         Raises
         ------
         InputTypeError
-            It is neither.
+            It is none of these.
         FileNotFoundError
-            There is no such file.
+            There is no such file or folder.
         """
         if isinstance(model, (bytes, bytearray, memoryview)):
             return cls(None, bytes(model))
         if not isinstance(model, (str, os.PathLike)):
-            raise InputTypeError(
-                f"model: expected a path or bytes, got {type(model).__name__}"
-            )
+            if find_object_format(model) is None:
+                raise InputTypeError(
+                    "model: expected a path, bytes or a model of "
+                    f"{', '.join(OBJECTS)}, got {type(model).__name__}"
+                )
+            return cls(None, None, model)
         path = os.path.abspath(os.fsdecode(model))
-        if not os.path.isfile(path):
+        if not os.path.exists(path):
             raise FileNotFoundError(f"there is no model file {path!r}")
         return cls(path, None, stamp=_stamp(path))
 
     @property
     def name(self) -> str:
-        """File name; "bytes" without a file."""
+        """File name; "bytes" or a class's name without a file."""
+        if self.object is not None:
+            return type(self.object).__name__
         return "bytes" if self.path is None else os.path.basename(self.path)
 
-    def open(self) -> str | bytes:
+    def open(self) -> Any:
         """Give what to read; checks the digest if there is one.
 
         Raises
@@ -74,6 +84,8 @@ class Source:
         ModelFormatError
             The file is not the one that was pickled.
         """
+        if self.object is not None:
+            return self.object
         if self.content is not None:
             return self.content
         path = self.path or ""

@@ -27,7 +27,7 @@ from trimtab.graph import Model, Stored, WeightFile
 from trimtab.limits import Limits
 from trimtab.types import Array
 
-__all__ = ["read_onnx"]
+__all__ = ["read_onnx", "read_onnx_message"]
 
 _MESSAGES = "onnx.onnx_ml_pb2"
 _FORCED = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
@@ -201,3 +201,24 @@ def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> M
         )
     _check_domains(model)
     return model
+
+
+def read_onnx_message(proto: Any, limits: Limits) -> Model:
+    """Read an ``onnx.ModelProto``.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        With its weights; external data must have been loaded.
+    limits : Limits
+
+    Returns
+    -------
+    model : Model
+
+    Examples
+    --------
+    >>> read_onnx_message(onnx.load("model.onnx"), Limits())   # doctest: +SKIP
+    Model('main': x -> y, 12 nodes)
+    """
+    return read_onnx(proto.SerializeToString(), limits)

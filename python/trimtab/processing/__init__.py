@@ -1,1 +1,53 @@
-"""What stands before and after a model: pictures, sounds, classes."""
+"""What comes before and after a model: the table of declarative steps.
+
+A step is one class in one module and one line in `STEPS`; its module is imported when
+a pipeline uses it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from trimtab.errors import ModelFormatError
+from trimtab.processing.step import Step
+
+__all__ = ["STEPS", "make_step"]
+
+#: kind -> ``module:class`` of this package
+STEPS: dict[str, str] = {
+    "softmax": "steps_class:Softmax",
+}
+
+
+def make_step(kind: str, parameters: dict[str, Any], assets: dict[str, bytes]) -> Step:
+    """Make a step from what an artefact stores of it.
+
+    Parameters
+    ----------
+    kind : str
+        Key of `STEPS`.
+    parameters : dict
+        Its fields by name.
+    assets : dict of str to bytes
+        Those fields that are bytes.
+
+    Returns
+    -------
+    step : Step
+
+    Raises
+    ------
+    ModelFormatError
+        There is no such kind, or it refuses the parameters.
+
+    Examples
+    --------
+    >>> make_step("softmax", {}, {})
+    Softmax(axis=-1)
+    """
+    if kind not in STEPS:
+        raise ModelFormatError(f"there is no step {kind!r}; there are {sorted(STEPS)}")
+    module, _, name = STEPS[kind].partition(":")
+    step: type[Step] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return step.from_config(parameters, assets)

@@ -1,0 +1,239 @@
+"""Readers that run in a child process with limits.
+
+Enters: the name of a function of this package and its arguments. Leaves: what it
+returned, and the files it wrote into a folder that only this call knows. For files
+that only a large native library can read (HDF5, TensorFlow, torch): when the child
+crashes, hangs, eats memory or talks, the caller gets one readable error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab import errors
+from trimtab.errors import (
+    InternalError,
+    ModelFormatError,
+    ModelLimitError,
+)
+
+__all__ = ["Isolated", "run_isolated"]
+
+# The child takes its path from the request: it finds the packages that the caller
+# finds, wherever they are, and nothing in its own folder.
+_BOOT = (
+    "import sys, json; request = json.load(sys.stdin); sys.path[:] = request['path']; "
+    "from trimtab.formats.isolated_child import serve; serve(request)"
+)
+_MAX_RESULT_BYTES = 64 << 20
+_SHOWN_LINES = 12
+_SHOWN_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class Isolated:
+    """What a child left.
+
+    Parameters
+    ----------
+    folder : str
+        Its folder, removed when the block of `run_isolated` ends.
+    result : dict
+        What the function returned.
+    """
+
+    folder: str
+    result: dict[str, Any]
+
+    def path(self, name: str) -> str:
+        """Give the path of a file that the child wrote.
+
+        Parameters
+        ----------
+        name : str
+            Without folders.
+
+        Returns
+        -------
+        path : str
+
+        Raises
+        ------
+        ModelFormatError
+            The child wrote no such file.
+
+        Examples
+        --------
+        >>> child.path("weights.bin")                      # doctest: +SKIP
+        '/tmp/trimtab-x2j1/weights.bin'
+        """
+        path = os.path.join(self.folder, os.path.basename(name))
+        if not os.path.isfile(path) or os.path.islink(path):
+            raise ModelFormatError(f"the reader's process left no file {name!r}")
+        return path
+
+
+@contextmanager
+def run_isolated(
+    task: str,
+    arguments: Mapping[str, Any],
+    *,
+    what: str,
+    memory_bytes: int = 4 << 30,
+    seconds: float = 120.0,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Isolated]:
+    """Run a function of this package in a child process with limits.
+
+    The function gets `arguments` and the path of its own empty folder, which is also
+    its working folder, and returns a dict that JSON can hold. It has no network where
+    the system allows to take it away, no terminal, and dies with its parent.
+
+    Parameters
+    ----------
+    task : str
+        ``module:function`` within `trimtab.formats`.
+    arguments : mapping
+        What JSON can hold.
+    what : str
+        What is being read, for messages: "the HDF5 file 'm.h5'".
+    memory_bytes : int, default=4 GiB
+        Address space that the child may have.
+    seconds : float, default=120
+        Until it is killed; also its time on processors.
+    environment : mapping of str to str, optional
+        Variables set in the child.
+
+    Returns
+    -------
+    child : context manager of Isolated
+
+    Raises
+    ------
+    ModelFormatError
+        The reader refused the file, or its process died on it; subclasses as the
+        reader raised them.
+    ModelLimitError
+        It took more memory or time than allowed.
+    ImportError
+        A package is missing; the message has the command to install it.
+
+    Examples
+    --------
+    >>> with run_isolated("keras_h5:read_in_child", {"path": p}, what="p") as child:
+    ...     child.result                                   # doctest: +SKIP
+    """
+    with tempfile.TemporaryDirectory(prefix="trimtab-") as folder:
+        work = os.path.join(folder, "work")
+        os.mkdir(work)
+        request: dict[str, Any] = {
+            "path": [os.path.abspath(entry) for entry in sys.path],
+            "task": task,
+            "arguments": dict(arguments),
+            "folder": work,
+            "result": os.path.join(folder, "result.json"),
+            "memory_bytes": memory_bytes,
+            "seconds": seconds,
+            "parent": os.getpid(),
+        }
+        with open(os.path.join(folder, "messages"), "w+b") as messages:
+            code = _run(request, messages, seconds, environment or {}, what)
+            result = _result(request["result"], code, messages, what)
+        yield Isolated(work, result)
+
+
+def _run(
+    request: dict[str, Any],
+    messages: Any,
+    seconds: float,
+    environment: Mapping[str, str],
+    what: str,
+) -> int:
+    """Run the child to its end; its exit status."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BOOT],
+        stdin=subprocess.PIPE,
+        stdout=messages,
+        stderr=messages,
+        cwd=request["folder"],
+        env={**os.environ, **environment, "TMPDIR": request["folder"]},
+        start_new_session=True,
+    )
+    try:
+        process.communicate(json.dumps(request).encode(), timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise ModelLimitError(
+            f"reading {what} took more than {seconds:.0f} s and was stopped"
+        ) from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return process.returncode
+
+
+def _result(path: str, code: int, messages: Any, what: str) -> dict[str, Any]:
+    """What the child wrote, or the error that stands for what it did instead."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_MAX_RESULT_BYTES + 1)
+        if len(text) > _MAX_RESULT_BYTES:
+            raise ModelLimitError(f"reading {what} gave a result that is too long")
+        answer = json.loads(text)
+    except (OSError, ValueError):
+        raise _death(code, messages, what) from None
+    if "error" in answer:
+        raise _error(answer, messages, what)
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+def _death(code: int, messages: Any, what: str) -> Exception:
+    """The child ended without a word."""
+    if code == -signal.SIGXCPU:
+        return ModelLimitError(f"reading {what} took too much time on processors")
+    how = f"exit status {code}"
+    if code < 0:
+        with suppress(ValueError):
+            how = signal.Signals(-code).name
+    return ModelFormatError(
+        f"the process that read {what} died ({how}): the file is damaged or hostile, "
+        f"or the library that reads it is{_tail(messages)}"
+    )
+
+
+def _error(answer: dict[str, Any], messages: Any, what: str) -> Exception:
+    kind, text = str(answer["error"]), str(answer.get("text", ""))
+    if kind == "ImportError":
+        return ImportError(text)
+    if kind == "MemoryError":
+        return ModelLimitError(
+            f"reading {what} took more memory than its process may have"
+            f"{': ' if text else ''}{text}"
+        )
+    found = getattr(errors, kind, None) if kind in errors.__all__ else None
+    if found is not None:
+        documented: Exception = found(text)
+        return documented
+    if kind in ("KeyboardInterrupt", "SystemExit"):
+        return InternalError(f"the process that read {what} was interrupted")
+    return ModelFormatError(f"{what} cannot be read: {kind}: {text}{_tail(messages)}")
+
+
+def _tail(messages: Any) -> str:
+    """Last lines of what the child printed."""
+    size = messages.seek(0, os.SEEK_END)
+    messages.seek(max(0, size - 4 * _SHOWN_CHARACTERS))
+    text = messages.read().decode("utf-8", "replace")
+    lines = [line for line in text.splitlines() if line.strip()][-_SHOWN_LINES:]
+    shown = "\n  ".join(lines)[-_SHOWN_CHARACTERS:]
+    return f". It said:\n  {shown}" if shown else ""

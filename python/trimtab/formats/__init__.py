@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -209,7 +210,7 @@ def _supported() -> str:
 
 def _refuse(head: Head, what: str) -> None:
     """Raise what is known of a file that no reader takes."""
-    if head.has("data.pkl"):
+    if head.has("data.pkl") or head.has("constants.pkl"):
         raise UnsafeModelError(
             f"{what} holds a pickle, and reading one runs code of its author. Load it "
             "with the framework that wrote it and pass the module to load_model, or "
@@ -254,8 +255,7 @@ def _look(source: str | bytes, limits: Limits) -> Head:
             with os.scandir(source) as entries:
                 names = [entry.name for entry in islice(entries, 1000)]
             return Head(b"", tuple(sorted(names)))
-        with open(source, "rb") as file:
-            first = file.read(_HEAD_BYTES)
+        first = _first_bytes(source)
     else:
         first = source[:_HEAD_BYTES]
     if not first.startswith(_ZIP_MAGIC):
@@ -264,6 +264,18 @@ def _look(source: str | bytes, limits: Limits) -> Head:
 
     with Archive(source, limits) as archive:
         return Head(first, tuple(archive.names))
+
+
+def _first_bytes(path: str) -> bytes:
+    """Of a regular file: a FIFO would block and a device never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnsafeModelError(
+                f"{path!r} is neither a regular file nor a folder (a FIFO, a device or "
+                "a socket)"
+            )
+        return file.read(_HEAD_BYTES)
 
 
 def find_object_format(source: object) -> tuple[str, ObjectFormat] | None:

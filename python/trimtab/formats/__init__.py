@@ -179,9 +179,16 @@ def _is_onnx(head: Head) -> bool:
     return len(first) > 1 and first[0] == 0x08 and first[1] < 0x80
 
 
+def _is_saved_model(head: Head) -> bool:
+    return not head.first and "saved_model.pb" in head.names
+
+
 #: name -> format of files and folders
 FORMATS: dict[str, Format] = {
     "onnx": Format(_is_onnx, (".onnx",), "onnx:read_onnx"),
+    "saved_model": Format(
+        _is_saved_model, (), "saved_model:read_saved_model", ("signature",)
+    ),
 }
 
 #: name -> kind of objects

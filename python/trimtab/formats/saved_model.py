@@ -98,6 +98,7 @@ def read_saved_model(
         memory_bytes=_MEMORY_BYTES + _MEMORY_PER_BYTE * n_bytes,
         seconds=_SECONDS,
         environment=_ENVIRONMENT,
+        readable=[source],
     ) as child:
         model = read_onnx(child.path("model.onnx"), limits)
         described = child.result

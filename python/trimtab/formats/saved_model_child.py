@@ -106,7 +106,9 @@ def _meta_graph(saved: Any) -> Any:
 def _choose(meta_graph: Any, asked: str | None) -> str:
     """Name of the signature to load."""
     # Names with "__" are TensorFlow's own: __saved_model_init_op.
-    told = {e.key for e in meta_graph.signature_def if not e.key.startswith("__")}
+    told: set[str] = {
+        e.key for e in meta_graph.signature_def if not e.key.startswith("__")
+    }
     names = sorted(told & signature_functions(meta_graph).keys())
     if not names:
         raise ModelFormatError(

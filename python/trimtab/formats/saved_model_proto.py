@@ -7,6 +7,7 @@ one in the process. Fields that are not in the table are skipped.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from trimtab.errors import ModelFormatError
@@ -94,8 +95,7 @@ def parse_saved_model(data: bytes) -> Any:
     >>> parse_saved_model(b"").meta_graphs
     []
     """
-    from google.protobuf import message
-
+    message = importlib.import_module("google.protobuf.message")
     saved = _saved_model_class()()
     try:
         saved.ParseFromString(data)
@@ -105,9 +105,10 @@ def parse_saved_model(data: bytes) -> Any:
 
 
 def _saved_model_class() -> Any:
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    file = descriptor_pb2.FileDescriptorProto(
+    descriptors = importlib.import_module("google.protobuf.descriptor_pb2")
+    pools = importlib.import_module("google.protobuf.descriptor_pool")
+    factory = importlib.import_module("google.protobuf.message_factory")
+    file = descriptors.FileDescriptorProto(
         name="trimtab/saved_model.proto", package=_PACKAGE, syntax="proto3"
     )
     for name, fields in MESSAGES.items():
@@ -119,10 +120,10 @@ def _saved_model_class() -> Any:
                 name=field,
                 number=number,
                 label=_REPEATED if kind.startswith("*") else _OPTIONAL,
-                type=_MESSAGE_TYPE if is_message else _TYPES[base],  # type: ignore[arg-type]
+                type=_MESSAGE_TYPE if is_message else _TYPES[base],
                 type_name=f".{_PACKAGE}.{base}" if is_message else None,
             )
-    pool = descriptor_pool.DescriptorPool()
+    pool = pools.DescriptorPool()
     pool.Add(file)
     found = pool.FindMessageTypeByName(f"{_PACKAGE}.SavedModel")
-    return message_factory.GetMessageClass(found)
+    return factory.GetMessageClass(found)

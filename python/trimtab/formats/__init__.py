@@ -183,12 +183,17 @@ def _is_onnx(head: Head) -> bool:
 def _is_safetensors(head: Head) -> bool:
     """The length of a header below 4 GB, and the header, which is JSON."""
     return head.first[4:9] == b"\0\0\0\0{"
+def _is_saved_model(head: Head) -> bool:
+    return not head.first and "saved_model.pb" in head.names
 
 
 #: name -> format of files and folders
 FORMATS: dict[str, Format] = {
     "native": Format(_is_safetensors, (".safetensors",), "native:read_native"),
     "onnx": Format(_is_onnx, (".onnx",), "onnx:read_onnx"),
+    "saved_model": Format(
+        _is_saved_model, (), "saved_model:read_saved_model", ("signature",)
+    ),
 }
 
 #: name -> kind of objects

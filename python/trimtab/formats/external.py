@@ -19,7 +19,7 @@ import numpy as np
 from trimtab.errors import ModelFormatError, UnsafeModelError
 from trimtab.types import Array
 
-__all__ = ["ExternalFiles", "fill"]
+__all__ = ["ExternalFiles", "fill", "open_beneath"]
 
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -158,7 +158,7 @@ but a model given as bytes has no folder: load it by path
                 "model given as bytes has no folder: load it by path"
             )
         try:
-            found = _open_beneath(self._folder, parts)
+            found = open_beneath(self._folder, parts)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
                 raise UnsafeModelError(
@@ -204,8 +204,33 @@ def _parts(tensor: str, location: str) -> list[str]:
     return parts
 
 
-def _open_beneath(folder: str, parts: list[str]) -> tuple[int, int]:
-    """Descriptor and size; OSError with ELOOP, ENOTDIR or EMLINK for what is unsafe."""
+def open_beneath(
+    folder: str, parts: list[str], *, is_only_name: bool = True
+) -> tuple[int, int]:
+    """Open a regular file beneath a folder, following no links.
+
+    Parameters
+    ----------
+    folder : str
+    parts : list of str
+        Components of the path below the folder; none of them is "" or "..".
+    is_only_name : bool, default=True
+        Refuse a file that has other names (hard links).
+
+    Returns
+    -------
+    descriptor, n_bytes : (int, int)
+
+    Raises
+    ------
+    OSError
+        With ELOOP, ENOTDIR or EMLINK for what is unsafe.
+
+    Examples
+    --------
+    >>> open_beneath("model", ["weights", "w.bin"])        # doctest: +SKIP
+    (5, 4096)
+    """
     directory = os.open(folder, _DIRECTORY_FLAGS)
     try:
         for part in parts[:-1]:
@@ -213,21 +238,22 @@ def _open_beneath(folder: str, parts: list[str]) -> tuple[int, int]:
             os.close(directory)
             directory = inner
         # Looked at before it is opened: opening a device may act on it.
-        _check(os.stat(parts[-1], dir_fd=directory, follow_symlinks=False))
+        seen = os.stat(parts[-1], dir_fd=directory, follow_symlinks=False)
+        _check(seen, is_only_name=is_only_name)
         descriptor = os.open(parts[-1], _FILE_FLAGS, dir_fd=directory)
     finally:
         os.close(directory)
     try:
         status = os.fstat(descriptor)
-        _check(status)
+        _check(status, is_only_name=is_only_name)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor, status.st_size
 
 
-def _check(status: os.stat_result) -> None:
+def _check(status: os.stat_result, *, is_only_name: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.ELOOP, "not a regular file")
-    if status.st_nlink != 1:
+    if is_only_name and status.st_nlink != 1:
         raise OSError(errno.EMLINK, "has another name")

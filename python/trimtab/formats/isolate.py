@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,12 @@ _BOOT = (
     "from trimtab.formats.isolated_child import serve; serve(request)"
 )
 _MAX_RESULT_BYTES = 64 << 20
+_LIMIT_SIGNALS = {
+    -signal.SIGXCPU: "too much time on processors",
+    -signal.SIGXFSZ: "more of the disk than it may have",
+}
+# How C and C++ end for want of memory.
+_OUT_OF_MEMORY = ("bad_alloc", "Cannot allocate memory", "out of memory")
 _SHOWN_LINES = 12
 _SHOWN_CHARACTERS = 2000
 
@@ -91,17 +97,19 @@ def run_isolated(
     memory_bytes: int = 4 << 30,
     seconds: float = 120.0,
     environment: Mapping[str, str] | None = None,
+    readable: Sequence[str] | None = None,
 ) -> Iterator[Isolated]:
     """Run a function of this package in a child process with limits.
 
     The function gets `arguments` and the path of its own empty folder, which is also
-    its working folder, and returns a dict that JSON can hold. It has no network where
-    the system allows to take it away, no terminal, and dies with its parent.
+    its working folder, and returns a dict that JSON can hold. It has no terminal and
+    dies with its parent. Where the kernel can (Landlock, namespaces), it has no network
+    and writes nowhere but in its folder.
 
     Parameters
     ----------
     task : str
-        ``module:function`` within `trimtab.formats`.
+        ``module:function`` within `trimtab.formats`, or of a package on the path.
     arguments : mapping
         What JSON can hold.
     what : str
@@ -112,6 +120,9 @@ def run_isolated(
         Until it is killed; also its time on processors.
     environment : mapping of str to str, optional
         Variables set in the child.
+    readable : sequence of str, optional
+        Files and folders that it may read besides code and the system's own; all by
+        default. Enforced where the kernel can.
 
     Returns
     -------
@@ -132,17 +143,20 @@ def run_isolated(
     >>> with run_isolated("keras_h5:read_in_child", {"path": p}, what="p") as child:
     ...     child.result                                   # doctest: +SKIP
     """
-    with tempfile.TemporaryDirectory(prefix="trimtab-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="trimtab-", ignore_cleanup_errors=True
+    ) as folder:
         work = os.path.join(folder, "work")
         os.mkdir(work)
         request: dict[str, Any] = {
-            "path": [os.path.abspath(entry) for entry in sys.path],
+            "path": _path(),
             "task": task,
             "arguments": dict(arguments),
             "folder": work,
             "result": os.path.join(folder, "result.json"),
             "memory_bytes": memory_bytes,
             "seconds": seconds,
+            "readable": None if readable is None else [*map(os.path.abspath, readable)],
             "parent": os.getpid(),
         }
         with open(os.path.join(folder, "messages"), "w+b") as messages:
@@ -159,17 +173,23 @@ def _run(
     what: str,
 ) -> int:
     """Run the child to its end; its exit status."""
+    if not sys.executable:
+        raise InternalError(
+            f"reading {what} takes a process of its own, and sys.executable does not "
+            "say which Python to start"
+        )
+    question = json.dumps(request).encode()
     process = subprocess.Popen(
-        [sys.executable, "-c", _BOOT],
+        [sys.executable, *_flags(), "-c", _BOOT],
         stdin=subprocess.PIPE,
         stdout=messages,
         stderr=messages,
         cwd=request["folder"],
-        env={**os.environ, **environment, "TMPDIR": request["folder"]},
+        env={**os.environ, **_own_folders(request["folder"]), **environment},
         start_new_session=True,
     )
     try:
-        process.communicate(json.dumps(request).encode(), timeout=seconds)
+        process.communicate(question, timeout=seconds)
     except subprocess.TimeoutExpired:
         raise ModelLimitError(
             f"reading {what} took more than {seconds:.0f} s and was stopped"
@@ -181,6 +201,29 @@ def _run(
     return process.returncode
 
 
+def _own_folders(folder: str) -> dict[str, str]:
+    """No settings or caches of the user: they are not there for others either."""
+    return dict.fromkeys(
+        ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"), folder
+    )
+
+
+def _path() -> list[str]:
+    """Where the caller finds modules, and this package whatever found it."""
+    path = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]
+    root = os.path.dirname(os.path.dirname(os.path.abspath(errors.__file__)))
+    return path if root in path else [*path, root]
+
+
+def _flags() -> list[str]:
+    """The caller's flags that keep foreign modules out while Python starts."""
+    flags = sys.flags
+    if flags.isolated:
+        return ["-I"]
+    asked = (("-E", flags.ignore_environment), ("-s", flags.no_user_site))
+    return [flag for flag, is_set in asked if is_set]
+
+
 def _result(path: str, code: int, messages: Any, what: str) -> dict[str, Any]:
     """What the child wrote, or the error that stands for what it did instead."""
     try:
@@ -189,25 +232,32 @@ def _result(path: str, code: int, messages: Any, what: str) -> dict[str, Any]:
         if len(text) > _MAX_RESULT_BYTES:
             raise ModelLimitError(f"reading {what} gave a result that is too long")
         answer = json.loads(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise _death(code, messages, what) from None
-    if "error" in answer:
+    if isinstance(answer, dict) and "error" in answer:
         raise _error(answer, messages, what)
+    if not isinstance(answer, dict) or not isinstance(answer.get("result"), dict):
+        raise _death(code, messages, what)
     result: dict[str, Any] = answer["result"]
     return result
 
 
 def _death(code: int, messages: Any, what: str) -> Exception:
     """The child ended without a word."""
-    if code == -signal.SIGXCPU:
-        return ModelLimitError(f"reading {what} took too much time on processors")
+    said = _tail(messages)
+    if code in _LIMIT_SIGNALS:
+        return ModelLimitError(f"reading {what} took {_LIMIT_SIGNALS[code]}")
+    if any(sign in said for sign in _OUT_OF_MEMORY):
+        return ModelLimitError(
+            f"reading {what} took more memory than its process may have{said}"
+        )
     how = f"exit status {code}"
     if code < 0:
         with suppress(ValueError):
             how = signal.Signals(-code).name
     return ModelFormatError(
         f"the process that read {what} died ({how}): the file is damaged or hostile, "
-        f"or the library that reads it is{_tail(messages)}"
+        f"or the library that reads it is{said}"
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trimtab.graph import Model as GraphModel
     from trimtab.memory import MemoryReport
     from trimtab.profile import Profile
+    from trimtab.stream import Stream
     from trimtab.taps import Taps
 
 __all__ = ["Model", "load_model"]
@@ -55,10 +56,17 @@ class Model:
     7
     """
 
-    def __init__(self, core: _core.Model, source: Source, options: _Options) -> None:
+    def __init__(
+        self,
+        core: _core.Model,
+        source: Source,
+        options: _Options,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self._core: _core.Model | None = core
         self._source = source
         self._options = options
+        self._metadata = dict(metadata or {})
         self._lock = threading.Lock()
         self._programs: dict[tuple[str, ...], _core.Program] = {}
         self._program: Any = core.program()
@@ -155,6 +163,36 @@ class Model:
         outs = self._outs(program.output_names, outputs)
         return program.bind(self._arguments(inputs), outs)
 
+    def stream(
+        self,
+        states: Mapping[str, str] | None = None,
+        *,
+        initial: Mapping[str, Any] | None = None,
+    ) -> Stream:
+        """Run the model step by step, with what it keeps between the steps.
+
+        Parameters
+        ----------
+        states : mapping of str to str, optional
+            Output that brings the next value, by the input that takes it; by default
+            what the model's file says of itself (TFLite).
+        initial : mapping of str to array-like, optional
+            First values by input; what the file says, or zeros, by default.
+
+        Returns
+        -------
+        stream : Stream
+            ``stream(x)`` takes the other inputs and gives the other outputs.
+
+        Examples
+        --------
+        >>> stream = model.stream({"state": "stateN"})     # doctest: +SKIP
+        >>> [stream(frame, 16000) for frame in frames]     # doctest: +SKIP
+        """
+        from trimtab.stream import Stream
+
+        return Stream(self, states, initial=initial)
+
     def _arguments(self, inputs: Any) -> list[Any]:
         """Inputs in graph order."""
         if isinstance(inputs, tuple):
@@ -213,6 +251,11 @@ class Model:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs in graph order."""
         return self._outputs
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the model's file says of itself."""
+        return dict(self._metadata)
 
     @property
     def threads(self) -> int:
@@ -389,7 +432,7 @@ def _load(source: Source, options: _Options) -> Model:
         fallback=fallback,
         copy=options.copy,
     )
-    return Model(core, source, options)
+    return Model(core, source, options, graph_model.metadata)
 
 
 def _pass_bits(passes: Sequence[str] | None) -> int:
@@ -452,7 +495,7 @@ def load_model(
     staging : bool, default=False
         Debug: reach memory through map and unmap, as on a GPU.
     signature : str, optional
-        SavedModel: the signature to load.
+        SavedModel, TFLite: the signature to load.
     example_inputs : sequence of array-like, optional
         torch module: inputs to trace it with, in the order of its arguments.
     dynamic_shapes : object, optional

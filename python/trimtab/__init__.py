@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trimtab.peaks import Peaks, measure_peaks
     from trimtab.profile import Profile
     from trimtab.signature import TensorSpec
+    from trimtab.stream import Stream
 
 # Public name -> module that holds it: imported when it is used first. Only what every
 # user needs is there from the start, so that loading a model does not pay for it.
@@ -54,6 +55,7 @@ _HOMES: dict[str, str] = {
     "OutOfMemoryError": "errors",
     "Peaks": "peaks",
     "Profile": "profile",
+    "Stream": "stream",
     "TensorSpec": "signature",
     "TrimtabError": "errors",
     "UnsafeModelError": "errors",
@@ -78,6 +80,7 @@ __all__ = [
     "OutOfMemoryError",
     "Peaks",
     "Profile",
+    "Stream",
     "TensorSpec",
     "TrimtabError",
     "UnsafeModelError",

@@ -79,7 +79,7 @@ def make_model(graph: GraphModel, source: Source, options: Options) -> Model:
         fallback=fallback,
         copy=options.copy,
     )
-    return Model(core, source, options, graph)
+    return Model(core, source, options, graph, graph.metadata)
 
 
 def load_source(source: Source, options: Options) -> Model:
@@ -180,7 +180,7 @@ def load_model(
     staging : bool, default=False
         Debug: reach memory through map and unmap, as on a GPU.
     signature : str, optional
-        SavedModel: the signature to load.
+        SavedModel, TFLite: the signature to load.
     example_inputs : sequence of array-like, optional
         torch module: inputs to trace it with, in the order of its arguments.
     dynamic_shapes : object, optional

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trimtab.memory import MemoryReport
     from trimtab.pipeline import Pipeline
     from trimtab.profile import Profile
+    from trimtab.stream import Stream
     from trimtab.taps import Taps
 
 __all__ = ["Model", "Options"]
@@ -64,12 +65,14 @@ class Model:
         source: Source,
         options: Options,
         graph: GraphModel | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self._core: _core.Model | None = core
         # What can be read again from its file is not kept.
         self._graph = graph if source.is_costly else None
         self._source = source
         self._options = options
+        self._metadata = dict(metadata or {})
         self._lock = threading.Lock()
         self._programs: dict[tuple[str, ...], _core.Program] = {}
         self._program: Any = core.program()
@@ -176,6 +179,36 @@ class Model:
         outs = self._outs(program.output_names, outputs)
         return program.bind(self._arguments(inputs), outs)
 
+    def stream(
+        self,
+        states: Mapping[str, str] | None = None,
+        *,
+        initial: Mapping[str, Any] | None = None,
+    ) -> Stream:
+        """Run the model step by step, with what it keeps between the steps.
+
+        Parameters
+        ----------
+        states : mapping of str to str, optional
+            Output that brings the next value, by the input that takes it; by default
+            what the model's file says of itself (TFLite).
+        initial : mapping of str to array-like, optional
+            First values by input; what the file says, or zeros, by default.
+
+        Returns
+        -------
+        stream : Stream
+            ``stream(x)`` takes the other inputs and gives the other outputs.
+
+        Examples
+        --------
+        >>> stream = model.stream({"state": "stateN"})     # doctest: +SKIP
+        >>> [stream(frame, 16000) for frame in frames]     # doctest: +SKIP
+        """
+        from trimtab.stream import Stream
+
+        return Stream(self, states, initial=initial)
+
     def _arguments(self, inputs: Any) -> list[Any]:
         """Inputs in graph order."""
         if isinstance(inputs, tuple):
@@ -234,6 +267,11 @@ class Model:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs in graph order."""
         return self._outputs
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the model's file says of itself."""
+        return dict(self._metadata)
 
     @property
     def threads(self) -> int:

@@ -174,9 +174,16 @@ class ObjectFormat:
         return _read(self.reader, source, limits, **options)
 
 
+def _is_tflite(head: Head) -> bool:
+    """The identifier of its FlatBuffer, behind the offset of the root table."""
+    return head.first[4:8] == b"TFL3"
+
+
 def _is_onnx(head: Head) -> bool:
     """The first field of ModelProto is ir_version, a small number."""
     first = head.first
+    if _is_tflite(head):  # its first bytes are an offset, which may look like that
+        return False
     return len(first) > 1 and first[0] == 0x08 and first[1] < 0x80
 
 
@@ -194,6 +201,9 @@ FORMATS: dict[str, Format] = {
     "saved_model": Format(
         _is_saved_model, (), "saved_model:read_saved_model", ("signature",)
     ),
+    "tflite": Format(
+        _is_tflite, (".tflite",), "tflite:read_tflite", options=("signature",)
+    ),
 }
 
 #: name -> kind of objects
@@ -206,7 +216,6 @@ OBJECTS: dict[str, ObjectFormat] = {
 _KNOWN_MAGIC: list[tuple[int, bytes, str, bool]] = [
     (0, b"\x89HDF", "an HDF5 file (Keras .h5)", False),
     (0, b"\x80", "a pickle", True),
-    (4, b"TFL3", "a TFLite model", False),
     (4, b"ORTM", "an onnxruntime .ort model", False),
 ]
 
@@ -362,6 +371,7 @@ def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Mod
         ...
     trimtab.errors.ModelFormatError: the content is of no known format (it begins \
 with b'GIF89a'); supported are: native (.safetensors), onnx (.onnx)
+with b'GIF89a'); supported are: onnx (.onnx), tflite (.tflite)
     """
     limits = limits or Limits()
     entry: Format | ObjectFormat

@@ -36,14 +36,19 @@ class GraphBuilder:
     >>> x = b.input("x", "float32", ("batch", 3))
     >>> y = b.op("Mul", [x, b.constant([2.0, 3.0, 4.0], "scale", "float32")])
     >>> b.output(y, "y")
+    'y'
     >>> b.build("example")
     Model('scale': x -> y, 2 nodes)
     """
 
     def __init__(self, name: str, parent: GraphBuilder | None = None) -> None:
         self._graph = Graph(name)
-        self._taken: set[str] = set() if parent is None else parent._taken
+        # Every name in use, with the number that was last tried behind it.
+        self._taken: dict[str, int] = {} if parent is None else parent._taken
         self._own: set[str] = set()
+        self._computed: set[str] = set()
+        self._returned: set[str] = set()
+        self._reserved: set[str] = set()
         self._parent = parent
 
     def unique(self, name: str) -> str:
@@ -63,13 +68,36 @@ class GraphBuilder:
         >>> b.unique("w"), b.unique("w")
         ('w', 'w_1')
         """
-        wanted, number = name or "tensor", 0
+        wanted = name or "tensor"
+        number = self._taken.get(wanted, 0)
         found = wanted
         while found in self._taken:
             number += 1
             found = f"{wanted}_{number}"
-        self._taken.add(found)
+        self._taken[wanted] = number
+        self._taken.setdefault(found, 0)
         return found
+
+    def reserve(self, name: str) -> None:
+        """Keep a name for `output`; whoever else wants it gets it with a number.
+
+        Parameters
+        ----------
+        name : str
+
+        Examples
+        --------
+        >>> b = GraphBuilder("g")
+        >>> b.reserve("y")
+        >>> y = b.op("Relu", [b.input("x", "float32", (2,))], name="y")
+        >>> b.output(y, "y")
+        'y'
+        >>> b.build("example")
+        Model('g': x -> y, 2 nodes)
+        """
+        if name not in self._taken:
+            self._taken[name] = 0
+            self._reserved.add(name)
 
     def input(self, name: str, dtype: str | None, shape: Dims | None) -> str:
         """Add an input.
@@ -210,6 +238,7 @@ class GraphBuilder:
         wanted = outputs or [name or op_type] * n_outputs
         found = [self.unique(output) for output in wanted]
         self._own.update(found)
+        self._computed.update(found)
         self._graph.nodes.append(
             Node(op_type, list(inputs), found, name or found[0], domain, attributes)
         )
@@ -221,7 +250,7 @@ class GraphBuilder:
         name: str = "",
         dtype: str | None = None,
         shape: Dims | None = None,
-    ) -> None:
+    ) -> str:
         """Make a tensor an output of the graph.
 
         Parameters
@@ -233,16 +262,26 @@ class GraphBuilder:
         shape : tuple, optional
             What is known of it.
 
+        Returns
+        -------
+        tensor : str
+            The name that the output got.
+
         Examples
         --------
         >>> b = GraphBuilder("g")
         >>> b.output(b.input("x", "float32", (2,)), "y")
+        'y'
         """
-        is_plain = any(tensor in node.outputs for node in self._graph.nodes)
-        is_used = any(value.name == tensor for value in self._graph.outputs)
-        if not is_plain or is_used or (name and name != tensor):
+        is_plain = tensor in self._computed and tensor not in self._returned
+        if not is_plain or (name and name != tensor):
+            if name in self._reserved:  # it is free again for this one node
+                self._reserved.remove(name)
+                del self._taken[name]
             tensor = self.op("Identity", [tensor], output=name or tensor)
+        self._returned.add(tensor)
         self._graph.outputs.append(Value(tensor, dtype, shape))
+        return tensor
 
     def body(self) -> Graph:
         """Give the graph, as a body for the parent's If, Loop or Scan.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -192,6 +193,11 @@ def _is_safetensors(head: Head) -> bool:
     return head.first[4:9] == b"\0\0\0\0{"
 def _is_saved_model(head: Head) -> bool:
     return not head.first and "saved_model.pb" in head.names
+def _is_torch_export(head: Head) -> bool:
+    """An archive of torch.export.save; the second layout is that up to torch 2.7."""
+    return head.has("serialized_exported_program.json") or (
+        head.has("archive_format", "models/model.json")
+    )
 
 
 #: name -> format of files and folders
@@ -203,12 +209,23 @@ FORMATS: dict[str, Format] = {
     ),
     "tflite": Format(
         _is_tflite, (".tflite",), "tflite:read_tflite", options=("signature",)
+    "torch_export": Format(
+        _is_torch_export, (".pt2",), "torch_export:read_torch_export"
     ),
 }
 
 #: name -> kind of objects
 OBJECTS: dict[str, ObjectFormat] = {
     "onnx": ObjectFormat("onnx.onnx_ml_pb2.ModelProto", "onnx:read_onnx_message"),
+    "torch": ObjectFormat(
+        "torch.nn.modules.module.Module",
+        "torch_module:read_torch_module",
+        ("example_inputs", "dynamic_shapes"),
+    ),
+    "torch_export": ObjectFormat(
+        "torch.export.exported_program.ExportedProgram",
+        "torch_onnx:read_exported_program",
+    ),
 }
 
 # First bytes (at an offset) of files that people may try: what they are, and whether
@@ -217,7 +234,33 @@ _KNOWN_MAGIC: list[tuple[int, bytes, str, bool]] = [
     (0, b"\x89HDF", "an HDF5 file (Keras .h5)", False),
     (0, b"\x80", "a pickle", True),
     (4, b"ORTM", "an onnxruntime .ort model", False),
+    (0, b"\x93NUMPY", "a NumPy array (.npy)", False),
+    (4, b"TFL3", "a TFLite model", False),
+    (4, b"ORTM", "an onnxruntime .ort model", False),
+    (0, b"GGUF", "a GGUF file of llama.cpp", False),
+    (8, b"{", "a safetensors file", False),
+    (0, b"\x1f\x8b", "a file packed by gzip", False),
+    (0, b"BZh", "a file packed by bzip2", False),
+    (0, b"\xfd7zXZ", "a file packed by xz", False),
+    (0, b"x\x9c", "a file packed by zlib", False),
 ]
+# A pickle of protocol 0 or 1 has no magic: it begins with a class, or a list, tuple or
+# dict and where it is remembered.
+_OLD_PICKLE = re.compile(
+    rb"\(*[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n|\(*[ld]p\d+\n|[\]})]q[\0-\xff]"
+)
+# Endings of members of archives: what such an archive is.
+_KNOWN_MEMBERS: list[tuple[str, str]] = [
+    ("constants.pkl", "a TorchScript archive (torch.jit.save)"),
+    ("data.pkl", "a file of torch.save"),
+    (".pkl", "an archive with a pickle"),
+    (".joblib", "an archive with a pickle"),
+]
+_ADVICE = (
+    "reading it runs code of its author. Load it with the framework that wrote it, if "
+    "you trust it, and pass the object to load_model, or export it "
+    "(torch.export.save, torch.onnx.export, skl2onnx)"
+)
 
 
 def _supported() -> str:
@@ -235,14 +278,16 @@ def _refuse(head: Head, what: str) -> None:
             "with the framework that wrote it and pass the module to load_model, or "
             "export it (torch.export.save, torch.onnx.export)"
         )
+    for ending, name in _KNOWN_MEMBERS:
+        if any(member.endswith(ending) for member in head.names):
+            raise UnsafeModelError(f"{what} looks like {name}: {_ADVICE}")
+    if _OLD_PICKLE.match(head.first):
+        raise UnsafeModelError(f"{what} looks like a pickle: {_ADVICE}")
     for offset, magic, name, is_unsafe in _KNOWN_MAGIC:
         if head.first[offset : offset + len(magic)] != magic:
             continue
         if is_unsafe:
-            raise UnsafeModelError(
-                f"{what} looks like {name}, and reading one runs code of its author; "
-                f"supported are: {_supported()}"
-            )
+            raise UnsafeModelError(f"{what} looks like {name}: {_ADVICE}")
         raise ModelFormatError(
             f"{what} looks like {name}; supported are: {_supported()}"
         )
@@ -295,6 +340,22 @@ def _first_bytes(path: str) -> bytes:
                 "a socket)"
             )
         return file.read(_HEAD_BYTES)
+    """First bytes of a regular file; opening anything else may wait, or act."""
+    _check_regular(os.stat(path), path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _check_regular(os.fstat(descriptor), path)
+        return os.read(descriptor, _HEAD_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafeModelError(
+            f"{path!r} is a pipe, a socket or a device: a model must be a regular file "
+            "or a folder"
+        )
 
 
 def find_object_format(source: object) -> tuple[str, ObjectFormat] | None:

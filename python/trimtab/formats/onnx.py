@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 import threading
-from contextlib import ExitStack
+from collections.abc import Mapping
 from typing import Any
 
 from trimtab import _core
@@ -165,15 +165,19 @@ def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> M
     >>> read_onnx("model.onnx", Limits())                  # doctest: +SKIP
     Model('main': x -> y, 12 nodes)
     """
-    with ExitStack() as stack:
-        folder = None
-        if isinstance(source, str):
-            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-            folder = os.path.dirname(os.path.realpath(source))
-            file = OnnxFile(WeightFile(descriptor), limits)
-        else:
-            file = OnnxFile(source, limits)
-        files = stack.enter_context(ExternalFiles(folder))
+    folder = None
+    if isinstance(source, str):
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        folder = os.path.dirname(os.path.realpath(source))
+        return _read(OnnxFile(WeightFile(descriptor), limits), folder, limits, {})
+    return _read(OnnxFile(source, limits), folder, limits, {})
+
+
+def _read(
+    file: OnnxFile, folder: str | None, limits: Limits, held: Mapping[str, Array]
+) -> Model:
+    """Read a file; `held` are elements of initializers that are not in it."""
+    with ExternalFiles(folder) as files:
         data, spans, constants = file.skeleton()
         proto = _parse(data, limits)
         del data
@@ -189,7 +193,7 @@ def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> M
 
         def raw(name: str) -> Array | Stored | None:
             span = weights.get(name)
-            return None if span is None else file.data(span)
+            return held.get(name) if span is None else file.data(span)
 
         reader = GraphReader(TensorReader(limits, files), limits, raw)
         model = Model(
@@ -203,7 +207,9 @@ def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> M
     return model
 
 
-def read_onnx_message(proto: Any, limits: Limits) -> Model:
+def read_onnx_message(
+    proto: Any, limits: Limits, weights: Mapping[str, Array] | None = None
+) -> Model:
     """Read an ``onnx.ModelProto``.
 
     Parameters
@@ -211,6 +217,9 @@ def read_onnx_message(proto: Any, limits: Limits) -> Model:
     proto : onnx.ModelProto
         With its weights; external data must have been loaded.
     limits : Limits
+    weights : mapping of str to ndarray, optional
+        Elements of those initializers that hold none, so that large ones need not
+        pass through protobuf; kept, not copied.
 
     Returns
     -------
@@ -221,4 +230,5 @@ def read_onnx_message(proto: Any, limits: Limits) -> Model:
     >>> read_onnx_message(onnx.load("model.onnx"), Limits())   # doctest: +SKIP
     Model('main': x -> y, 12 nodes)
     """
-    return read_onnx(proto.SerializeToString(), limits)
+    file = OnnxFile(proto.SerializeToString(), limits)
+    return _read(file, None, limits, weights or {})

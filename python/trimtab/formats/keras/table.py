@@ -1,0 +1,15 @@
+"""Which classes of Keras have a rule, and where it is.
+
+The allow-list: what is not here is refused. A file's names are only looked up.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LAYERS"]
+
+#: class name -> ``module:function`` in `trimtab.formats.keras.layers`; a rule takes a
+#: `LayerContext` and gives a `Tensor` or several
+LAYERS: dict[str, str] = {
+    "Dense": "dense:dense",
+    # recurrent layers, attention and preprocessing: one block each, below
+}

@@ -11,5 +11,13 @@ __all__ = ["LAYERS"]
 #: `LayerContext` and gives a `Tensor` or several
 LAYERS: dict[str, str] = {
     "Dense": "dense:dense",
-    # recurrent layers, attention and preprocessing: one block each, below
+    # recurrent layers
+    "LSTM": "recurrent:recurrent",
+    "GRU": "recurrent:recurrent",
+    "SimpleRNN": "recurrent:recurrent",
+    "RNN": "recurrent:recurrent",
+    # wrappers
+    "Bidirectional": "wrappers:bidirectional",
+    "TimeDistributed": "wrappers:time_distributed",
+    # attention and preprocessing: one block each, below
 }

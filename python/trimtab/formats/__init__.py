@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _ZIP_MAGIC = b"PK\x03\x04"
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 64
 
 
@@ -179,20 +180,33 @@ def _is_onnx(head: Head) -> bool:
     return len(first) > 1 and first[0] == 0x08 and first[1] < 0x80
 
 
+def _is_keras(head: Head) -> bool:
+    return head.has("config.json", "model.weights.h5")
+
+
+def _is_keras_h5(head: Head) -> bool:
+    return head.first.startswith(_HDF5_MAGIC)
+
+
 #: name -> format of files and folders
 FORMATS: dict[str, Format] = {
     "onnx": Format(_is_onnx, (".onnx",), "onnx:read_onnx"),
+    "keras": Format(_is_keras, (".keras",), "keras:read_keras"),
+    "keras_h5": Format(_is_keras_h5, (".h5", ".hdf5"), "keras:read_keras_h5"),
 }
 
 #: name -> kind of objects
 OBJECTS: dict[str, ObjectFormat] = {
     "onnx": ObjectFormat("onnx.onnx_ml_pb2.ModelProto", "onnx:read_onnx_message"),
+    "keras": ObjectFormat("keras.src.models.model.Model", "keras:read_keras_object"),
+    "tf_keras": ObjectFormat(
+        "tf_keras.src.engine.training.Model", "keras:read_keras_object"
+    ),
 }
 
 # First bytes (at an offset) of files that people may try: what they are, and whether
 # loading them would run code.
 _KNOWN_MAGIC: list[tuple[int, bytes, str, bool]] = [
-    (0, b"\x89HDF", "an HDF5 file (Keras .h5)", False),
     (0, b"\x80", "a pickle", True),
     (4, b"TFL3", "a TFLite model", False),
     (4, b"ORTM", "an onnxruntime .ort model", False),
@@ -339,7 +353,7 @@ def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Mod
     Traceback (most recent call last):
         ...
     trimtab.errors.ModelFormatError: the content is of no known format (it begins \
-with b'GIF89a'); supported are: onnx (.onnx)
+with b'GIF89a'); supported are: onnx (.onnx), keras (.keras), keras_h5 (.h5, .hdf5)
     """
     limits = limits or Limits()
     entry: Format | ObjectFormat

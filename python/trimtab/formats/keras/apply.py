@@ -123,8 +123,6 @@ def open_layer(
         It is malformed.
     UnsafeModelError
         Its class is not Keras' own.
-    ModelLimitError
-        It is nested too deeply.
 
     Examples
     --------
@@ -133,8 +131,6 @@ def open_layer(
     """
     class_name, config = check_layer(serialised, outer.where)
     config.where = f"{outer.where}: {part} ({class_name[:80]})"
-    if outer.depth >= _MAX_DEPTH:
-        raise ModelLimitError(f"{outer.where}: more than {_MAX_DEPTH} layers deep")
     return LayerContext(
         outer.source,
         f"{outer.name}/{part}",
@@ -162,11 +158,26 @@ def apply_layer(context: LayerContext) -> list[Tensor]:
         Config, weights or inputs do not fit the layer.
     UnsupportedOpError
         No rule for it, or not for these options.
+    ModelLimitError
+        It is nested too deeply.
 
     Examples
     --------
     >>> apply_layer(context)                               # doctest: +SKIP
     [Tensor(name='d/Add', dtype='float32', shape=('batch', 2), mask=None)]
     """
+    if context.depth > _MAX_DEPTH:
+        raise ModelLimitError(f"{context.where}: more than {_MAX_DEPTH} layers deep")
+    _check_precision(context)
     outputs = find_rule(context.class_name, context.where)(context)
     return [outputs] if isinstance(outputs, Tensor) else outputs
+
+
+def _check_precision(context: LayerContext) -> None:
+    """Quantised layers compute otherwise."""
+    policy = context.config.values.get("dtype")
+    while isinstance(policy, dict):
+        policy = policy.get("config", policy.get("name", ""))
+        policy = policy.get("name", "") if isinstance(policy, dict) else policy
+    if isinstance(policy, str) and "_from_" in policy:
+        raise context.unsupported(f"quantised weights ({policy[:80]!r}) are not read")

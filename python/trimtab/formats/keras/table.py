@@ -10,6 +10,9 @@ __all__ = ["LAYERS"]
 #: class name -> ``module:function`` in `trimtab.formats.keras.layers`; a rule takes a
 #: `LayerContext` and gives a `Tensor` or several
 LAYERS: dict[str, str] = {
+    "Functional": "model:functional",
+    "Model": "model:functional",
+    "Sequential": "model:sequential",
     "Dense": "dense:dense",
     # recurrent layers
     "LSTM": "recurrent:recurrent",

@@ -17,8 +17,6 @@ from trimtab.graph import Constant
 
 __all__ = ["FlatWeights", "LayerWeights", "TreeWeights"]
 
-Shape = "tuple[int | None, ...]"
-
 
 class LayerWeights(ABC):
     """Weights of a layer that have not been taken yet.
@@ -169,7 +167,7 @@ class FlatWeights(LayerWeights):
 
     Parameters
     ----------
-    weights : mapping of str to Constant
+    weights : mapping of str to Constant, or pairs
         In their order.
     where : str
         Opens every message.
@@ -184,9 +182,14 @@ class FlatWeights(LayerWeights):
 (weight 'd/kernel:0')
     """
 
-    def __init__(self, weights: Mapping[str, Constant], where: str) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Constant] | Sequence[tuple[str, Constant]],
+        where: str,
+    ) -> None:
         super().__init__(where)
-        self._left: list[tuple[str, Constant]] = list(weights.items())[::-1]
+        pairs = weights.items() if isinstance(weights, Mapping) else weights
+        self._left: list[tuple[str, Constant]] = list(pairs)[::-1]
 
     def _next(self, part: str) -> tuple[str, Constant | None]:
         return self._left.pop() if self._left else ("", None)
@@ -204,11 +207,12 @@ class FlatWeights(LayerWeights):
 
     def check_all_taken(self) -> None:
         """See `LayerWeights.check_all_taken`."""
-        if self._left:
-            raise ModelFormatError(
-                f"{self.where}: {len(self._left)} weights are more than the layer's "
-                f"config asks for: {self._left[-1][0]!r} {self._left[-1][1].shape}"
-            )
+        for key, left in self._left:
+            if "float" in left.dtype:  # others are states of random generators
+                raise ModelFormatError(
+                    f"{self.where}: weight {key!r} {left.shape} is one more than the "
+                    "layer's config asks for"
+                )
 
 
 def _is_of(key: str, layer: str) -> bool:

@@ -19,6 +19,9 @@ LAYERS: dict[str, str] = {
     "GRU": "recurrent:recurrent",
     "SimpleRNN": "recurrent:recurrent",
     "RNN": "recurrent:recurrent",
+    "ConvLSTM1D": "conv_lstm:conv_lstm",
+    "ConvLSTM2D": "conv_lstm:conv_lstm",
+    "ConvLSTM3D": "conv_lstm:conv_lstm",
     # wrappers
     "Bidirectional": "wrappers:bidirectional",
     "TimeDistributed": "wrappers:time_distributed",

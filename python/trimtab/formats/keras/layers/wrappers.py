@@ -13,6 +13,7 @@ from trimtab.formats.keras.layers.recurrent import (
     run_recurrent,
     steps_mask,
 )
+from trimtab.formats.keras.layers.reshapes import merge_axes, split_axis
 from trimtab.formats.keras.layers.runs import run_pair
 from trimtab.formats.keras.layers.sequences import reverse
 
@@ -179,38 +180,11 @@ def time_distributed(context: LayerContext) -> Tensor:
         raise context.error(f"expected an input of 3 dims or more, got {x.shape}")
     mask, inner_mask = context.mask, None
     if mask is not None and mask.rank > 2:
-        inner_mask = _merge_axes(context, mask)
-    samples = _merge_axes(context, x.masked(None)).masked(inner_mask)
+        inner_mask = merge_axes(context, mask)
+    samples = merge_axes(context, x.masked(None)).masked(inner_mask)
     inner = open_layer(context, context.config.object("layer"), "layer")
     inner.args = (samples,)
     outputs = apply_layer(inner)
     if len(outputs) != 1:
         raise context.error(f"the layer inside gives {len(outputs)} outputs, not one")
-    return _split_axis(context, outputs[0], x).masked(mask)
-
-
-def _merge_axes(context: LayerContext, x: Tensor) -> Tensor:
-    """[batch, steps, ...] as [batch steps, ...]."""
-    rest = x.shape[2:]
-    shape = (None, *rest)
-    if all(isinstance(size, int) for size in rest):
-        sizes: Tensor | str = context.constant([-1, *rest], "int64")
-    else:
-        tail = context.op("Shape", [x], shape=(len(rest),), dtype="int64", start=2)
-        sizes = context.op(
-            "Concat", [context.constant([-1]), tail], shape=(1 + len(rest),), axis=0
-        )
-    return context.op("Reshape", [x, sizes], shape=shape)
-
-
-def _split_axis(context: LayerContext, y: Tensor, x: Tensor) -> Tensor:
-    """[batch steps, ...] with the batch and the steps of x."""
-    rest = y.shape[1:]
-    shape = (*x.shape[:2], *rest)
-    if all(isinstance(size, int) for size in shape[1:]):
-        sizes: Tensor | str = context.constant([-1, *shape[1:]], "int64")
-    else:
-        head = context.op("Shape", [x], shape=(2,), dtype="int64", end=2)
-        tail = context.op("Shape", [y], shape=(len(rest),), dtype="int64", start=1)
-        sizes = context.op("Concat", [head, tail], shape=(2 + len(rest),), axis=0)
-    return context.op("Reshape", [y, sizes], shape=shape)
+    return split_axis(context, outputs[0], x).masked(mask)

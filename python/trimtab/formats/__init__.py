@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _ZIP_MAGIC = b"PK\x03\x04"
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 64
 
 
@@ -198,6 +199,12 @@ def _is_torch_export(head: Head) -> bool:
     return head.has("serialized_exported_program.json") or (
         head.has("archive_format", "models/model.json")
     )
+def _is_keras(head: Head) -> bool:
+    return head.has("config.json", "model.weights.h5")
+
+
+def _is_keras_h5(head: Head) -> bool:
+    return head.first.startswith(_HDF5_MAGIC)
 
 
 #: name -> format of files and folders
@@ -212,6 +219,8 @@ FORMATS: dict[str, Format] = {
     "torch_export": Format(
         _is_torch_export, (".pt2",), "torch_export:read_torch_export"
     ),
+    "keras": Format(_is_keras, (".keras",), "keras:read_keras"),
+    "keras_h5": Format(_is_keras_h5, (".h5", ".hdf5"), "keras:read_keras_h5"),
 }
 
 #: name -> kind of objects
@@ -225,13 +234,15 @@ OBJECTS: dict[str, ObjectFormat] = {
     "torch_export": ObjectFormat(
         "torch.export.exported_program.ExportedProgram",
         "torch_onnx:read_exported_program",
+    "keras": ObjectFormat("keras.src.models.model.Model", "keras:read_keras_object"),
+    "tf_keras": ObjectFormat(
+        "tf_keras.src.engine.training.Model", "keras:read_keras_object"
     ),
 }
 
 # First bytes (at an offset) of files that people may try: what they are, and whether
 # loading them would run code.
 _KNOWN_MAGIC: list[tuple[int, bytes, str, bool]] = [
-    (0, b"\x89HDF", "an HDF5 file (Keras .h5)", False),
     (0, b"\x80", "a pickle", True),
     (4, b"ORTM", "an onnxruntime .ort model", False),
     (0, b"\x93NUMPY", "a NumPy array (.npy)", False),
@@ -433,6 +444,7 @@ def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Mod
     trimtab.errors.ModelFormatError: the content is of no known format (it begins \
 with b'GIF89a'); supported are: native (.safetensors), onnx (.onnx)
 with b'GIF89a'); supported are: onnx (.onnx), tflite (.tflite)
+with b'GIF89a'); supported are: onnx (.onnx), keras (.keras), keras_h5 (.h5, .hdf5)
     """
     limits = limits or Limits()
     entry: Format | ObjectFormat

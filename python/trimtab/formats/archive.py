@@ -12,6 +12,7 @@ import stat
 import zipfile
 import zlib
 from types import TracebackType
+from typing import BinaryIO
 
 from trimtab.errors import ModelFormatError, ModelLimitError, UnsafeModelError
 from trimtab.limits import Limits
@@ -22,6 +23,7 @@ _MAX_MEMBERS = 100_000
 # Weights and text pack by 2 to 20; a bomb by 1000.
 _MAX_RATIO = 200
 _SMALL_BYTES = 1 << 20  # of which any ratio is harmless
+_PIECE_BYTES = 4 << 20
 _ENCRYPTED = 0x1
 
 
@@ -163,6 +165,42 @@ class Archive:
                 f"{len(content)}{'' if len(content) < info.file_size else ' or more'}"
             )
         return content
+
+    def unpack(self, name: str, file: BinaryIO) -> None:
+        """Unpack a member into an open file, piece by piece.
+
+        Parameters
+        ----------
+        name : str
+        file : binary file
+
+        Raises
+        ------
+        ModelFormatError
+            There is no such member, or it is damaged.
+
+        Examples
+        --------
+        >>> archive.unpack("model.weights.h5", file)       # doctest: +SKIP
+        """
+        info = self._member(name)
+        left = info.file_size
+        try:
+            with self._zip.open(info) as member:
+                while piece := member.read(_PIECE_BYTES):
+                    left -= len(piece)
+                    if left < 0:
+                        break
+                    file.write(piece)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise ModelFormatError(f"member {name!r} is damaged: {error}") from None
+        except (NotImplementedError, RuntimeError) as error:
+            raise ModelFormatError(f"member {name!r}: {error}") from None
+        if left:
+            raise ModelFormatError(
+                f"member {name!r} declares {info.file_size} bytes and unpacks to "
+                f"{'fewer' if left > 0 else 'more'}"
+            )
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         if name not in self._members:

@@ -16,6 +16,21 @@ __all__ = ["STEPS", "make_step"]
 
 #: kind -> ``module:class`` of this package
 STEPS: dict[str, str] = {
+    # sound
+    "cepstrum": "steps_spectrum:Cepstrum",
+    "compress": "steps_spectrum:Compress",
+    "fit_length": "steps_audio:FitLength",
+    "frame": "steps_audio:FrameAudio",
+    "kaldi_fbank": "steps_spectrum:KaldiFbank",
+    "mel": "steps_spectrum:MelSpectrogram",
+    "mono": "steps_audio:MixToMono",
+    "normalize_features": "steps_spectrum:NormalizeFeatures",
+    "pre_emphasize": "steps_audio:PreEmphasize",
+    "read_wav": "steps_audio:ReadWav",
+    "resample": "steps_audio:Resample",
+    "stft": "steps_spectrum:Spectrogram",
+    "whisper_log_mel": "steps_spectrum:WhisperLogMel",
+    # classes
     "softmax": "steps_class:Softmax",
 }
 

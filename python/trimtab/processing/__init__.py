@@ -30,6 +30,10 @@ STEPS: dict[str, str] = {
     "resample": "steps_audio:Resample",
     "stft": "steps_spectrum:Spectrogram",
     "whisper_log_mel": "steps_spectrum:WhisperLogMel",
+    # sequences
+    "ctc_beam": "steps_sequence:CtcBeam",
+    "ctc_greedy": "steps_sequence:CtcGreedy",
+    "decode_sequence": "steps_sequence:DecodeSequence",
     # classes
     "softmax": "steps_class:Softmax",
 }

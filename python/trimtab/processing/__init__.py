@@ -34,6 +34,16 @@ STEPS: dict[str, str] = {
     "ctc_beam": "steps_sequence:CtcBeam",
     "ctc_greedy": "steps_sequence:CtcGreedy",
     "decode_sequence": "steps_sequence:DecodeSequence",
+    # text
+    "best_label": "steps_vector:BestLabel",
+    "decode_bytes": "steps_text:DecodeBytes",
+    "detokenize": "steps_text:Detokenize",
+    "index_words": "steps_text:IndexWords",
+    "l2_normalize": "steps_vector:L2Normalize",
+    "linear": "steps_vector:Linear",
+    "mean_pool": "steps_vector:MeanPool",
+    "normalize_text": "steps_text:NormalizeText",
+    "tokenize": "steps_text:Tokenize",
     # classes
     "softmax": "steps_class:Softmax",
 }

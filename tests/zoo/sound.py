@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.processing.audio import mel_spectrogram, power_to_db
+from trimtab.processing.mel import mel_spectrogram, power_to_db
 
 from .files import fetch, noise, speech
 from .model import Run, Tensors, ZooModel, run_onnxruntime

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.demo_jobs import magika_features
-from trimtab.processing.audio import log_mel_whisper
+from trimtab.processing.mel import log_mel_whisper
 
 from .exports import export
 from .files import fetch, speech

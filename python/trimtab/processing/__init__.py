@@ -16,6 +16,35 @@ __all__ = ["STEPS", "make_step"]
 
 #: kind -> ``module:class`` of this package
 STEPS: dict[str, str] = {
+    # sound
+    "cepstrum": "steps_spectrum:Cepstrum",
+    "compress": "steps_spectrum:Compress",
+    "fit_length": "steps_audio:FitLength",
+    "frame": "steps_audio:FrameAudio",
+    "kaldi_fbank": "steps_spectrum:KaldiFbank",
+    "mel": "steps_spectrum:MelSpectrogram",
+    "mono": "steps_audio:MixToMono",
+    "normalize_features": "steps_spectrum:NormalizeFeatures",
+    "pre_emphasize": "steps_audio:PreEmphasize",
+    "read_wav": "steps_audio:ReadWav",
+    "resample": "steps_audio:Resample",
+    "stft": "steps_spectrum:Spectrogram",
+    "whisper_log_mel": "steps_spectrum:WhisperLogMel",
+    # sequences
+    "ctc_beam": "steps_sequence:CtcBeam",
+    "ctc_greedy": "steps_sequence:CtcGreedy",
+    "decode_sequence": "steps_sequence:DecodeSequence",
+    # text
+    "best_label": "steps_vector:BestLabel",
+    "decode_bytes": "steps_text:DecodeBytes",
+    "detokenize": "steps_text:Detokenize",
+    "index_words": "steps_text:IndexWords",
+    "l2_normalize": "steps_vector:L2Normalize",
+    "linear": "steps_vector:Linear",
+    "mean_pool": "steps_vector:MeanPool",
+    "normalize_text": "steps_text:NormalizeText",
+    "tokenize": "steps_text:Tokenize",
+    # classes
     "softmax": "steps_class:Softmax",
 }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -192,13 +191,19 @@ def _is_onnx(head: Head) -> bool:
 def _is_safetensors(head: Head) -> bool:
     """The length of a header below 4 GB, and the header, which is JSON."""
     return head.first[4:9] == b"\0\0\0\0{"
+
+
 def _is_saved_model(head: Head) -> bool:
     return not head.first and "saved_model.pb" in head.names
+
+
 def _is_torch_export(head: Head) -> bool:
     """An archive of torch.export.save; the second layout is that up to torch 2.7."""
     return head.has("serialized_exported_program.json") or (
         head.has("archive_format", "models/model.json")
     )
+
+
 def _is_keras(head: Head) -> bool:
     return head.has("config.json", "model.weights.h5")
 
@@ -209,18 +214,17 @@ def _is_keras_h5(head: Head) -> bool:
 
 #: name -> format of files and folders
 FORMATS: dict[str, Format] = {
+    "keras": Format(_is_keras, (".keras",), "keras:read_keras"),
+    "keras_h5": Format(_is_keras_h5, (".h5", ".hdf5"), "keras:read_keras_h5"),
     "native": Format(_is_safetensors, (".safetensors",), "native:read_native"),
     "onnx": Format(_is_onnx, (".onnx",), "onnx:read_onnx"),
     "saved_model": Format(
         _is_saved_model, (), "saved_model:read_saved_model", ("signature",)
     ),
-    "tflite": Format(
-        _is_tflite, (".tflite",), "tflite:read_tflite", options=("signature",)
+    "tflite": Format(_is_tflite, (".tflite",), "tflite:read_tflite", ("signature",)),
     "torch_export": Format(
         _is_torch_export, (".pt2",), "torch_export:read_torch_export"
     ),
-    "keras": Format(_is_keras, (".keras",), "keras:read_keras"),
-    "keras_h5": Format(_is_keras_h5, (".h5", ".hdf5"), "keras:read_keras_h5"),
 }
 
 #: name -> kind of objects
@@ -234,44 +238,12 @@ OBJECTS: dict[str, ObjectFormat] = {
     "torch_export": ObjectFormat(
         "torch.export.exported_program.ExportedProgram",
         "torch_onnx:read_exported_program",
+    ),
     "keras": ObjectFormat("keras.src.models.model.Model", "keras:read_keras_object"),
     "tf_keras": ObjectFormat(
         "tf_keras.src.engine.training.Model", "keras:read_keras_object"
     ),
 }
-
-# First bytes (at an offset) of files that people may try: what they are, and whether
-# loading them would run code.
-_KNOWN_MAGIC: list[tuple[int, bytes, str, bool]] = [
-    (0, b"\x80", "a pickle", True),
-    (4, b"ORTM", "an onnxruntime .ort model", False),
-    (0, b"\x93NUMPY", "a NumPy array (.npy)", False),
-    (4, b"TFL3", "a TFLite model", False),
-    (4, b"ORTM", "an onnxruntime .ort model", False),
-    (0, b"GGUF", "a GGUF file of llama.cpp", False),
-    (8, b"{", "a safetensors file", False),
-    (0, b"\x1f\x8b", "a file packed by gzip", False),
-    (0, b"BZh", "a file packed by bzip2", False),
-    (0, b"\xfd7zXZ", "a file packed by xz", False),
-    (0, b"x\x9c", "a file packed by zlib", False),
-]
-# A pickle of protocol 0 or 1 has no magic: it begins with a class, or a list, tuple or
-# dict and where it is remembered.
-_OLD_PICKLE = re.compile(
-    rb"\(*[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n|\(*[ld]p\d+\n|[\]})]q[\0-\xff]"
-)
-# Endings of members of archives: what such an archive is.
-_KNOWN_MEMBERS: list[tuple[str, str]] = [
-    ("constants.pkl", "a TorchScript archive (torch.jit.save)"),
-    ("data.pkl", "a file of torch.save"),
-    (".pkl", "an archive with a pickle"),
-    (".joblib", "an archive with a pickle"),
-]
-_ADVICE = (
-    "reading it runs code of its author. Load it with the framework that wrote it, if "
-    "you trust it, and pass the object to load_model, or export it "
-    "(torch.export.save, torch.onnx.export, skl2onnx)"
-)
 
 
 def _supported() -> str:
@@ -281,35 +253,14 @@ def _supported() -> str:
     )
 
 
-def _refuse(head: Head, what: str) -> None:
-    """Raise what is known of a file that no reader takes."""
-    if head.has("data.pkl") or head.has("constants.pkl"):
-        raise UnsafeModelError(
-            f"{what} holds a pickle, and reading one runs code of its author. Load it "
-            "with the framework that wrote it and pass the module to load_model, or "
-            "export it (torch.export.save, torch.onnx.export)"
-        )
-    for ending, name in _KNOWN_MEMBERS:
-        if any(member.endswith(ending) for member in head.names):
-            raise UnsafeModelError(f"{what} looks like {name}: {_ADVICE}")
-    if _OLD_PICKLE.match(head.first):
-        raise UnsafeModelError(f"{what} looks like a pickle: {_ADVICE}")
-    for offset, magic, name, is_unsafe in _KNOWN_MAGIC:
-        if head.first[offset : offset + len(magic)] != magic:
-            continue
-        if is_unsafe:
-            raise UnsafeModelError(f"{what} looks like {name}: {_ADVICE}")
-        raise ModelFormatError(
-            f"{what} looks like {name}; supported are: {_supported()}"
-        )
-
-
 def _find(head: Head, suffix: str, what: str) -> tuple[str, Format]:
     """By what is in it, else by the suffix."""
     for name, entry in FORMATS.items():
         if entry.sniff(head):
             return name, entry
-    _refuse(head, what)
+    from trimtab.formats.refuse import refuse_known
+
+    refuse_known(head, what, _supported())
     for name, entry in FORMATS.items():
         if suffix in entry.suffixes and not head.names:
             return name, entry
@@ -342,15 +293,6 @@ def _look(source: str | bytes, limits: Limits) -> Head:
 
 
 def _first_bytes(path: str) -> bytes:
-    """Of a regular file: a FIFO would block and a device never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnsafeModelError(
-                f"{path!r} is neither a regular file nor a folder (a FIFO, a device or "
-                "a socket)"
-            )
-        return file.read(_HEAD_BYTES)
     """First bytes of a regular file; opening anything else may wait, or act."""
     _check_regular(os.stat(path), path)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -438,13 +380,11 @@ def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Mod
 
     Examples
     --------
-    >>> read_model(b"GIF89a")
+    >>> read_model(b"GIF89a")                              # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     trimtab.errors.ModelFormatError: the content is of no known format (it begins \
-with b'GIF89a'); supported are: native (.safetensors), onnx (.onnx)
-with b'GIF89a'); supported are: onnx (.onnx), tflite (.tflite)
-with b'GIF89a'); supported are: onnx (.onnx), keras (.keras), keras_h5 (.h5, .hdf5)
+with b'GIF89a'); supported are: ...
     """
     limits = limits or Limits()
     entry: Format | ObjectFormat

@@ -40,7 +40,7 @@ CASES = [
         Case(f"protocol {n}", file("m.pt", pickle.dumps(_Evil(), n)), UNSAFE)
         for n in range(2, 6)
     ),
-    Case("protocol 0", file("m.pkl", pickle.dumps(_Evil(), 0)), FORMAT),
+    Case("protocol 0", file("m.pkl", pickle.dumps(_Evil(), 0)), UNSAFE),
     Case("pickle named .onnx", file("m.onnx", pickle.dumps(_Evil(), 4)), UNSAFE),
     Case("pickle named .h5", file("m.h5", pickle.dumps(_Evil(), 4)), UNSAFE),
     Case("objects in .npy", file("m.npy", _object_array()), FORMAT),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trimtab.fallback import Fallback
     from trimtab.graph import Model as GraphModel
     from trimtab.memory import MemoryReport
+    from trimtab.pipeline import Pipeline
     from trimtab.profile import Profile
     from trimtab.taps import Taps
 
@@ -37,6 +38,7 @@ class _Options:
     copy: bool
     staging: bool
     reading: Mapping[str, Any]
+    rewrites: tuple[Callable[[GraphModel], GraphModel], ...] = ()
 
 
 class Model:
@@ -59,6 +61,8 @@ class Model:
         self._core: _core.Model | None = core
         self._source = source
         self._options = options
+        #: Steps that were stored with the model; `deploy_model` takes them.
+        self.pipeline: Pipeline | None = None
         self._lock = threading.Lock()
         self._programs: dict[tuple[str, ...], _core.Program] = {}
         self._program: Any = core.program()
@@ -293,6 +297,32 @@ class Model:
         """
         return self._program_for(None).dump(*self._arguments(inputs))
 
+    def rewritten(
+        self,
+        rewrite: Callable[[GraphModel], GraphModel],
+        *,
+        fits: Callable[[GraphModel], bool] | None = None,
+    ) -> Model | None:
+        """Load the model once more, its graph changed on the way.
+
+        Parameters
+        ----------
+        rewrite : callable
+            `trimtab.graph.Model` -> the same or another one. It is pickled with the
+            model.
+        fits : callable, optional
+            Says whether the graph can be rewritten.
+
+        Returns
+        -------
+        model : Model or None
+            None where it does not fit.
+        """
+        if fits is not None and not fits(_read(self._source, self._options)):
+            return None
+        rewrites = (*self._options.rewrites, rewrite)
+        return _load(self._source, replace(self._options, rewrites=rewrites))
+
     def __repr__(self) -> str:
         """Name, signature and threads."""
         if self._core is None:
@@ -369,11 +399,18 @@ def _fallback_for(model: GraphModel, *, use_fallback: bool) -> Fallback:
     return Fallback(model)
 
 
+def _read(source: Source, options: _Options) -> GraphModel:
+    model = read_model(source.open(), options.limits, **options.reading)
+    for rewrite in options.rewrites:
+        model = rewrite(model)
+    return model
+
+
 def _load(source: Source, options: _Options) -> Model:
     """Read, check and hand over to the engine."""
     from trimtab.wire import encode
 
-    graph_model = read_model(source.open(), options.limits, **options.reading)
+    graph_model = _read(source, options)
     fallback = None
     if _has_unknown_operator(graph_model):
         fallback = _fallback_for(graph_model, use_fallback=options.fallback)

@@ -16,7 +16,33 @@ __all__ = ["STEPS", "make_step"]
 
 #: kind -> ``module:class`` of this package
 STEPS: dict[str, str] = {
+    "add_batch": "steps_tensor:AddBatch",
+    "arg_max": "steps_class:ArgMax",
+    "boxes_to_original": "steps_boxes:BoxesToOriginal",
+    "cast": "steps_tensor:Cast",
+    "center_crop": "steps_image:CenterCrop",
+    "central_fraction": "steps_image:CentralFraction",
+    "decode_anchors": "steps_boxes:DecodeAnchors",
+    "decode_image": "steps_image:DecodeImage",
+    "decode_windows": "steps_boxes:DecodeWindows",
+    "decode_yolo": "steps_boxes:DecodeYolo",
+    "find_text_lines": "steps_boxes:FindTextLines",
+    "gray": "steps_tensor:Gray",
+    "layout": "steps_tensor:Layout",
+    "letterbox": "steps_image:Letterbox",
+    "name_boxes": "steps_boxes:NameBoxes",
+    "normalize": "steps_tensor:Normalize",
+    "pad": "steps_image:Pad",
+    "pad_to_multiple": "steps_image:PadToMultiple",
+    "resize": "steps_image:Resize",
+    "resize_shortest": "steps_image:ResizeShortest",
+    "reverse_channels": "steps_tensor:ReverseChannels",
+    "sigmoid": "steps_class:Sigmoid",
     "softmax": "steps_class:Softmax",
+    "standardize": "steps_tensor:Standardize",
+    "suppress_boxes": "steps_boxes:SuppressBoxes",
+    "threshold": "steps_class:Threshold",
+    "top_k": "steps_class:TopK",
 }
 
 

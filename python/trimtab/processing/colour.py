@@ -31,9 +31,10 @@ def _whole(weights: tuple[int, int, int], bits: int) -> Callable[[Image], Image]
 def _torchvision(image: Image) -> Image:
     """Rounded towards 0 for integers."""
     red, green, blue = (image[..., i].astype(np.float32) for i in range(3))
-    total = np.float32(0.2989) * red + np.float32(0.587) * green
+    total: Image = np.float32(0.2989) * red + np.float32(0.587) * green
     total += np.float32(0.114) * blue
-    return np.asarray(total.astype(image.dtype))
+    gray: Image = total.astype(image.dtype)
+    return gray
 
 
 def _tf(image: Image) -> Image:
@@ -42,7 +43,8 @@ def _tf(image: Image) -> Image:
     if image.dtype != np.uint8:
         return np.asarray(image.astype(np.float32) @ weights, image.dtype)
     total = (image.astype(np.float32) * np.float32(1 / 255)) @ weights
-    return (total * np.float32(255.5)).astype(np.uint8)
+    gray: Image = (total * np.float32(255.5)).astype(np.uint8)
+    return gray
 
 
 #: Name -> from RGB (..., 3) to gray (...).

@@ -173,7 +173,7 @@ def _has_channels(graph: Graph, conv: Node, channels: int) -> bool:
     n_dst, n_group = graph.constants[conv.inputs[1]].shape[:2]
     n_groups = conv.attributes.get("group", 1)
     is_whole = n_group * n_groups == channels and n_groups > 0
-    return is_whole and n_dst % n_groups == 0
+    return bool(is_whole and n_dst % n_groups == 0)
 
 
 def _fold(graph: Graph, conv: Node, factor: Array, shift: Array) -> bool:

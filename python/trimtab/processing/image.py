@@ -102,11 +102,13 @@ def _read_with_pillow(
             _check_size(image.width, image.height, max_pixels)
             turned = ImageOps.exif_transpose(image) if orient else image
             return np.asarray(turned.convert("RGB"), dtype=np.uint8)
+    except InputError:
+        raise
     except UnidentifiedImageError:
         raise InputError(
             f"expected a picture, got {len(data)} bytes that start with {data[:8]!r}"
         ) from None
-    except (Image.DecompressionBombError, OSError, SyntaxError, EOFError) as error:
+    except Exception as error:  # its decoders raise whatever they come across
         raise InputError(f"the picture cannot be decoded: {error}") from None
 
 

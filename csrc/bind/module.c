@@ -75,6 +75,7 @@ static int module_exec(PyObject *module)
     if (add_type(module, &tt_model_spec, &state->model_type) < 0) return -1;
     if (add_type(module, &tt_program_spec, &state->program_type) < 0) return -1;
     if (add_type(module, &tt_binding_spec, &state->binding_type) < 0) return -1;
+    if (PyModule_AddFunctions(module, tt_image_functions) < 0) return -1;
     return add_passes(module);
 }
 

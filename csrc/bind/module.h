@@ -157,4 +157,8 @@ PyObject *tt_dict_of_ints(const tt_named_int *items);
 
 extern PyMethodDef tt_module_functions[];
 
+/* ---- image.c ----------------------------------------------------------------- */
+
+extern PyMethodDef tt_image_functions[];
+
 #endif

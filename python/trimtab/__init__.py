@@ -16,6 +16,7 @@ from trimtab.model import Model
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from trimtab import steps
     from trimtab.deployment import Deployment, deploy_model
     from trimtab.errors import (
         DeviceError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     )
     from trimtab.limits import Limits
     from trimtab.peaks import Peaks, measure_peaks
+    from trimtab.pipeline import Pipeline
     from trimtab.profile import Profile
     from trimtab.signature import TensorSpec
     from trimtab.stream import Stream
@@ -54,6 +56,7 @@ _HOMES: dict[str, str] = {
     "ModelLimitError": "errors",
     "OutOfMemoryError": "errors",
     "Peaks": "peaks",
+    "Pipeline": "pipeline",
     "Profile": "profile",
     "Stream": "stream",
     "TensorSpec": "signature",
@@ -62,6 +65,7 @@ _HOMES: dict[str, str] = {
     "UnsupportedOpError": "errors",
     "deploy_model": "deployment",
     "measure_peaks": "peaks",
+    "steps": "steps",
 }
 
 __all__ = [
@@ -79,6 +83,7 @@ __all__ = [
     "ModelLimitError",
     "OutOfMemoryError",
     "Peaks",
+    "Pipeline",
     "Profile",
     "Stream",
     "TensorSpec",
@@ -88,6 +93,7 @@ __all__ = [
     "deploy_model",
     "load_model",
     "measure_peaks",
+    "steps",
 ]
 
 
@@ -95,7 +101,8 @@ def __getattr__(name: str) -> Any:
     """Import the module of a public name at its first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'trimtab' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"trimtab.{_HOMES[name]}"), name)
+    module = importlib.import_module(f"trimtab.{_HOMES[name]}")
+    value = module if name == _HOMES[name] else getattr(module, name)
     globals()[name] = value
     return value
 

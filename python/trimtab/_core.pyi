@@ -78,3 +78,26 @@ def has_operator(domain: str, name: str, version: int, /) -> bool: ...
 def onnx_gate(data: Buffer, limits: Any = None, /) -> None: ...
 def measure_peaks(threads: int = 1, /) -> dict[str, float]: ...
 def fail_alloc(k: int, sticky: bool = False, /) -> int: ...
+def resize_image(
+    image: _Array,
+    x_first: npt.NDArray[np.int32],
+    x_weights: _Array,
+    y_first: npt.NDArray[np.int32],
+    y_weights: _Array,
+    math: int,
+    /,
+) -> _Array: ...
+def image_to_float(
+    image: npt.NDArray[np.uint8],
+    table: npt.NDArray[np.float32],
+    channels: tuple[int, ...],
+    planar: bool,
+    /,
+) -> npt.NDArray[np.float32]: ...
+def suppress_boxes(
+    boxes: npt.NDArray[np.float32],
+    classes: npt.NDArray[np.int32] | None,
+    overlap: float,
+    n_max: int,
+    /,
+) -> npt.NDArray[np.int32]: ...

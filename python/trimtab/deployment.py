@@ -1,18 +1,16 @@
-"""A model with what comes before and after it, as one thread-safe callable."""
+"""A pipeline in service: counted, and made in one line."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from trimtab.errors import InputError
 from trimtab.model import Model
-from trimtab.signature import check_inputs
-from trimtab.types import Array
+from trimtab.pipeline import Pipeline, StepLike
+from trimtab.processing.step import Step
 
 __all__ = ["Deployment", "deploy_model"]
 
@@ -20,48 +18,24 @@ __all__ = ["Deployment", "deploy_model"]
 class Deployment:
     """Preprocess, predict, postprocess; made by `deploy_model`.
 
-    Any number of threads may call it. `preprocess_input` and `postprocess_output`
-    run on the calling thread, so they must be thread-safe themselves.
+    Any number of threads may call it. Steps run on the calling thread, so callables
+    among them must be thread-safe themselves.
 
     Examples
     --------
     >>> answer = trimtab.deploy_model(model)(x)            # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        model: Model,
-        preprocess_input: Callable[[Any], Any] | None,
-        postprocess_output: Callable[[Any], Any] | None,
-    ) -> None:
-        self.model = model
-        self.preprocess_input = preprocess_input
-        self.postprocess_output = postprocess_output
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
         self._lock = threading.Lock()
         self._n_requests = 0
         self._n_errors = 0
 
-    def _inputs(self, request: Any) -> dict[str, Array]:
-        value = request
-        if self.preprocess_input is not None:
-            value = self.preprocess_input(request)
-        names = [spec.name for spec in self.model.inputs]
-        if not isinstance(value, Mapping):
-            values = value if isinstance(value, tuple) else (value,)
-            if len(values) != len(names):
-                raise InputError(
-                    f"the model has {len(names)} inputs {names}, got {len(values)}"
-                )
-            value = dict(zip(names, values, strict=True))
-        return check_inputs(self.model.inputs, value)
-
-    def _output(self, result: Any) -> Any:
-        if self.postprocess_output is None:
-            return result
-        return self.postprocess_output(result)
-
-    def _answer(self, inputs: dict[str, Array]) -> Any:
-        return self._output(self.model(*inputs.values()))
+    @property
+    def model(self) -> Model:
+        """The model in the middle."""
+        return self.pipeline.model
 
     @contextmanager
     def _counted(self, n_requests: int) -> Iterator[None]:
@@ -80,13 +54,13 @@ class Deployment:
         Parameters
         ----------
         request : object
-            What `preprocess_input` takes; without it what the model takes: an
+            What the first step takes; without steps what the model takes: an
             array, a tuple of arrays in graph order, or a dict by input name.
 
         Returns
         -------
         answer : object
-            What `postprocess_output` returns; without it what the model returns.
+            What the last step returns; without steps what the model returns.
 
         Raises
         ------
@@ -94,14 +68,10 @@ class Deployment:
             The preprocessed input does not fit the model's signature.
         """
         with self._counted(1):
-            return self._answer(self._inputs(request))
+            return self.pipeline(request)
 
     def predict_batch(self, requests: Iterable[Any]) -> list[Any]:
-        """Answer several requests at once, where the model has a batch dim.
-
-        The preprocessed inputs are concatenated along axis 0, the model runs once,
-        and the outputs are cut apart again in the same order. Where the first dim
-        is fixed, or the inputs differ in shape, requests run one by one.
+        """Answer several requests at once; see `Pipeline.predict_batch`.
 
         Parameters
         ----------
@@ -114,36 +84,7 @@ class Deployment:
         """
         requests = list(requests)
         with self._counted(len(requests)):
-            batch = [self._inputs(request) for request in requests]
-            if len(batch) < 2 or not self._can_batch(batch):
-                return [self._answer(inputs) for inputs in batch]
-            return [self._output(result) for result in self._run_joined(batch)]
-
-    def _run_joined(self, batch: list[dict[str, Array]]) -> list[Any]:
-        """One run for all; the result of each as a single call would give it."""
-        sizes = [next(iter(inputs.values())).shape[0] for inputs in batch]
-        ends = np.cumsum(sizes)[:-1]
-        joined = [
-            np.concatenate([inputs[name] for inputs in batch]) for name in batch[0]
-        ]
-        results = self.model(*joined)
-        if not isinstance(results, tuple):
-            return list(np.split(results, ends))
-        return list(zip(*(np.split(result, ends) for result in results), strict=True))
-
-    def _can_batch(self, batch: list[dict[str, Array]]) -> bool:
-        """One symbol on axis 0 of all inputs and outputs, and equal other dims."""
-        specs = [*self.model.inputs, *self.model.outputs]
-        first = {spec.shape[0] if spec.shape else None for spec in specs}
-        if len(first) != 1 or not isinstance(next(iter(first)), str):
-            return False
-        return all(
-            inputs[name].shape[1:] == array.shape[1:]
-            and inputs[name].dtype == array.dtype
-            and inputs[name].shape[0] == next(iter(inputs.values())).shape[0]
-            for inputs in batch
-            for name, array in batch[0].items()
-        )
+            return self.pipeline.predict_batch(requests)
 
     @property
     def stats(self) -> dict[str, int]:
@@ -152,20 +93,24 @@ class Deployment:
             return {"n_requests": self._n_requests, "n_errors": self._n_errors}
 
     def __repr__(self) -> str:
-        """Give the three stages on one line."""
-        stages = [
-            getattr(self.preprocess_input, "__name__", None),
-            self.model.name,
-            getattr(self.postprocess_output, "__name__", None),
-        ]
-        return f"Deployment({' -> '.join(stage for stage in stages if stage)})"
+        """Give the stages on one line."""
+        before, after = (
+            [s.kind if isinstance(s, Step) else _name(s) for s in stage]
+            for stage in (self.pipeline.preprocess, self.pipeline.postprocess)
+        )
+        return f"Deployment({' -> '.join([*before, self.model.name, *after])})"
+
+
+def _name(step: Callable[..., Any]) -> str:
+    name: str = getattr(step, "__name__", type(step).__name__)
+    return name
 
 
 def deploy_model(
     model: Model,
     *,
-    preprocess_input: Callable[[Any], Any] | None = None,
-    postprocess_output: Callable[[Any], Any] | None = None,
+    preprocess_input: Sequence[StepLike] | StepLike | None = None,
+    postprocess_output: Sequence[StepLike] | StepLike | None = None,
 ) -> Deployment:
     """Put a model into service: one callable for the whole way.
 
@@ -173,10 +118,12 @@ def deploy_model(
     ----------
     model : Model
         What `load_model` returned.
-    preprocess_input : callable, optional
-        Request -> what the model takes (array, tuple in graph order, or dict).
-    postprocess_output : callable, optional
-        What the model returns (array, or tuple of arrays) -> answer.
+    preprocess_input : callable, Step, or sequence of them, optional
+        Request -> what the model takes (array, tuple in graph order, or dict). By
+        default the steps that were stored with the model, if any; ``[]``: none.
+    postprocess_output : callable, Step, or sequence of them, optional
+        What the model returns (array, or tuple of arrays) -> answer. By default the
+        steps that were stored with the model, if any.
 
     Returns
     -------
@@ -195,10 +142,19 @@ def deploy_model(
     >>> digit = trimtab.deploy_model(                      # doctest: +SKIP
     ...     model, postprocess_output=lambda y: int(y.argmax()))
     """
-    for name, value in (
-        ("preprocess_input", preprocess_input),
-        ("postprocess_output", postprocess_output),
+    stored = model.pipeline
+    stages = []
+    for name, stage, value in (
+        ("preprocess_input", "preprocess", preprocess_input),
+        ("postprocess_output", "postprocess", postprocess_output),
     ):
-        if value is not None and not callable(value):
-            raise InputError(f"{name} must be callable, got {type(value).__name__}")
-    return Deployment(model, preprocess_input, postprocess_output)
+        if value is None:
+            stages.append(() if stored is None else getattr(stored, stage))
+        elif callable(value) or isinstance(value, Sequence):
+            stages.append(value)
+        else:
+            raise InputError(
+                f"{name} must be callable or a list of steps, got "
+                f"{type(value).__name__}"
+            )
+    return Deployment(Pipeline(stages[0], model, stages[1]))

@@ -462,6 +462,41 @@ class Model(_Record):
                     found.extend(node.bodies)
         return found[::-1]
 
+    def copy(self) -> Model:
+        """Copy the main graph's lists and nodes; constants and bodies are shared.
+
+        Returns
+        -------
+        model : Model
+            Its main graph can be edited.
+
+        Examples
+        --------
+        >>> model = Model(Graph("g", nodes=[Node("Relu", ["x"], ["y"])]), {"": 18})
+        >>> model.copy().graph.nodes[0] is model.graph.nodes[0]
+        False
+        """
+        old = self.graph
+        nodes = [
+            Node(n.op_type, [*n.inputs], [*n.outputs], n.name, n.domain, {**n.attributes})
+            for n in old.nodes
+        ]
+        graph = Graph(
+            old.name,
+            [*old.inputs],
+            [*old.outputs],
+            nodes,
+            dict(old.constants),
+            [*old.captures],
+        )
+        return Model(
+            graph,
+            dict(self.opsets),
+            [*self.overridable],
+            dict(self.metadata),
+            self.format,
+        )
+
     @property
     def n_nodes(self) -> int:
         """Nodes of all graphs together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Options:
     staging: bool
     verify: str
     reading: Mapping[str, Any]
+    is_rewritten: bool = False
 
 
 class Model:
@@ -69,7 +70,8 @@ class Model:
     ) -> None:
         self._core: _core.Model | None = core
         # What can be read again from its file is not kept.
-        self._graph = graph if source.is_costly else None
+        is_kept = source.is_costly or options.is_rewritten
+        self._graph = graph if is_kept else None
         self._source = source
         self._options = options
         self._metadata = dict(metadata or {})
@@ -352,6 +354,37 @@ class Model:
         """
         return self._program_for(None).dump(*self._arguments(inputs))
 
+    def rewritten(
+        self,
+        rewrite: Callable[[GraphModel], GraphModel],
+        *,
+        fits: Callable[[GraphModel], bool] | None = None,
+    ) -> Model | None:
+        """Load the model once more, its graph changed on the way.
+
+        Parameters
+        ----------
+        rewrite : callable
+            `trimtab.graph.Model` -> the same, changed, or another one.
+        fits : callable, optional
+            Says whether the graph can be rewritten.
+
+        Returns
+        -------
+        model : Model or None
+            None where it does not fit.
+        """
+        from trimtab.load import make_model
+
+        graph = self._graph_again().copy()
+        if fits is not None and not fits(graph):
+            return None
+        options = replace(self._options, is_rewritten=True)
+        model = make_model(rewrite(graph), self._source, options)
+        model.class_names = self.class_names
+        model.provenance = self.provenance
+        return model
+
     def __repr__(self) -> str:
         """Name, signature and threads."""
         if self._core is None:
@@ -527,7 +560,7 @@ class Model:
         """
         from trimtab.load import load_source
 
-        if not self._source.is_costly:
+        if self._graph is None:
             return load_source, (self._source.frozen(), self._options)
         options = replace(self._options, reading={})
         return load_source, (Source(None, b"".join(self._pieces())), options)

@@ -1,32 +1,46 @@
-"""A model with declarative steps before and after it."""
+"""A model with what comes before and after it, as one thread-safe callable.
+
+A step is declarative (a `Step`: it has a name and parameters, and can be stored with
+the model) or any callable of one argument (which cannot).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from trimtab.errors import InputError, ModelFormatError
+import numpy as np
+
+from trimtab.errors import InputError, ModelFormatError, TrimtabError
 from trimtab.processing import make_step
+from trimtab.processing.checks import check_description, describe
 from trimtab.processing.step import Context, Step
+from trimtab.signature import check_inputs
+from trimtab.types import Array
 
 if TYPE_CHECKING:
     from trimtab.model import Model
 
-__all__ = ["Pipeline"]
+__all__ = ["MAX_STEPS", "Pipeline"]
 
 StepLike: TypeAlias = "Step | Callable[[Any], Any]"
+
+#: Steps of one stage, at most.
+MAX_STEPS = 64
 
 
 class Pipeline:
     """Preprocess, predict, postprocess.
 
+    Any number of threads may call it; callables among the steps must allow that too.
+
     Parameters
     ----------
-    preprocess : sequence of Step or callable
+    preprocess : sequence of Step or callable, or one of them
         From a request to what the model takes: an array, a tuple of arrays in graph
         order, or a dict by input name.
     model : Model
-    postprocess : sequence of Step or callable
+    postprocess : sequence of Step or callable, or one of them
         From what the model returns to the answer.
 
     Raises
@@ -36,25 +50,27 @@ class Pipeline:
 
     Examples
     --------
-    >>> from trimtab.processing.steps_class import Softmax
-    >>> pipeline = Pipeline([], model, [Softmax()])        # doctest: +SKIP
-    >>> pipeline(x)                                        # doctest: +SKIP
+    >>> import trimtab
+    >>> from trimtab import steps
+    >>> pipeline = trimtab.Pipeline(                       # doctest: +SKIP
+    ...     [steps.DecodeImage(), *steps.imagenet()],
+    ...     model,
+    ...     [steps.Softmax(), steps.TopK(5, labels=labels)])
+    >>> pipeline("cat.jpg")                                # doctest: +SKIP
+    [Class(label='tabby', score=0.61), ...]
     """
 
     def __init__(
         self,
-        preprocess: Sequence[StepLike],
+        preprocess: Sequence[StepLike] | StepLike | None,
         model: Model,
-        postprocess: Sequence[StepLike] = (),
+        postprocess: Sequence[StepLike] | StepLike | None = (),
     ) -> None:
-        for step in [*preprocess, *postprocess]:
-            if not callable(step):
-                raise InputError(
-                    f"a step must be a Step or callable, got {type(step).__name__}"
-                )
-        self.preprocess = tuple(preprocess)
+        self.preprocess = _checked("preprocess", preprocess)
         self.model = model
-        self.postprocess = tuple(postprocess)
+        self.postprocess = _checked("postprocess", postprocess)
+
+    # ---- running -----------------------------------------------------------
 
     def __call__(self, request: Any) -> Any:
         """Answer one request.
@@ -62,26 +78,121 @@ class Pipeline:
         Parameters
         ----------
         request : object
-            What the first step takes.
+            What the first step takes; without steps what the model takes.
 
         Returns
         -------
         answer : object
-            What the last step returns.
+            What the last step returns; without steps what the model returns.
+
+        Raises
+        ------
+        InputError
+            A step cannot take what came, or what the steps made does not fit the
+            model's signature.
         """
         context: Context = {}
-        value = _apply(self.preprocess, request, context)
-        if isinstance(value, Mapping):
-            result = self.model(**value)
+        inputs = self._inputs(request, context)
+        return self._answer(self.model(*inputs.values()), context)
+
+    def predict_batch(self, requests: Iterable[Any]) -> list[Any]:
+        """Answer several requests at once, where the model has a batch dim.
+
+        The preprocessed inputs are concatenated along axis 0, the model runs once,
+        and the outputs are cut apart again in the same order. Where the first dim
+        is fixed, or the inputs differ in shape, requests run one by one.
+
+        Parameters
+        ----------
+        requests : iterable
+            As for a single call; each becomes inputs with a batch dim (usually of
+            size 1).
+
+        Returns
+        -------
+        answers : list
+            Of each request, as a single call would give it.
+        """
+        contexts: list[Context] = []
+        batch: list[dict[str, Array]] = []
+        for request in requests:
+            contexts.append({})
+            batch.append(self._inputs(request, contexts[-1]))
+        if len(batch) < 2 or not self._can_batch(batch):
+            results = [self.model(*inputs.values()) for inputs in batch]
         else:
-            result = self.model(*(value if isinstance(value, tuple) else (value,)))
-        return _apply(self.postprocess, result, context)
+            results = self._run_joined(batch)
+        return [
+            self._answer(result, context)
+            for result, context in zip(results, contexts, strict=True)
+        ]
+
+    def _inputs(self, request: Any, context: Context) -> dict[str, Array]:
+        """What the model takes, by name, checked against its signature."""
+        value = _apply("preprocess", self.preprocess, request, context)
+        names = [spec.name for spec in self.model.inputs]
+        if not isinstance(value, Mapping):
+            values = value if isinstance(value, tuple) else (value,)
+            if len(values) != len(names):
+                raise InputError(
+                    f"the model has {len(names)} inputs {names}, got {len(values)}"
+                )
+            value = dict(zip(names, values, strict=True))
+        return check_inputs(self.model.inputs, value)
+
+    def _answer(self, result: Any, context: Context) -> Any:
+        return _apply("postprocess", self.postprocess, result, context)
+
+    def _run_joined(self, batch: list[dict[str, Array]]) -> list[Any]:
+        """One run for all; the result of each as a single call would give it."""
+        sizes = [next(iter(inputs.values())).shape[0] for inputs in batch]
+        ends = np.cumsum(sizes)[:-1]
+        joined = [
+            np.concatenate([inputs[name] for inputs in batch]) for name in batch[0]
+        ]
+        results = self.model(*joined)
+        if not isinstance(results, tuple):
+            return list(np.split(results, ends))
+        return list(zip(*(np.split(result, ends) for result in results), strict=True))
+
+    def _can_batch(self, batch: list[dict[str, Array]]) -> bool:
+        """One symbol on axis 0 of all inputs and outputs, and equal other dims."""
+        specs = [*self.model.inputs, *self.model.outputs]
+        first = {spec.shape[0] if spec.shape else None for spec in specs}
+        if len(first) != 1 or not isinstance(next(iter(first)), str):
+            return False
+        return all(
+            inputs[name].shape[1:] == array.shape[1:]
+            and inputs[name].dtype == array.dtype
+            and inputs[name].shape[0] == next(iter(inputs.values())).shape[0]
+            for inputs in batch
+            for name, array in batch[0].items()
+        )
+
+    def fuse(self) -> Pipeline:
+        """Move normalisation and layout of pictures into the model.
+
+        Where the last steps before the model are `Normalize`, `Layout` and
+        `AddBatch`, the model of the result takes the picture's bytes as they are
+        (uint8, NHWC); scaling goes into the weights of its first convolution where
+        that is exact. Answers are equal but for rounding.
+
+        Returns
+        -------
+        pipeline : Pipeline
+            Itself where there is nothing to move.
+        """
+        from trimtab.processing.fuse import fuse_pipeline
+
+        return fuse_pipeline(self)
+
+    # ---- storing -----------------------------------------------------------
 
     @property
     def not_portable(self) -> list[str]:
         """Names of the steps that an artefact cannot hold: Python callables."""
         return [
-            getattr(step, "__name__", type(step).__name__)
+            _name(step)
             for step in [*self.preprocess, *self.postprocess]
             if not isinstance(step, Step)
         ]
@@ -100,11 +211,12 @@ class Pipeline:
         Raises
         ------
         InputError
-            A step is a Python callable.
+            A step is a Python callable, or there is more than an artefact may hold.
         """
         if self.not_portable:
             raise InputError(
                 f"steps that are Python functions cannot be stored: {self.not_portable}"
+                "; write them with trimtab.steps"
             )
         config: dict[str, Any] = {}
         assets: dict[str, bytes] = {}
@@ -117,6 +229,7 @@ class Pipeline:
                 config[stage].append({"kind": step.kind, "parameters": parameters})
                 for field, content in files.items():
                     assets[f"{stage}/{position}/{field}"] = content
+        check_description(config, assets)
         return config, assets
 
     @classmethod
@@ -138,40 +251,129 @@ class Pipeline:
         Raises
         ------
         ModelFormatError
-            The description is malformed, or names a step that there is not.
+            The description is malformed, too large, or names a step that there is
+            not.
         """
-        return cls(
-            _steps(config, assets, "preprocess"),
+        if not isinstance(config, Mapping):
+            raise ModelFormatError(f"steps: expected a dict, got {describe(config)}")
+        if unknown := sorted(map(str, config.keys() - {"preprocess", "postprocess"})):
+            raise ModelFormatError(f"steps: there is no stage {unknown[0]!r:.60}")
+        try:
+            check_description(config, assets)
+        except InputError as error:
+            raise ModelFormatError(str(error)) from None
+        left = dict(assets)
+        pipeline = cls(
+            _steps(config, left, "preprocess"),
             model,
-            _steps(config, assets, "postprocess"),
+            _steps(config, left, "postprocess"),
         )
+        if left:
+            raise ModelFormatError(f"steps: no step has the file {min(left)!r:.60}")
+        return pipeline
+
+    # ---- looking -----------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        """Equal steps around the same model."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.preprocess, self.postprocess) == (
+            other.preprocess,
+            other.postprocess,
+        ) and self.model is other.model
+
+    def __hash__(self) -> int:
+        """Agree with equality."""
+        return hash((self.preprocess, self.postprocess, id(self.model)))
+
+    def __repr__(self) -> str:
+        """One line for each step."""
+        before = [f"  {_text(step)}" for step in self.preprocess]
+        after = [f"  {_text(step)}" for step in self.postprocess]
+        return "\n".join(["Pipeline", *before, f"  -> {self.model.name}", *after])
+
+    def _repr_html_(self) -> str:
+        from trimtab.report import html_table
+
+        rows = [("before", _text(step)) for step in self.preprocess]
+        rows += [("model", self.model.name)]
+        rows += [("after", _text(step)) for step in self.postprocess]
+        return html_table(["", "step"], rows)
 
 
-def _apply(steps: Sequence[StepLike], value: Any, context: Context) -> Any:
-    for step in steps:
-        value = step(value, context) if isinstance(step, Step) else step(value)
+def _name(step: Any) -> str:
+    name: str = getattr(step, "__name__", type(step).__name__)
+    return name
+
+
+def _text(step: Any) -> str:
+    """A step in one line; long lists of labels are cut."""
+    text = repr(step) if isinstance(step, Step) else f"{_name(step)}()"
+    return text if len(text) <= 100 else text[:96] + " ..."
+
+
+def _checked(stage: str, steps: Any) -> tuple[StepLike, ...]:
+    if steps is None:
+        return ()
+    if callable(steps):
+        steps = (steps,)
+    if not isinstance(steps, Sequence) or isinstance(steps, str | bytes):
+        raise InputError(
+            f"{stage} must be callable, or a list of steps, got {describe(steps)}"
+        )
+    if len(steps) > MAX_STEPS:
+        raise InputError(f"{stage}: at most {MAX_STEPS} steps, got {len(steps)}")
+    for position, step in enumerate(steps):
+        if isinstance(step, type) and issubclass(step, Step):
+            raise InputError(f"{stage}[{position}]: write {step.__name__}(...)")
+        if not callable(step):
+            raise InputError(
+                f"{stage}[{position}]: a step must be a Step or callable, got "
+                f"{describe(step)}"
+            )
+    return tuple(steps)
+
+
+def _apply(stage: str, steps: Sequence[StepLike], value: Any, context: Context) -> Any:
+    for position, step in enumerate(steps):
+        if not isinstance(step, Step):
+            value = step(value)
+            continue
+        try:
+            value = step(value, context)
+        except TrimtabError as error:
+            where = f"{stage}[{position}] ({step.kind})"
+            raise type(error)(f"{where}: {error}") from error
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise InputError(
+                f"{stage}[{position}] ({step.kind}): cannot take "
+                f"{describe(value)}: {error}"
+            ) from error
     return value
 
 
 def _steps(
-    config: Mapping[str, Any], assets: Mapping[str, bytes], stage: str
+    config: Mapping[str, Any], assets: dict[str, bytes], stage: str
 ) -> list[Step]:
+    """Steps of a stage; their files are taken out of `assets`."""
     entries = config.get(stage, [])
-    if not isinstance(entries, list):
-        raise ModelFormatError(f"{stage}: expected a list of steps")
+    if not isinstance(entries, list) or len(entries) > MAX_STEPS:
+        raise ModelFormatError(f"{stage}: expected a list of at most {MAX_STEPS} steps")
     steps = []
     for position, entry in enumerate(entries):
+        where = f"{stage}[{position}]"
         if not (
             isinstance(entry, dict)
             and isinstance(entry.get("kind"), str)
             and isinstance(entry.get("parameters"), dict)
         ):
-            raise ModelFormatError(f"{stage}[{position}]: expected kind and parameters")
+            raise ModelFormatError(f"{where}: expected kind and parameters")
         prefix = f"{stage}/{position}/"
-        files = {
-            name.removeprefix(prefix): content
-            for name, content in assets.items()
-            if name.startswith(prefix)
-        }
-        steps.append(make_step(entry["kind"], entry["parameters"], files))
+        names = [name for name in assets if name.startswith(prefix)]
+        files = {name.removeprefix(prefix): assets.pop(name) for name in names}
+        try:
+            steps.append(make_step(entry["kind"], entry["parameters"], files))
+        except ModelFormatError as error:
+            raise ModelFormatError(f"{where}: {error}") from None
     return steps

@@ -18,17 +18,29 @@ import numpy.typing as npt
 
 from trimtab.errors import InputError
 
-__all__ = ["center_crop", "normalize_image", "read_image", "read_png", "resize_image"]
+__all__ = [
+    "MAX_PIXELS",
+    "center_crop",
+    "normalize_image",
+    "read_image",
+    "read_png",
+    "resize_image",
+]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples per pixel
-_MAX_PIXELS = 1 << 28
+MAX_PIXELS = 1 << 28
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def read_image(source: str | os.PathLike[str] | bytes) -> npt.NDArray[np.uint8]:
+def read_image(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    orient: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> npt.NDArray[np.uint8]:
     """Read a picture as RGB.
 
     Parameters
@@ -36,6 +48,10 @@ def read_image(source: str | os.PathLike[str] | bytes) -> npt.NDArray[np.uint8]:
     source : path or bytes
         A file, or what it holds. PNG needs nothing else; JPEG and the like
         need Pillow.
+    orient : bool, default=False
+        Turn a photo as its camera says (EXIF).
+    max_pixels : int, default=268435456
+        Larger pictures are refused before they are decoded.
 
     Returns
     -------
@@ -45,7 +61,7 @@ def read_image(source: str | os.PathLike[str] | bytes) -> npt.NDArray[np.uint8]:
     Raises
     ------
     InputError
-        The bytes are no picture that can be read.
+        The bytes are no picture that can be read, or it is too large.
     ImportError
         The format needs Pillow, which is not installed.
 
@@ -60,7 +76,10 @@ def read_image(source: str | os.PathLike[str] | bytes) -> npt.NDArray[np.uint8]:
     [[[255, 0, 0]]]
     """
     data = bytes(source) if isinstance(source, bytes) else Path(source).read_bytes()
-    image = read_png(data) if data.startswith(_SIGNATURE) else _read_with_pillow(data)
+    if data.startswith(_SIGNATURE) and not (orient and b"eXIf" in data):
+        image = read_png(data, max_pixels=max_pixels)
+    else:
+        image = _read_with_pillow(data, orient, max_pixels)
     if image.ndim == 2:
         image = image[..., None]
     if image.shape[-1] <= 2:
@@ -68,23 +87,39 @@ def read_image(source: str | os.PathLike[str] | bytes) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., :3])
 
 
-def _read_with_pillow(data: bytes) -> npt.NDArray[np.uint8]:
+def _read_with_pillow(
+    data: bytes, orient: bool, max_pixels: int
+) -> npt.NDArray[np.uint8]:
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise ImportError(
-            "only PNG is read without Pillow: pip install pillow, or convert the file"
+            "only PNG is read without Pillow: pip install 'trimtab[image]', or convert "
+            "the file"
         ) from None
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"), dtype=np.uint8)
+            _check_size(image.width, image.height, max_pixels)
+            turned = ImageOps.exif_transpose(image) if orient else image
+            return np.asarray(turned.convert("RGB"), dtype=np.uint8)
+    except InputError:
+        raise
     except UnidentifiedImageError:
         raise InputError(
             f"expected a picture, got {len(data)} bytes that start with {data[:8]!r}"
         ) from None
+    except Exception as error:  # its decoders raise whatever they come across
+        raise InputError(f"the picture cannot be decoded: {error}") from None
 
 
-def read_png(data: bytes) -> npt.NDArray[np.uint8]:
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if not 0 < width * height <= max_pixels:
+        raise InputError(
+            f"a picture of {width} x {height} is outside of 1 to {max_pixels} pixels"
+        )
+
+
+def read_png(data: bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Decode a PNG.
 
     Parameters
@@ -92,6 +127,7 @@ def read_png(data: bytes) -> npt.NDArray[np.uint8]:
     data : bytes
         The file, with 8 or 16 bits per sample (or a palette of 1 to 8 bits, or
         gray of 1 to 8 bits), not interlaced.
+    max_pixels : int, default=268435456
 
     Returns
     -------
@@ -128,10 +164,7 @@ def read_png(data: bytes) -> npt.NDArray[np.uint8]:
         raise InputError(
             "PNG: interlaced files are not read; save it without interlacing"
         )
-    if not 0 < width * height <= _MAX_PIXELS:
-        raise InputError(
-            f"PNG: {width} x {height} is outside of 1 to {_MAX_PIXELS} pixels"
-        )
+    _check_size(width, height, max_pixels)
     n_channels = _CHANNELS[colour]
     row_bytes = (width * n_channels * depth + 7) // 8
     pixel_bytes = max(1, n_channels * depth // 8)

@@ -36,6 +36,11 @@ class Step:
 
     kind: ClassVar[str] = ""
 
+    def _set(self, **values: Any) -> None:
+        """Store parameters as ``__post_init__`` checked them: lists as tuples."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
     def __call__(self, value: Any, context: Context) -> Any:
         """Do the step.
 
@@ -103,7 +108,7 @@ class Step:
             )
         try:
             return cls(**{name: _frozen(value) for name, value in given.items()})
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ModelFormatError(f"step {cls.kind!r}: {error}") from None
 
 

@@ -1,0 +1,289 @@
+/* Weighted sums of pixels, compiled once per instruction set.
+ *
+ * Across: 16 rows are turned so that one vector holds the same sample of each; then
+ * every tap is one multiplication whatever the number of channels.  Down: rows are
+ * added up 64 samples at a time.  Vectors are GCC's portable ones; integers are
+ * unsigned where they may wrap. */
+#include <string.h>
+
+#include "kernels/image_resize.h"
+
+#define LANES TT_IMAGE_LANES
+
+/* wide vectors as arguments: everything here is inlined, no interface depends on it */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+typedef uint8_t vb __attribute__((vector_size(16)));
+typedef int32_t vi4 __attribute__((vector_size(16)));
+typedef int32_t vi __attribute__((vector_size(64)));
+typedef uint32_t vu __attribute__((vector_size(64)));
+typedef float vf __attribute__((vector_size(64)));
+
+static inline vb load_b(const uint8_t *p)
+{
+    vb v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline vu load_bytes(const uint8_t *p)
+{
+    return __builtin_convertvector(load_b(p), vu);
+}
+static inline vu load_words(const void *p)
+{
+    vu v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline vf to_float(const uint8_t *p)
+{
+    return __builtin_convertvector((vi)load_bytes(p), vf);
+}
+static inline vf load_floats(const float *p)
+{
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* (sum + half) >> bits, clipped to a byte */
+static inline vb round_to_bytes(vu sum, int bits)
+{
+    vi v = (vi)(sum + (1u << (bits - 1))) >> bits;
+    v &= ~(v < 0);
+    v = (v & (v <= 255)) | ((v > 255) & 255);
+    return __builtin_convertvector(v, vb);
+}
+
+/* ---- turning ---------------------------------------------------------------- */
+
+/* 16 x 16 bytes, in place: four rounds that interleave v[i] and v[i + 8]. */
+static inline void turn_bytes(vb *v)
+{
+    for (int round = 0; round < 4; ++round) {
+        vb w[LANES];
+        for (int i = 0; i < 8; ++i) {
+            w[2 * i] = __builtin_shuffle(
+                v[i], v[i + 8],
+                (vb){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+            w[2 * i + 1] = __builtin_shuffle(
+                v[i], v[i + 8],
+                (vb){8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+        }
+        memcpy(v, w, sizeof w);
+    }
+}
+
+/* n bytes of 16 rows -> n x 16 */
+static void tile_of_bytes(const void *const *rows, int64_t n, uint8_t *tile)
+{
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vb v[LANES];
+        for (int r = 0; r < LANES; ++r)
+            v[r] = load_b((const uint8_t *)rows[r] + i);
+        turn_bytes(v);
+        memcpy(tile + i * LANES, v, sizeof v);
+    }
+    for (; i < n; ++i)
+        for (int r = 0; r < LANES; ++r)
+            tile[i * LANES + r] = ((const uint8_t *)rows[r])[i];
+}
+
+/* n x 16 bytes -> 16 rows; n is a multiple of 16 */
+static void rows_of_bytes(const uint8_t *sums, int64_t n, void *const *dst)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        vb v[LANES];
+        memcpy(v, sums + i * LANES, sizeof v);
+        turn_bytes(v);
+        for (int r = 0; r < LANES; ++r)
+            memcpy((uint8_t *)dst[r] + i, &v[r], sizeof v[r]);
+    }
+}
+
+/* 4 x 4 words */
+static inline void turn_words(vi4 *v)
+{
+    vi4 a = __builtin_shuffle(v[0], v[2], (vi4){0, 4, 1, 5});
+    vi4 b = __builtin_shuffle(v[1], v[3], (vi4){0, 4, 1, 5});
+    vi4 c = __builtin_shuffle(v[0], v[2], (vi4){2, 6, 3, 7});
+    vi4 d = __builtin_shuffle(v[1], v[3], (vi4){2, 6, 3, 7});
+    v[0] = __builtin_shuffle(a, b, (vi4){0, 4, 1, 5});
+    v[1] = __builtin_shuffle(a, b, (vi4){2, 6, 3, 7});
+    v[2] = __builtin_shuffle(c, d, (vi4){0, 4, 1, 5});
+    v[3] = __builtin_shuffle(c, d, (vi4){2, 6, 3, 7});
+}
+
+/* n words of 16 rows -> n x 16 */
+static void tile_of_words(const void *const *rows, int64_t n, int32_t *tile)
+{
+    int64_t i = 0;
+    vi4 v[4];
+    for (; i + 4 <= n; i += 4)
+        for (int r = 0; r < LANES; r += 4) {
+            for (int k = 0; k < 4; ++k)
+                memcpy(&v[k], (const char *)rows[r + k] + i * 4, sizeof v[k]);
+            turn_words(v);
+            for (int k = 0; k < 4; ++k)
+                memcpy(tile + (i + k) * LANES + r, &v[k], sizeof v[k]);
+        }
+    for (; i < n; ++i)
+        for (int r = 0; r < LANES; ++r)
+            memcpy(tile + i * LANES + r, (const char *)rows[r] + i * 4, 4);
+}
+
+/* n x 16 words -> 16 rows; n is a multiple of 16 */
+static void rows_of_words(const int32_t *sums, int64_t n, void *const *dst)
+{
+    vi4 v[4];
+    for (int64_t i = 0; i < n; i += 4)
+        for (int r = 0; r < LANES; r += 4) {
+            for (int k = 0; k < 4; ++k)
+                memcpy(&v[k], sums + (i + k) * LANES + r, sizeof v[k]);
+            turn_words(v);
+            for (int k = 0; k < 4; ++k)
+                memcpy((char *)dst[r + k] + i * 4, &v[k], sizeof v[k]);
+        }
+}
+
+/* ---- across ------------------------------------------------------------------- */
+
+/* What is loaded and summed; `step` samples lie between taps. */
+static inline vu sum_bytes(const uint8_t *p, const uint32_t *w, int n, int64_t step)
+{
+    vu sum = {0};
+    for (int t = 0; t < n; ++t)
+        sum += load_bytes(p + t * step * LANES) * w[t];
+    return sum;
+}
+static inline vf sum_as_floats(const uint8_t *p, const float *w, int n, int64_t step)
+{
+    vf sum = {0};
+    for (int t = 0; t < n; ++t)
+        sum += to_float(p + t * step * LANES) * w[t];
+    return sum;
+}
+static inline vf sum_floats(const float *p, const float *w, int n, int64_t step)
+{
+    vf sum = {0};
+    for (int t = 0; t < n; ++t)
+        sum += load_floats(p + t * step * LANES) * w[t];
+    return sum;
+}
+
+static inline void sums_of_bytes(const tt_image_across *a, int64_t channels, bool round)
+{
+    const tt_image_axis *x = &a->resize->x;
+    for (int64_t j = 0; j < x->n_dst; ++j) {
+        const uint32_t *w = (const uint32_t *)x->weights + j * x->n_taps;
+        const uint8_t *p = (const uint8_t *)a->tile + x->first[j] * channels * LANES;
+        for (int64_t c = 0; c < channels; ++c) {
+            vu sum = sum_bytes(p + c * LANES, w, x->n_taps, channels);
+            int64_t at = (j * channels + c) * LANES;
+            if (round) {
+                vb bytes = round_to_bytes(sum, 22);
+                memcpy((uint8_t *)a->sums + at, &bytes, sizeof bytes);
+            } else {
+                memcpy((uint32_t *)a->sums + at, &sum, sizeof sum);
+            }
+        }
+    }
+}
+
+static inline void sums_in_float(const tt_image_across *a, int64_t channels)
+{
+    const tt_image_axis *x = &a->resize->x;
+    for (int64_t j = 0; j < x->n_dst; ++j) {
+        const float *w = (const float *)x->weights + j * x->n_taps;
+        int64_t from = x->first[j] * channels * LANES;
+        for (int64_t c = 0; c < channels; ++c) {
+            int64_t at = from + c * LANES;
+            vf sum = a->resize->is_float ? sum_floats((const float *)a->tile + at, w,
+                                                      x->n_taps, channels)
+                                         : sum_as_floats((const uint8_t *)a->tile + at,
+                                                         w, x->n_taps, channels);
+            memcpy((float *)a->sums + (j * channels + c) * LANES, &sum, sizeof sum);
+        }
+    }
+}
+
+static void across(const tt_image_across *a)
+{
+    int64_t channels = a->resize->n_channels;
+    int64_t n = a->resize->x.n_dst * channels, room = (n + LANES - 1) / LANES * LANES;
+    tt_image_math math = a->resize->math;
+    if (a->resize->is_float)
+        tile_of_words(a->rows, a->resize->x.n_src * channels, a->tile);
+    else
+        tile_of_bytes(a->rows, a->resize->x.n_src * channels, a->tile);
+    if (math == TT_IMAGE_FLOAT && channels == 3)
+        sums_in_float(a, 3);
+    else if (math == TT_IMAGE_FLOAT)
+        sums_in_float(a, channels);
+    else if (math == TT_IMAGE_FIXED22 && channels == 3)
+        sums_of_bytes(a, 3, /*round=*/true);
+    else
+        sums_of_bytes(a, channels, math == TT_IMAGE_FIXED22);
+    if (math == TT_IMAGE_FIXED22)
+        rows_of_bytes(a->sums, room, a->dst);
+    else
+        rows_of_words(a->sums, room, a->dst);
+}
+
+/* ---- down ----------------------------------------------------------------------- */
+
+/* 16 samples from `at` on */
+static inline vb down_fixed22(const tt_image_down *d, int64_t at)
+{
+    const uint32_t *w = d->weights;
+    const uint8_t *p = (const uint8_t *)d->rows + at;
+    vu sum = {0};
+    for (int t = 0; t < d->n_taps; ++t)
+        sum += load_bytes(p + t * d->row_bytes) * w[t];
+    return round_to_bytes(sum, 22);
+}
+
+static inline vb down_fixed11(const tt_image_down *d, int64_t at)
+{
+    const uint32_t *w = d->weights;
+    const char *p = d->rows + at * 4;
+    vu sum = {0};
+    if (d->n_taps == 2) {
+        vi one = (vi)load_words(p) >> 4, two = (vi)load_words(p + d->row_bytes) >> 4;
+        one = (vi)((vu)one * w[0]) >> 16;
+        two = (vi)((vu)two * w[1]) >> 16;
+        return round_to_bytes((vu)(one + two), 2);
+    }
+    for (int t = 0; t < d->n_taps; ++t)
+        sum += load_words(p + t * d->row_bytes) * w[t];
+    return round_to_bytes(sum, 22);
+}
+
+static inline vf down_float(const tt_image_down *d, int64_t at)
+{
+    const float *w = d->weights;
+    vf sum = {0};
+    for (int t = 0; t < d->n_taps; ++t)
+        sum += load_floats((const float *)(const void *)(d->rows + t * d->row_bytes) +
+                           at) *
+               w[t];
+    return sum;
+}
+
+static void down(const tt_image_down *d)
+{
+    for (int64_t at = 0; at < d->n; at += LANES) {
+        size_t n = (size_t)(d->n - at < LANES ? d->n - at : LANES);
+        if (d->math == TT_IMAGE_FLOAT) {
+            vf v = down_float(d, at);
+            memcpy((float *)d->dst + at, &v, n * sizeof(float));
+        } else {
+            vb v =
+                d->math == TT_IMAGE_FIXED22 ? down_fixed22(d, at) : down_fixed11(d, at);
+            memcpy((uint8_t *)d->dst + at, &v, n);
+        }
+    }
+}
+
+const tt_image_resize_table IMAGE_TABLE = {IMAGE_NAME, across, down};

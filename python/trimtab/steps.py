@@ -1,0 +1,103 @@
+"""Every declarative step, and rows of them, by name: ``trimtab.steps.Resize(...)``.
+
+A step's module is imported when the step is used first.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from trimtab.processing import STEPS
+
+if TYPE_CHECKING:
+    from trimtab.processing.presets import imagenet, keras_preprocess, yolo
+    from trimtab.processing.steps_boxes import (
+        BoxesToOriginal,
+        DecodeAnchors,
+        DecodeWindows,
+        DecodeYolo,
+        FindTextLines,
+        NameBoxes,
+        SuppressBoxes,
+    )
+    from trimtab.processing.steps_class import (
+        ArgMax,
+        Sigmoid,
+        Softmax,
+        Threshold,
+        TopK,
+    )
+    from trimtab.processing.steps_image import (
+        CenterCrop,
+        CentralFraction,
+        DecodeImage,
+        Letterbox,
+        Pad,
+        PadToMultiple,
+        Resize,
+        ResizeShortest,
+    )
+    from trimtab.processing.steps_tensor import (
+        AddBatch,
+        Cast,
+        Gray,
+        Layout,
+        Normalize,
+        ReverseChannels,
+        Standardize,
+    )
+
+__all__ = [
+    "AddBatch",
+    "ArgMax",
+    "BoxesToOriginal",
+    "Cast",
+    "CenterCrop",
+    "CentralFraction",
+    "DecodeAnchors",
+    "DecodeImage",
+    "DecodeWindows",
+    "DecodeYolo",
+    "FindTextLines",
+    "Gray",
+    "Layout",
+    "Letterbox",
+    "NameBoxes",
+    "Normalize",
+    "Pad",
+    "PadToMultiple",
+    "Resize",
+    "ResizeShortest",
+    "ReverseChannels",
+    "Sigmoid",
+    "Softmax",
+    "Standardize",
+    "SuppressBoxes",
+    "Threshold",
+    "TopK",
+    "imagenet",
+    "keras_preprocess",
+    "yolo",
+]
+
+_PRESETS = ("imagenet", "keras_preprocess", "yolo")
+_HOMES = {
+    **{name: module for module, _, name in (x.partition(":") for x in STEPS.values())},
+    **dict.fromkeys(_PRESETS, "presets"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module of a step at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"trimtab.steps has no {name!r}; it has {sorted(_HOMES)}")
+    module = importlib.import_module(f"trimtab.processing.{_HOMES[name]}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """All steps, imported or not."""
+    return sorted(_HOMES)

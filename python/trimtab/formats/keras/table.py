@@ -25,5 +25,11 @@ LAYERS: dict[str, str] = {
     # wrappers
     "Bidirectional": "wrappers:bidirectional",
     "TimeDistributed": "wrappers:time_distributed",
-    # attention and preprocessing: one block each, below
+    # attention
+    "MultiHeadAttention": "attention:multi_head_attention",
+    "GroupedQueryAttention": "attention:group_query_attention",
+    "GroupQueryAttention": "attention:group_query_attention",
+    "Attention": "attention:attention",
+    "AdditiveAttention": "attention:additive_attention",
+    # preprocessing
 }

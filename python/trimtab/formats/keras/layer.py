@@ -315,6 +315,7 @@ class LayerContext:
         dtype: str | None = None,
         mask: Tensor | None = None,
         domain: str = "",
+        options: Mapping[str, Attribute] | None = None,
         **attributes: Attribute,
     ) -> Tensor:
         """Add an operator with one output.
@@ -329,6 +330,8 @@ class LayerContext:
         mask : Tensor, optional
             Of the output.
         domain : str, optional
+        options : mapping of str to Attribute, optional
+            More attributes.
         **attributes : Attribute
 
         Returns
@@ -348,7 +351,7 @@ class LayerContext:
             name=f"{self.name}/{op_type}",
             output="",
             domain=domain,
-            **attributes,
+            **{**(options or {}), **attributes},
         )
         return Tensor(
             name,

@@ -1,7 +1,7 @@
 """MultiHeadAttention, GroupQueryAttention, Attention and AdditiveAttention.
 
-Products with queries and keys become ONNX's Attention (opset 23) and what is around it.
-A query all of whose keys are masked gives their mean, as Keras' softmax has it.
+Layers with heads become products and ONNX's Attention (opset 23), the others MatMul,
+Softmax and MatMul, which the engine joins.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from trimtab.formats.keras.layer import LayerContext, Tensor
 from trimtab.formats.keras.layers.attention_masks import (
     additive,
     all_of,
+    allowed,
     causal,
     of_keys,
     of_queries,
@@ -126,8 +127,8 @@ def group_query_attention(context: LayerContext) -> list[Tensor]:
 def _heads(context: LayerContext, heads: _Heads, prefix: str) -> list[Tensor]:
     """The layer, whose projections are parts ``<prefix>query_dense`` and so on."""
     query, key, value = _arguments(context)
-    mask = _heads_mask(context, query, key, value)
-    wants_scores = context.argument("return_attention_scores", 7) is True
+    wants_scores = context.argument("return_attention_scores") is True
+    mask = _heads_mask(context, query, key, value, wants_scores)
     q = _project_in(context, query, f"{prefix}query_dense", heads.n, heads.key)
     k = _project_in(context, key, f"{prefix}key_dense", heads.kv, heads.key)
     gate = None
@@ -169,9 +170,17 @@ def _arguments(context: LayerContext) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _heads_mask(
-    context: LayerContext, query: Tensor, key: Tensor, value: Tensor
+    context: LayerContext,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    wants_scores: bool,
 ) -> Tensor | None:
-    """What is added to the scores, of 4 dims; None where nothing is masked."""
+    """The mask of 4 dims; None where nothing is masked.
+
+    Keras 3 has two ways. With dropout or scores, a query all of whose keys are masked
+    gives zeros; else, and in Keras 2, the mean of all values.
+    """
     masks: list[Tensor] = []
     if query.mask is not None:
         masks.append(of_queries(context, query.mask))
@@ -190,7 +199,12 @@ def _heads_mask(
     if isinstance(given, Tensor):
         masks.append(context.cast(given, "bool"))
     mask = all_of(context, masks)
-    return None if mask is None else additive(context, mask, 4)
+    if mask is None:
+        return None
+    is_plain = context.config.number("dropout", 0.0) > 0 or wants_scores
+    if context.source.keras_major >= 3 and is_plain:
+        return allowed(context, mask, 4)
+    return additive(context, mask, 4)
 
 
 def _project_in(

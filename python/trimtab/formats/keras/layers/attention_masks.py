@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from trimtab.formats.keras.layer import LayerContext, Tensor
 
-__all__ = ["additive", "all_of", "causal", "of_keys", "of_queries", "window"]
+__all__ = [
+    "additive",
+    "all_of",
+    "allowed",
+    "causal",
+    "of_keys",
+    "of_queries",
+    "window",
+]
 
 # Keras' own; adding it leaves nothing of a score, so that softmax over masked keys
 # only gives equal parts.
@@ -156,6 +164,33 @@ def all_of(context: LayerContext, masks: list[Tensor]) -> Tensor | None:
     return found
 
 
+def allowed(context: LayerContext, mask: Tensor, rank: int) -> Tensor:
+    """Make a mask to one of as many dims as the scores have.
+
+    Parameters
+    ----------
+    context : LayerContext
+    mask : Tensor
+    rank : int
+        Of the scores; dims of one are put before the last two.
+
+    Returns
+    -------
+    mask : Tensor
+
+    Examples
+    --------
+    >>> allowed(context, mask, 4)                          # doctest: +SKIP
+    """
+    missing = rank - mask.rank
+    if missing <= 0:
+        return mask
+    at = max(mask.rank - 2, 0)
+    axes = list(range(at, at + missing))
+    shape = (*mask.shape[:at], *[1] * missing, *mask.shape[at:])
+    return context.op("Unsqueeze", [mask, context.constant(axes)], shape=shape)
+
+
 def additive(context: LayerContext, mask: Tensor, rank: int) -> Tensor:
     """Make a mask to what is added to scores.
 
@@ -164,7 +199,7 @@ def additive(context: LayerContext, mask: Tensor, rank: int) -> Tensor:
     context : LayerContext
     mask : Tensor
     rank : int
-        Of the scores; dims of one are put before the last two.
+        Of the scores.
 
     Returns
     -------
@@ -177,10 +212,4 @@ def additive(context: LayerContext, mask: Tensor, rank: int) -> Tensor:
     """
     zero, masked = context.constant(0.0), context.constant(_MASKED)
     found = context.op("Where", [mask, zero, masked], dtype="float32")
-    missing = rank - found.rank
-    if missing <= 0:
-        return found
-    at = max(found.rank - 2, 0)
-    axes = list(range(at, at + missing))
-    shape = (*found.shape[:at], *[1] * missing, *found.shape[at:])
-    return context.op("Unsqueeze", [found, context.constant(axes)], shape=shape)
+    return allowed(context, found, rank)

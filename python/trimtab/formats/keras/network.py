@@ -20,6 +20,9 @@ __all__ = ["Entry", "Network", "read_layers", "read_network", "sequential_config
 
 _MODELS = ("Functional", "Model", "Sequential")
 
+# Classes that Keras exports by another name than their own, by which weights go.
+_OWN_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -105,7 +108,8 @@ def read_layers(value: Any, where: str, limits: Limits) -> list[Entry]:
         if name in names:
             raise ModelFormatError(f"{where}: two layers are named {name[:80]!r}")
         names.add(name)
-        snake = _snake_case(str(item.get("class_name")))
+        class_name = str(item.get("class_name"))
+        snake = _snake_case(_OWN_NAMES.get(class_name, class_name))
         number = used[snake] = used.get(snake, -1) + 1
         part = f"layers/{snake}_{number}" if number else f"layers/{snake}"
         found.append(Entry(name, part, item))

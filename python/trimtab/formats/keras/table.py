@@ -80,14 +80,13 @@ LAYERS: dict[str, str] = {
     ),
     "Masking": "regular:masking",
     # recurrent layers
-    "LSTM": "recurrent:recurrent",
-    "GRU": "recurrent:recurrent",
-    "SimpleRNN": "recurrent:recurrent",
-    "RNN": "recurrent:recurrent",
-    "ConvLSTM1D": "conv_lstm:conv_lstm",
-    "ConvLSTM2D": "conv_lstm:conv_lstm",
-    "ConvLSTM3D": "conv_lstm:conv_lstm",
-    # wrappers
+    **_each("LSTM GRU SimpleRNN RNN", "recurrent:recurrent"),
+    **_each("ConvLSTM1D ConvLSTM2D ConvLSTM3D", "conv_lstm:conv_lstm"),
     "Bidirectional": "wrappers:bidirectional",
     "TimeDistributed": "wrappers:time_distributed",
+    # attention
+    "MultiHeadAttention": "attention:multi_head_attention",
+    "GroupQueryAttention": "attention:group_query_attention",
+    "Attention": "attention:attention",
+    "AdditiveAttention": "attention:additive_attention",
 }

@@ -229,11 +229,12 @@ def _result(path: str, code: int, messages: Any, what: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             text = file.read(_MAX_RESULT_BYTES + 1)
-        if len(text) > _MAX_RESULT_BYTES:
-            raise ModelLimitError(f"reading {what} gave a result that is too long")
-        answer = json.loads(text)
+        is_long = len(text) > _MAX_RESULT_BYTES
+        answer = None if is_long else json.loads(text)
     except (OSError, ValueError, RecursionError):
         raise _death(code, messages, what) from None
+    if is_long:
+        raise ModelLimitError(f"reading {what} gave a result that is too long")
     if isinstance(answer, dict) and "error" in answer:
         raise _error(answer, messages, what)
     if not isinstance(answer, dict) or not isinstance(answer.get("result"), dict):

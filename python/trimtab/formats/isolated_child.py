@@ -61,12 +61,12 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         task = _task(request["task"])
         return {"result": task(request["arguments"], request["folder"])}
+    except TrimtabError as error:
+        return _error(type(error).__name__, str(error))
     except MemoryError as error:
         return _error("MemoryError", str(error))
     except ImportError as error:
         return _error("ImportError", str(error))
-    except TrimtabError as error:
-        return _error(type(error).__name__, str(error))
     except Exception as error:  # of a library: its name and text are the answer
         return _error(type(error).__name__, " ".join(str(error).split()))
 

@@ -236,6 +236,8 @@ def _stored(name: str, entry: Mapping[str, Any]) -> Array:
     """First value of a state: one number for all, or the elements' bytes."""
     try:
         dtype = np.dtype(entry["dtype"])
+        if dtype.kind not in "biuf":
+            raise ValueError(f"dtype {dtype}")
         shape = tuple(int(dim) for dim in entry["shape"])
         if not 0 <= math.prod(shape) * dtype.itemsize <= _MAX_STATE_BYTES:
             raise ValueError(f"shape {shape}")

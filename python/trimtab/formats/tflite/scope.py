@@ -245,25 +245,24 @@ class Scope:
             return builder.op("Cast", [raw], name=tensor.name, to=DTYPES["float32"][0])
         if quantization is None or tensor.dtype not in QUANTIZED:
             return raw
-        return builder.op(
-            "DequantizeLinear",
-            [raw, *self._steps(tensor, quantization)],
-            name=tensor.name,
-        )
+        scale, zero_point = self._steps(tensor, quantization)
+        real = builder.op("Cast", [raw], to=DTYPES["float32"][0])
+        if zero_point:
+            real = builder.op(
+                "Sub", [real, builder.constant(zero_point, "", "float32")]
+            )
+        step = builder.constant(scale, "", "float32")
+        return builder.op("Mul", [real, step], name=tensor.name)
 
-    def _steps(self, tensor: TensorRecord, quantization: Quantization) -> list[str]:
-        """Scale and zero point as constants."""
+    @staticmethod
+    def _steps(tensor: TensorRecord, quantization: Quantization) -> tuple[float, float]:
+        """Scale and zero point of a computed tensor."""
         if quantization.is_per_axis or tensor.dtype == "int4":
             raise UnsupportedOpError(
                 f"tensor {tensor.name!r} is computed and has {tensor.dtype} with "
                 f"{quantization.scale.size} scales; only weights may be like that"
             )
-        return [
-            self.builder.constant(quantization.scale[0], f"{tensor.name}_scale"),
-            self.builder.constant(
-                quantization.zero_point[0], f"{tensor.name}_zero", tensor.dtype
-            ),
-        ]
+        return float(quantization.scale[0]), float(quantization.zero_point[0])
 
     def raw(self, index: int) -> str:
         """Name the tensor of elements as the file has them.
@@ -301,7 +300,17 @@ class Scope:
             return builder.op("Cast", [real], to=DTYPES["float16"][0])
         if quantization is None or tensor.dtype not in QUANTIZED:
             return real
-        return builder.op("QuantizeLinear", [real, *self._steps(tensor, quantization)])
+        # As a chain of elementwise nodes, which becomes one loop with its neighbours.
+        scale, zero_point = self._steps(tensor, quantization)
+        step = builder.op("Mul", [real, builder.constant(1 / scale, "", "float32")])
+        step = builder.op("Round", [step])
+        if zero_point:
+            step = builder.op(
+                "Add", [step, builder.constant(zero_point, "", "float32")]
+            )
+        bounds = [builder.constant(n, "", "float32") for n in RANGES[tensor.dtype]]
+        step = builder.op("Clip", [step, *bounds])
+        return builder.op("Cast", [step], to=DTYPES[tensor.dtype][0])
 
     def channels_first(self, index: int) -> str:
         """Name the tensor of real numbers with channels before rows.

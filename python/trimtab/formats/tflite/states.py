@@ -141,10 +141,9 @@ class States:
         """
         entries = []
         for state in self._states.values():
-            output = self._builder.unique(f"{state.input}_next")
-            value = self._builder.op("Identity", [state.value], output=output)
-            self._builder.output(
-                value, value, state.initial.dtype.name, state.initial.shape
+            initial = state.initial
+            output = self._builder.output(
+                state.value, f"{state.input}_next", initial.dtype.name, initial.shape
             )
-            entries.append(state.describe(value))
+            entries.append(state.describe(output))
         return json.dumps(entries) if entries else ""

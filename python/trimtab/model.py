@@ -55,10 +55,17 @@ class Model:
     7
     """
 
-    def __init__(self, core: _core.Model, source: Source, options: _Options) -> None:
+    def __init__(
+        self,
+        core: _core.Model,
+        source: Source,
+        options: _Options,
+        metadata: Mapping[str, str],
+    ) -> None:
         self._core: _core.Model | None = core
         self._source = source
         self._options = options
+        self._metadata = dict(metadata)
         self._lock = threading.Lock()
         self._programs: dict[tuple[str, ...], _core.Program] = {}
         self._program: Any = core.program()
@@ -213,6 +220,23 @@ class Model:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs in graph order."""
         return self._outputs
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself."""
+        return dict(self._metadata)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Names of the classes by their number, where the model has names."""
+        import json
+
+        text = self._metadata.get("class_names")
+        try:
+            names = json.loads(text) if text else None
+        except ValueError:
+            return None
+        return list(map(str, names)) if isinstance(names, list) else None
 
     @property
     def threads(self) -> int:
@@ -389,7 +413,7 @@ def _load(source: Source, options: _Options) -> Model:
         fallback=fallback,
         copy=options.copy,
     )
-    return Model(core, source, options)
+    return Model(core, source, options, graph_model.metadata)
 
 
 def _pass_bits(passes: Sequence[str] | None) -> int:

@@ -6,6 +6,7 @@ right. It is imported when a model needs it.
 
 from __future__ import annotations
 
+import importlib
 import threading
 import warnings
 from collections import Counter
@@ -29,6 +30,11 @@ __all__ = [
     "report_unsupported",
 ]
 
+# Domain -> module whose load_op knows its operators.
+_REFERENCES = {
+    "": "onnx.reference.ops",
+    "ai.onnx.ml": "onnx.reference.ops.aionnxml",
+}
 # Nodes that a message shows at most; all are in the exception's `nodes`.
 _N_SHOWN = 50
 
@@ -192,10 +198,10 @@ def report_unsupported(nodes: Sequence[UnsupportedNode], *, use_fallback: bool) 
 def _has_reference(node: UnsupportedNode) -> bool:
     """Does onnx.reference implement the operator?"""
     from onnx.reference.op_run import OpRun
-    from onnx.reference.ops import load_op
 
     try:
-        found = load_op(node.domain, node.op_type, node.opset)
+        loader = importlib.import_module(_REFERENCES[node.domain])
+        found = loader.load_op(node.domain, node.op_type, node.opset)
     except Exception:  # its own classes of errors differ between versions of onnx
         return False
     return isinstance(found, type) and issubclass(found, OpRun)

@@ -478,7 +478,9 @@ class Model(_Record):
         """
         old = self.graph
         nodes = [
-            Node(n.op_type, [*n.inputs], [*n.outputs], n.name, n.domain, {**n.attributes})
+            Node(
+                n.op_type, [*n.inputs], [*n.outputs], n.name, n.domain, {**n.attributes}
+            )
             for n in old.nodes
         ]
         graph = Graph(

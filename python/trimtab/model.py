@@ -82,7 +82,7 @@ class Model:
         self._outputs = tuple(TensorSpec(*value) for value in core.outputs)
         self._names = tuple(spec.name for spec in self._inputs)
         #: Names of the classes that the model tells apart, or None.
-        self.class_names: tuple[str, ...] | None = None
+        self.class_names = _class_names(self._metadata)
         #: Where the model came from, as its artefact says.
         self.provenance: dict[str, Any] = {}
         #: Steps before and after the model, or None.
@@ -515,7 +515,8 @@ class Model:
 
     def _take(self, artefact: Artefact) -> None:
         """What an artefact holds beside the graph."""
-        self.class_names = artefact.class_names
+        if artefact.class_names is not None:
+            self.class_names = artefact.class_names
         self.provenance = artefact.provenance
         if artefact.pipeline is not None:
             from trimtab.pipeline import Pipeline
@@ -564,6 +565,20 @@ class Model:
             return load_source, (self._source.frozen(), self._options)
         options = replace(self._options, reading={})
         return load_source, (Source(None, b"".join(self._pieces())), options)
+
+
+def _class_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Names that a reader left in the metadata, as JSON."""
+    text = metadata.get("class_names")
+    if not text:
+        return None
+    import json
+
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        return None  # of somebody else's making
+    return tuple(map(str, names)) if isinstance(names, list) else None
 
 
 def _closed(*inputs: Any, **named: Any) -> Any:

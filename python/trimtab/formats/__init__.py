@@ -230,6 +230,9 @@ FORMATS: dict[str, Format] = {
 #: name -> kind of objects
 OBJECTS: dict[str, ObjectFormat] = {
     "onnx": ObjectFormat("onnx.onnx_ml_pb2.ModelProto", "onnx:read_onnx_message"),
+    "sklearn": ObjectFormat(
+        "sklearn.base.BaseEstimator", "sklearn:read_sklearn", ("example_inputs",)
+    ),
     "torch": ObjectFormat(
         "torch.nn.modules.module.Module",
         "torch_module:read_torch_module",

@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trimtab import _core
@@ -23,7 +23,7 @@ from trimtab.formats.onnx_file import OnnxFile
 from trimtab.formats.onnx_functions import inline_functions
 from trimtab.formats.onnx_graph import GraphReader
 from trimtab.formats.onnx_tensor import TensorReader
-from trimtab.graph import Model, Stored, WeightFile
+from trimtab.graph import Graph, Model, Stored, WeightFile
 from trimtab.limits import Limits
 from trimtab.types import Array
 
@@ -32,6 +32,9 @@ __all__ = ["read_onnx", "read_onnx_message"]
 _MESSAGES = "onnx.onnx_ml_pb2"
 _FORCED = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
 _MAX_VERSION = 1 << 20
+_ML_DOMAIN = "ai.onnx.ml"
+_ML_OPSET = 18  # of ai.onnx, for files that use none of it
+_ML_MIN_OPSET = 9  # Where came then
 _lock = threading.Lock()
 _classes: list[Any] = []  # ModelProto, once it is known
 
@@ -135,6 +138,17 @@ def _metadata(proto: Any) -> dict[str, str]:
     return metadata
 
 
+def _ml_rewriter(
+    proto: Any, opsets: dict[str, int], metadata: dict[str, str]
+) -> Callable[[Graph], None] | None:
+    """What replaces operators of ai.onnx.ml; None for models that are too old."""
+    from trimtab.formats.onnx_ml import MlRewriter, drop_zip_maps
+
+    drop_zip_maps(proto.graph)
+    opset = opsets.setdefault("", _ML_OPSET)
+    return MlRewriter(opset, metadata).rewrite if opset >= _ML_MIN_OPSET else None
+
+
 def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> Model:
     """Read an ONNX model.
 
@@ -195,12 +209,15 @@ def _read(
             span = weights.get(name)
             return held.get(name) if span is None else file.data(span)
 
+        opsets, metadata = _opsets(proto), _metadata(proto)
         reader = GraphReader(TensorReader(limits, files), limits, raw)
+        if _ML_DOMAIN in opsets:
+            reader.rewrite = _ml_rewriter(proto, opsets, metadata)
         model = Model(
             reader.convert(proto.graph),
-            _opsets(proto),
+            opsets,
             overridable=reader.overridable,
-            metadata=_metadata(proto),
+            metadata=metadata,
             format="onnx",
         )
     _check_domains(model)

@@ -150,6 +150,8 @@ class GraphReader:
         self._waiting: list[tuple[Any, Graph, int]] = []
         self._depth = 0
         self.overridable: list[str] = []
+        #: Changes the main graph before names are resolved.
+        self.rewrite: Callable[[Graph], None] | None = None
 
     # ---- inwards: nodes and constants ------------------------------------------
 
@@ -175,6 +177,8 @@ class GraphReader:
         for message, graph, depth in self._waiting:  # grows while it is walked
             self._depth = depth
             self._fill(message, graph)
+        if self.rewrite is not None:
+            self.rewrite(main)
         for _, graph, _ in reversed(self._waiting):
             _Scope(graph, is_main=graph is main).resolve()
         return main

@@ -121,7 +121,7 @@ def read_torch_export(source: str | bytes, limits: Limits) -> Model:
         model = read_onnx(child.path("model.onnx"), limits)
         result = child.result
     for note in result["notes"]:
-        warnings.warn(str(note), stacklevel=6)  # where load_model is called
+        warnings.warn(str(note), stacklevel=7)  # where load_model is called
     model.format = "torch_export"
     return finish(model, result["inputs"], result["outputs"])
 

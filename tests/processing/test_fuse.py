@@ -60,9 +60,7 @@ def conv_model(
 
 
 def operators(model: trimtab.Model) -> list[str]:
-    from trimtab.model import _read
-
-    return [n.op_type for n in _read(model._source, model._options).graph.nodes]
+    return [n.op_type for n in model._graph_again().graph.nodes]
 
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

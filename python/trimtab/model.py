@@ -85,8 +85,8 @@ class Model:
         self.class_names = _class_names(self._metadata)
         #: Where the model came from, as its artefact says.
         self.provenance: dict[str, Any] = {}
-        #: Steps before and after the model, or None.
-        self.pipeline: Pipeline | None = None
+        # Steps before and after the model; a pipeline itself would hold the model.
+        self._steps: tuple[Sequence[Any], Sequence[Any]] | None = None
         #: How it compares with its golden pairs, or None.
         self.verification: Verification | None = None
         if graph is not None and graph.artefact is not None:
@@ -269,6 +269,23 @@ class Model:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs in graph order."""
         return self._outputs
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """The model with the steps that were stored with it, or None."""
+        from trimtab.pipeline import Pipeline
+
+        if self._steps is None:
+            return None
+        before, after = self._steps
+        return Pipeline(before, self, after)
+
+    @pipeline.setter
+    def pipeline(self, pipeline: Pipeline | None) -> None:
+        """Take the steps of a pipeline."""
+        self._steps = None
+        if pipeline is not None:
+            self._steps = (pipeline.preprocess, pipeline.postprocess)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -521,9 +538,8 @@ class Model:
         if artefact.pipeline is not None:
             from trimtab.pipeline import Pipeline
 
-            self.pipeline = Pipeline.from_config(
-                artefact.pipeline, artefact.assets(), self
-            )
+            stages = {k: v for k, v in artefact.pipeline.items() if k != "assets"}
+            self.pipeline = Pipeline.from_config(stages, artefact.assets(), self)
 
     # ---- living ------------------------------------------------------------
 

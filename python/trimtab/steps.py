@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Normalize,
         ReverseChannels,
         Standardize,
+        Transpose,
     )
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "SuppressBoxes",
     "Threshold",
     "TopK",
+    "Transpose",
     "imagenet",
     "keras_preprocess",
     "yolo",

@@ -72,6 +72,7 @@ STEPS: dict[str, str] = {
     "suppress_boxes": "steps_boxes:SuppressBoxes",
     "threshold": "steps_class:Threshold",
     "top_k": "steps_class:TopK",
+    "transpose": "steps_tensor:Transpose",
 }
 
 

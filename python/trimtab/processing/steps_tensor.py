@@ -27,6 +27,7 @@ __all__ = [
     "Normalize",
     "ReverseChannels",
     "Standardize",
+    "Transpose",
 ]
 
 DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64")
@@ -225,6 +226,53 @@ class Layout(Step):
             return value[None] if self.layout == "CHW" else value[..., None]
         axes = (-1, -3) if self.layout == "CHW" else (-3, -1)
         return np.moveaxis(value, *axes)
+
+
+@dataclass(frozen=True)
+class Transpose(Step):
+    """Axes in another order, of an array or of each of several.
+
+    Parameters
+    ----------
+    axes : tuple of int
+        Axis i of what leaves is axis ``axes[i]`` of what comes.
+
+    Raises
+    ------
+    InputError
+        They are no permutation of the axes.
+    """
+
+    kind: ClassVar[str] = "transpose"
+    axes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        axes = self.axes
+        if not isinstance(axes, tuple) or not all(type(a) is int for a in axes):
+            raise InputError(f"axes: expected integers, got {axes!r}")
+        if sorted(axes) != list(range(len(axes))):
+            raise InputError(f"axes: expected a permutation, got {axes!r}")
+
+    def __call__(self, value: Any, context: Context) -> Any:
+        """Transpose; a view.
+
+        Parameters
+        ----------
+        value : ndarray or tuple of ndarray
+        context : dict
+
+        Returns
+        -------
+        value : ndarray or tuple of ndarray
+        """
+        if isinstance(value, tuple):
+            return tuple(self(item, context) for item in value)
+        if not isinstance(value, np.ndarray) or value.ndim != len(self.axes):
+            raise InputError(
+                f"expected an array of {len(self.axes)} dims, got {describe(value)}"
+            )
+        return value.transpose(self.axes)
 
 
 @dataclass(frozen=True)

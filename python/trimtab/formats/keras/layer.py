@@ -624,7 +624,7 @@ class LayerContext:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    """Tensors of a list or dict, in order, at any depth."""
+    """Tensors of a list, or of a dict by its keys' order, at any depth."""
     found, todo = [], [value]
     while todo:
         item = todo.pop()
@@ -633,7 +633,7 @@ def _tensors(value: Any) -> list[Tensor]:
         elif isinstance(item, list | tuple):
             todo.extend(reversed(item))
         elif isinstance(item, Mapping):
-            todo.extend(reversed(list(item.values())))
+            todo.extend(item[key] for key in sorted(item, key=str, reverse=True))
     return found
 
 

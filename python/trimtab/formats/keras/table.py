@@ -79,5 +79,7 @@ LAYERS: dict[str, str] = {
         "regular:identity",
     ),
     "Masking": "regular:masking",
+    # TensorFlow's calls; operations of keras.ops are in layers/operations.py
+    **_each("TFOpLambda SlicingOpLambda", "operations:tensorflow_operation"),
     # recurrent layers, attention and preprocessing: one block each, below
 }

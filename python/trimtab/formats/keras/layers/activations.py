@@ -172,9 +172,8 @@ def _sparsemax(c: LayerContext, x: Tensor, config: Config) -> Tensor:
     bound = c.op("Add", [c.op("Mul", [ranked, counts]), c.constant(1.0)])
     inside = c.op("Cast", [c.op("Greater", [bound, sums])], to=1)
     support = c.op("ReduceSum", [inside, c.constant([-1])], keepdims=1)
-    total = c.op(
-        "ReduceSum", [c.op("Mul", [ranked, inside]), c.constant([-1])], keepdims=1
-    )
+    kept = c.op("Mul", [sums, inside])  # the sums, not the elements, as Keras does
+    total = c.op("ReduceSum", [kept, c.constant([-1])], keepdims=1)
     threshold = c.op("Div", [c.op("Sub", [total, c.constant(1.0)]), support])
     return c.op("Relu", [c.op("Sub", [x, threshold])], shape=x.shape)
 

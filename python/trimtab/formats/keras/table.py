@@ -89,4 +89,7 @@ LAYERS: dict[str, str] = {
     "GroupQueryAttention": "attention:group_query_attention",
     "Attention": "attention:attention",
     "AdditiveAttention": "attention:additive_attention",
+    # TensorFlow's calls; operations of keras.ops are in layers/operations.py
+    **_each("TFOpLambda SlicingOpLambda", "operations:tensorflow_operation"),
+    # recurrent layers, attention and preprocessing: one block each, below
 }

@@ -220,9 +220,7 @@ def _project_in(
     return _multiply(context, x, part, kernel, bias)
 
 
-def _project_out(
-    context: LayerContext, x: Tensor, part: str, heads: _Heads
-) -> Tensor:
+def _project_out(context: LayerContext, x: Tensor, part: str, heads: _Heads) -> Tensor:
     """x times a kernel of [heads, size, features]."""
     shape = (heads.n, heads.value, heads.out)
     kernel = context.array("kernel", shape, part=part).reshape(-1, heads.out)
@@ -322,7 +320,11 @@ def additive_attention(context: LayerContext) -> list[Tensor]:
 def _listed(context: LayerContext) -> tuple[Tensor, Tensor, Tensor]:
     """Query, key and value out of [query, value] or [query, value, key]."""
     found = context.inputs
-    if len(found) not in (2, 3) or len({t.rank for t in found}) > 1 or found[0].rank < 3:
+    if (
+        len(found) not in (2, 3)
+        or len({t.rank for t in found}) > 1
+        or found[0].rank < 3
+    ):
         raise context.error(
             "expected a list of a query, a value and perhaps a key of equal rank, 3 "
             f"or more; got shapes {[tensor.shape for tensor in found]}"
@@ -365,7 +367,9 @@ def _apply_scores(
     y = context.op("MatMul", [weights, value], shape=shape)
     if query_mask is not None:
         keep = of_queries(context, query_mask)
-        y = context.op("Where", [keep, y, context.constant(0.0)], shape=shape, dtype="float32")
+        y = context.op(
+            "Where", [keep, y, context.constant(0.0)], shape=shape, dtype="float32"
+        )
     y = y.masked(query_mask)
     if context.argument("return_attention_scores") is True:
         return [y, weights]

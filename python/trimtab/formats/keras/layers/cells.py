@@ -41,7 +41,10 @@ _ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
     "leaky_relu": ("LeakyRelu", 0.2, None),
 }
 # Keras 3 has relu6(x + 3) / 6; before, it was clip(0.2 x + 0.5, 0, 1).
-_HARD_SIGMOID = {True: ("HardSigmoid", 1.0 / 6.0, 0.5), False: ("HardSigmoid", 0.2, 0.5)}
+_HARD_SIGMOID = {
+    True: ("HardSigmoid", 1.0 / 6.0, 0.5),
+    False: ("HardSigmoid", 0.2, 0.5),
+}
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from trimtab.formats.keras.layers.recurrent import (
     refuse_options,
     steps_mask,
 )
+from trimtab.formats.keras.layers.reshapes import merge_axes, split_axis
 from trimtab.formats.keras.layers.runs import zero_state
 from trimtab.formats.keras.layers.sequences import pack, reverse
 from trimtab.formats.keras.layers.steps import lstm_state
-from trimtab.formats.keras.layers.reshapes import merge_axes, split_axis
 
 __all__ = ["conv_lstm"]
 

@@ -282,7 +282,7 @@ def run_recurrent(
     run, x = None, packed.x if packed else x
     for cell in layer.cells:  # a step of one needs the same step of the one below
         x = run.outputs() if run else x
-        mine = states and states[:cell.n_states]
+        mine = states and states[: cell.n_states]
         states = states and states[cell.n_states :]
         run = run_cell(context, cell, x, mine, lengths)
         ends += run.states() if layer.return_state else []

@@ -128,7 +128,9 @@ def pack(context: LayerContext, x: Tensor, mask: Tensor) -> Packed:
     axis = context.constant(1)
     ones = context.cast(mask, "int64")
     counts = context.op("CumSum", [ones, axis])
-    lengths = context.op("Gather", [counts, context.constant(-1)], shape=(batch,), axis=1)
+    lengths = context.op(
+        "Gather", [counts, context.constant(-1)], shape=(batch,), axis=1
+    )
     n = context.op("Shape", [mask], shape=(1,), dtype="int64", start=1, end=2)
     scalar = context.op("Squeeze", [n, context.constant([0])], shape=())
     limits: list[Tensor | str] = [context.constant(0), scalar, axis]

@@ -26,8 +26,9 @@ def merge_axes(context: LayerContext, x: Tensor) -> Tensor:
     """
     rest = x.shape[2:]
     shape = (None, *rest)
-    if all(isinstance(size, int) for size in rest):
-        sizes: Tensor | str = context.constant([-1, *rest], "int64")
+    fixed = [size for size in rest if isinstance(size, int)]
+    if len(fixed) == len(rest):
+        sizes: Tensor | str = context.constant([-1, *fixed], "int64")
     else:
         tail = context.op("Shape", [x], shape=(len(rest),), dtype="int64", start=2)
         sizes = context.op(
@@ -57,8 +58,9 @@ def split_axis(context: LayerContext, y: Tensor, x: Tensor) -> Tensor:
     """
     rest = y.shape[1:]
     shape = (*x.shape[:2], *rest)
-    if all(isinstance(size, int) for size in shape[1:]):
-        sizes: Tensor | str = context.constant([-1, *shape[1:]], "int64")
+    fixed = [size for size in shape[1:] if isinstance(size, int)]
+    if len(fixed) == len(shape) - 1:
+        sizes: Tensor | str = context.constant([-1, *fixed], "int64")
     else:
         head = context.op("Shape", [x], shape=(2,), dtype="int64", end=2)
         tail = context.op("Shape", [y], shape=(len(rest),), dtype="int64", start=1)

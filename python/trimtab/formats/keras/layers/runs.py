@@ -241,10 +241,11 @@ def _weights(context: LayerContext, cells: list[Cell], name: str) -> Tensor | st
 
 def _weight(cell: Cell, name: str) -> _Array:
     if name != "B":
-        return _in_order(cell, cell.kernel if name == "W" else cell.recurrent).T
+        kernel = cell.kernel if name == "W" else cell.recurrent
+        return np.transpose(_in_order(cell, kernel))
     assert cell.bias is not None
     both = cell.bias if cell.bias.ndim == 2 else np.stack([cell.bias, 0 * cell.bias])
-    return _in_order(cell, both).reshape(-1)
+    return np.ravel(_in_order(cell, both))
 
 
 def _in_order(cell: Cell, weight: _Array) -> _Array:

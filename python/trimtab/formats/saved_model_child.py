@@ -19,6 +19,7 @@ from trimtab.errors import (
     UnsupportedOpError,
 )
 from trimtab.formats.external import open_beneath
+from trimtab.formats.saved_model_handlers import HANDLERS
 from trimtab.formats.saved_model_ops import check_operators, signature_functions
 from trimtab.formats.saved_model_proto import parse_saved_model
 
@@ -60,8 +61,8 @@ def convert(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
     with open(os.path.join(copied, "saved_model.pb"), "rb") as file:
         meta_graph = _meta_graph(parse_saved_model(file.read()))
     name = _choose(meta_graph, arguments["signature"])
-    described = _describe(meta_graph, name)
     check_operators(meta_graph, name, _is_known)
+    described = _describe(meta_graph, name)
     _write(copied, name, sum(files.values()), os.path.join(folder, "model.onnx"))
     return described
 
@@ -188,7 +189,10 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
 
     is_large = n_bytes > _LARGE_BYTES
     storage = ExternalTensorStorage() if is_large else None
-    with _stage(f"freezing signature {signature!r}"), tensorflow.device("/cpu:0"):
+    with (
+        _stage(f"freezing signature {signature!r}", ModelFormatError),
+        tensorflow.device("/cpu:0"),
+    ):
         frozen, inputs, outputs, tables, renamed = tf_loader.from_saved_model(
             path,
             None,
@@ -201,7 +205,7 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
         )
     constants = compress_graph_def(frozen) if is_large else None
     with (
-        _stage(f"converting signature {signature!r} to ONNX"),
+        _stage(f"converting signature {signature!r} to ONNX", UnsupportedOpError),
         tensorflow.device("/cpu:0"),
         tensorflow.Graph().as_default() as graph,
     ):
@@ -214,6 +218,7 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
             const_node_values=constants,
             tensors_to_rename=renamed,
             initialized_tables=tables,
+            custom_op_handlers=HANDLERS,
         )
         converted = optimizer.optimize_graph(converted, catch_errors=False)
         model = converted.make_model(signature, external_tensor_storage=storage)
@@ -224,7 +229,7 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
 
 
 @contextmanager
-def _stage(what: str) -> Iterator[None]:
+def _stage(what: str, kind: type[TrimtabError]) -> Iterator[None]:
     """Say during what a library failed."""
     try:
         yield
@@ -232,9 +237,7 @@ def _stage(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(str(error).split())[:1500]
-        raise ModelFormatError(
-            f"{what} failed: {type(error).__name__}: {text}"
-        ) from None
+        raise kind(f"{what} failed: {type(error).__name__}: {text}") from None
 
 
 def _mend_numpy() -> None:

@@ -87,9 +87,8 @@ def keras3_image(folder: Path) -> None:
     )
     for weight in model.weights:
         shape = tuple(weight.shape)
-        weight.assign(
-            RNG.uniform(0.5, 1.5, shape) if len(shape) == 1 else floats(*shape)
-        )
+        is_vector = len(shape) == 1
+        weight.assign(RNG.uniform(0.5, 1.5, shape) if is_vector else floats(*shape) / 3)
     model.export(str(folder / "model"))
     pixels = RNG.uniform(0, 255, (3, 20, 24, 3)).astype(np.float32)
     record(folder, {"serving_default": {"picture": pixels}})
@@ -218,6 +217,28 @@ def control_flow(folder: Path) -> None:
 
     inputs = {"x": floats(2, 3), "n": np.int32(5)}
     save(Module(), folder, {"serving_default": inputs})
+
+
+@maker
+def wide(folder: Path) -> None:
+    """Weights of some size, also within the bodies of an If."""
+    import tensorflow as tf
+
+    class Module(tf.Module):
+        def __init__(self) -> None:
+            self.weights = tf.Variable(floats(40, 60) / 6)
+            self.others = tf.Variable(floats(60, 50) / 6)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 40], tf.float32, name="x")])
+        def serving_default(self, x: Any) -> Any:
+            hidden = tf.nn.relu(x @ self.weights)
+            if tf.reduce_sum(x) > 0:  # noqa: SIM108 (becomes an If)
+                y = hidden @ self.others
+            else:
+                y = hidden @ (self.others * tf.constant(floats(60, 50)))
+            return {"y": y}
+
+    save(Module(), folder, {"serving_default": {"x": floats(3, 40)}})
 
 
 @maker

@@ -203,6 +203,9 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
             return_initialized_tables=True,
             return_tensors_to_rename=True,
         )
+    if is_large:  # which tf2onnx does for the others by itself
+        frozen = tf_loader.fix_freezing_errors(frozen)
+        frozen = tf_loader.fix_freezing_errors_part2(frozen)
     constants = compress_graph_def(frozen) if is_large else None
     with (
         _stage(f"converting signature {signature!r} to ONNX", UnsupportedOpError),

@@ -2,6 +2,7 @@
 
     python tensorflow_worker.py make FOLDER
     python tensorflow_worker.py load FOLDER NAME [SIGNATURE]
+    python tensorflow_worker.py record_audio|load_audio FOLDER
     python tensorflow_worker.py facts
 
 `make` writes FOLDER/NAME/model and, for each signature, FOLDER/NAME/SIGNATURE.npz with
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -432,6 +434,59 @@ def trimtab_limits() -> Any:
     return trimtab.Limits()
 
 
+def tone_and_noise() -> dict[str, np.ndarray]:
+    """2 s at 22,050 Hz: an A, and white noise."""
+    seconds = np.arange(43844) / 22050
+    tone = 0.3 * np.sin(2 * np.pi * 440 * seconds)
+    noise = np.random.default_rng(7).standard_normal(43844)
+    return {
+        k: v[None, :, None].astype("f4") for k, v in (("sine", tone), ("noise", noise))
+    }
+
+
+def record_audio(folder: Path) -> None:
+    """What TensorFlow gives, without its oneDNN and, in another process, with it."""
+    import tf_keras  # noqa: F401 (first, or models of Keras 2 do not load)
+    import tensorflow as tf
+
+    uses_onednn = os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    run = tf.saved_model.load(str(folder / "model")).signatures["serving_default"]
+    arrays = {
+        f"{kind} {name}": value.numpy()
+        for kind, audio in tone_and_noise().items()
+        for name, value in run(tf.constant(audio)).items()
+    }
+    np.savez(folder / f"onednn{int(uses_onednn)}.npz", **arrays)
+    if not uses_onednn:
+        command = [sys.executable, __file__, "record_audio", str(folder)]
+        environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"}
+        subprocess.run(command, env=environment, check=True)
+
+
+def load_audio(folder: Path) -> dict[str, Any]:
+    """Differences from TensorFlow, TensorFlow's from itself, and the note."""
+    import trimtab
+
+    plain, onednn = (np.load(folder / f"onednn{i}.npz") for i in (0, 1))
+    model = trimtab.load_model(folder / "model")
+    answer: dict[str, Any] = {
+        "inputs": [str(spec) for spec in model.inputs],
+        "outputs": [str(spec) for spec in model.outputs],
+    }
+    for kind, audio in tone_and_noise().items():
+        results = model.run(audio)
+        answer[kind] = {
+            name: difference(results[name], plain[f"{kind} {name}"]) for name in results
+        }
+        if kind == "sine":
+            answer["midi"] = 21 + int(results["note"][0].mean(axis=0).argmax())
+            answer["tensorflow"] = {
+                name: difference(onednn[f"sine {name}"], plain[f"sine {name}"])
+                for name in results
+            }
+    return answer
+
+
 def facts() -> dict[str, Any]:
     """What TensorFlow and tf2onnx say of messages and operators."""
     import tensorflow as tf
@@ -477,6 +532,10 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(load(Path(rest[0], rest[1]), signature, recorded)))
     elif command == "load_as_large":
         print(json.dumps(load_as_large(Path(rest[0], rest[1]))))
+    elif command == "record_audio":
+        record_audio(Path(rest[0]))
+    elif command == "load_audio":
+        print(json.dumps(load_audio(Path(rest[0]))))
     elif command == "facts":
         print(json.dumps(facts()))
 

@@ -288,7 +288,7 @@ def test_size_and_number_of_files_are_bounded(tmp_path: Path, monkeypatch) -> No
 
 
 def test_a_bomb_of_messages_meets_the_limit_of_the_child(tmp_path: Path) -> None:
-    """upb takes some 80 bytes for an empty message of two: 2 GB for these 25 MB."""
+    """upb takes some 80 bytes for an empty message of two: 2 GB of these 25 MB."""
     path = write(saved_model(HONEST), tmp_path / "m")
     nodes = b"\x1a\x00" * 12_500_000  # FunctionDef.node_def
     nested = nodes
@@ -298,7 +298,7 @@ def test_a_bomb_of_messages_meets_the_limit_of_the_child(tmp_path: Path) -> None
             text, size = text + bytes([size & 127 | 128]), size >> 7
         nested = tag + text + bytes([size]) + nested
     Path(path, "saved_model.pb").write_bytes(nested)
-    with pytest.raises(ModelFormatError):
+    with pytest.raises(ModelLimitError, match="more memory than its size"):
         trimtab.load_model(path)
 
 

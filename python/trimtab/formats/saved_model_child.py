@@ -8,6 +8,7 @@ following links and copied first, so that what is looked at is what TensorFlow r
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,9 @@ _STRING = 7  # DataType.DT_STRING
 _OPSET = 18  # the newest that tf2onnx 1.16 and 1.17 write
 # Frozen, all weights lie in one protobuf message, which ends at 2 GiB.
 _LARGE_BYTES = 1_500_000_000
+# Messages take 5 to 10 times their bytes in memory; 80 times where a file is made to.
+_PER_MESSAGE_BYTE = 24
+_SPARE_BYTES = 64 << 20
 
 
 def convert(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -58,7 +62,10 @@ def convert(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
     copied = os.path.join(folder, "saved_model")
     for name, n_bytes in files.items():
         _copy(arguments["path"], name, n_bytes, copied)
-    with open(os.path.join(copied, "saved_model.pb"), "rb") as file:
+    with (
+        _bounded_memory(_PER_MESSAGE_BYTE * files["saved_model.pb"]),
+        open(os.path.join(copied, "saved_model.pb"), "rb") as file,
+    ):
         meta_graph = _meta_graph(parse_saved_model(file.read()))
     name = _choose(meta_graph, arguments["signature"])
     check_operators(meta_graph, name, _is_known)
@@ -81,6 +88,21 @@ def _copy(source: str, name: str, n_bytes: int, target: str) -> None:
             left -= out.write(block)
     if left or size != n_bytes:
         raise ModelFormatError(f"{name!r} changed while it was read")
+
+
+@contextmanager
+def _bounded_memory(n_bytes: int) -> Iterator[None]:
+    """Let the process take this much more, and some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as file:
+        mapped = int(file.read().split()[0]) * resource.getpagesize()
+    bound = mapped + _SPARE_BYTES + n_bytes
+    is_lower = soft == resource.RLIM_INFINITY or bound < soft
+    resource.setrlimit(resource.RLIMIT_AS, (bound if is_lower else soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _meta_graph(saved: Any) -> Any:

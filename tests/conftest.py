@@ -1,11 +1,16 @@
-"""What all tests share: two marks run only where ``-m`` names them."""
+"""What all tests share: some marks run only where ``-m`` names them."""
 
 from __future__ import annotations
 
 import pytest
 
 # mark -> how to run it; see tests/README.md
-ASKED_FOR = {"slow": "pytest -m slow", "sycl": "pytest -m sycl"}
+ASKED_FOR = {
+    "garden": "pytest -m garden",
+    "slow": "pytest -m slow",
+    "sycl": "pytest -m sycl",
+    "tensorflow": "pytest -m tensorflow",
+}
 
 
 def pytest_collection_modifyitems(

@@ -8,6 +8,7 @@ following links and copied first, so that what is looked at is what TensorFlow r
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from trimtab.errors import (
     UnsupportedOpError,
 )
 from trimtab.formats.external import open_beneath
+from trimtab.formats.saved_model_handlers import HANDLERS
 from trimtab.formats.saved_model_ops import check_operators, signature_functions
 from trimtab.formats.saved_model_proto import parse_saved_model
 
@@ -31,6 +33,9 @@ _STRING = 7  # DataType.DT_STRING
 _OPSET = 18  # the newest that tf2onnx 1.16 and 1.17 write
 # Frozen, all weights lie in one protobuf message, which ends at 2 GiB.
 _LARGE_BYTES = 1_500_000_000
+# Messages take 5 to 10 times their bytes in memory; 80 times where a file is made to.
+_PER_MESSAGE_BYTE = 24
+_SPARE_BYTES = 64 << 20
 
 
 def convert(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -57,11 +62,14 @@ def convert(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
     copied = os.path.join(folder, "saved_model")
     for name, n_bytes in files.items():
         _copy(arguments["path"], name, n_bytes, copied)
-    with open(os.path.join(copied, "saved_model.pb"), "rb") as file:
+    with (
+        _bounded_memory(_PER_MESSAGE_BYTE * files["saved_model.pb"]),
+        open(os.path.join(copied, "saved_model.pb"), "rb") as file,
+    ):
         meta_graph = _meta_graph(parse_saved_model(file.read()))
     name = _choose(meta_graph, arguments["signature"])
-    described = _describe(meta_graph, name)
     check_operators(meta_graph, name, _is_known)
+    described = _describe(meta_graph, name)
     _write(copied, name, sum(files.values()), os.path.join(folder, "model.onnx"))
     return described
 
@@ -80,6 +88,21 @@ def _copy(source: str, name: str, n_bytes: int, target: str) -> None:
             left -= out.write(block)
     if left or size != n_bytes:
         raise ModelFormatError(f"{name!r} changed while it was read")
+
+
+@contextmanager
+def _bounded_memory(n_bytes: int) -> Iterator[None]:
+    """Let the process take this much more, and some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as file:
+        mapped = int(file.read().split()[0]) * resource.getpagesize()
+    bound = mapped + _SPARE_BYTES + n_bytes
+    is_lower = soft == resource.RLIM_INFINITY or bound < soft
+    resource.setrlimit(resource.RLIMIT_AS, (bound if is_lower else soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _meta_graph(saved: Any) -> Any:
@@ -188,7 +211,10 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
 
     is_large = n_bytes > _LARGE_BYTES
     storage = ExternalTensorStorage() if is_large else None
-    with _stage(f"freezing signature {signature!r}"), tensorflow.device("/cpu:0"):
+    with (
+        _stage(f"freezing signature {signature!r}", ModelFormatError),
+        tensorflow.device("/cpu:0"),
+    ):
         frozen, inputs, outputs, tables, renamed = tf_loader.from_saved_model(
             path,
             None,
@@ -199,9 +225,12 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
             return_initialized_tables=True,
             return_tensors_to_rename=True,
         )
+    if is_large:  # which tf2onnx does for the others by itself
+        frozen = tf_loader.fix_freezing_errors(frozen)
+        frozen = tf_loader.fix_freezing_errors_part2(frozen)
     constants = compress_graph_def(frozen) if is_large else None
     with (
-        _stage(f"converting signature {signature!r} to ONNX"),
+        _stage(f"converting signature {signature!r} to ONNX", UnsupportedOpError),
         tensorflow.device("/cpu:0"),
         tensorflow.Graph().as_default() as graph,
     ):
@@ -214,6 +243,7 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
             const_node_values=constants,
             tensors_to_rename=renamed,
             initialized_tables=tables,
+            custom_op_handlers=HANDLERS,
         )
         converted = optimizer.optimize_graph(converted, catch_errors=False)
         model = converted.make_model(signature, external_tensor_storage=storage)
@@ -224,7 +254,7 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
 
 
 @contextmanager
-def _stage(what: str) -> Iterator[None]:
+def _stage(what: str, kind: type[TrimtabError]) -> Iterator[None]:
     """Say during what a library failed."""
     try:
         yield
@@ -232,9 +262,7 @@ def _stage(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(str(error).split())[:1500]
-        raise ModelFormatError(
-            f"{what} failed: {type(error).__name__}: {text}"
-        ) from None
+        raise kind(f"{what} failed: {type(error).__name__}: {text}") from None
 
 
 def _mend_numpy() -> None:

@@ -20,43 +20,42 @@ __all__ = ["CONVERTIBLE", "check_operators", "signature_functions"]
 #: Operators that are translated to ONNX, and those that hold variables and tables.
 CONVERTIBLE = frozenset(
     """
-Abs Acos Acosh Add AddN AddV2 AdjustContrastv2 AdjustHue AdjustSaturation All Any
-ApproximateEqual ArgMax ArgMin AsString Asin Asinh Assert AssignVariableOp Atan Atan2
-Atanh AvgPool AvgPool3D BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BiasAdd
-BiasAddV1 Bincount BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs BroadcastGradientArgs
-BroadcastTo CTCGreedyDecoder Cast Ceil CheckNumerics ClipByValue
-CombinedNonMaxSuppression ComplexAbs Concat ConcatV2 Const Conv2D Conv2DBackpropInput
-Conv3D Conv3DBackpropInputV2 Cos Cosh CropAndResize Cumprod Cumsum DenseBincount
-DenseToDenseSetOperation DepthToSpace DepthwiseConv2dNative DestroyResourceOp
-DisableCopyOnRead Div DivNoNan DynamicPartition DynamicStitch Einsum Elu Empty
-EmptyTensorList EnsureShape Enter Equal Erf Erfc Exit Exp ExpandDims Expm1
-ExtractImagePatches FFT FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
-FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod FusedBatchNorm
-FusedBatchNormV2 FusedBatchNormV3 GRUBlockCell Gather GatherNd GatherV2 Greater
-GreaterEqual HashTableV2 Identity IdentityN If Invert InvertPermutation IsFinite IsInf
-IsNan IsVariableInitialized L2Loss LRN LSTMBlockCell LeakyRelu LeftShift Less LessEqual
-LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr LookupTableExportV2
-LookupTableFindV2 LookupTableImportV2 LookupTableSizeV2 LoopCond MatMul MatrixBandPart
-MatrixDeterminant MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3
-MatrixDiagV2 MatrixDiagV3 MatrixInverse MatrixSetDiagV3 Max MaxPool MaxPool3D MaxPoolV2
-MaxPoolWithArgmax Maximum Mean Merge Min Minimum MirrorPad Mod Mul Multinomial Neg
-NextIteration NoOp NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4
-NonMaxSuppressionV5 NotEqual OneHot OnesLike Pack Pad PadV2 ParallelDynamicStitch
-PartitionedCall Placeholder PlaceholderV2 PlaceholderWithDefault Pow PreventGradient
-Prod QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 RFFT RFFT2D
-RaggedGather RaggedRange RaggedTensorFromVariant RaggedTensorToSparse
-RaggedTensorToTensor RaggedTensorToVariant RandomShuffle RandomStandardNormal
-RandomUniform RandomUniformInt Range Rank ReadVariableOp RealDiv Reciprocal ReduceJoin
-Relu Relu6 Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor
-ResourceGather ResourceGatherNd ReverseSequence ReverseV2 RightShift Rint Roll Round
-Rsqrt SampleDistortedBoundingBox SampleDistortedBoundingBoxV2 ScatterNd SegmentMax
-SegmentMean SegmentMin SegmentProd SegmentSum Select SelectV2 Selu Shape Sigmoid Sign
-Sin Sinh Size Slice Snapshot Softmax SoftmaxCrossEntropyWithLogits Softplus Softsign
-SpaceToBatchND SpaceToDepth SparseFillEmptyRows SparseReshape SparseSegmentMean
-SparseSegmentMeanWithNumSegments SparseSegmentSqrtN SparseSegmentSqrtNWithNumSegments
-SparseSegmentSum SparseSegmentSumWithNumSegments SparseSoftmaxCrossEntropyWithLogits
-SparseToDense Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall
-StatelessIf StatelessRandomNormal StatelessRandomNormalV2 StatelessRandomUniform
+Abs Acos Acosh Add AddN AddV2 AdjustContrastv2 AdjustHue AdjustSaturation All Any ArgMax
+ArgMin AsString Asin Asinh Assert AssignVariableOp Atan Atan2 Atanh AvgPool AvgPool3D
+BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BiasAdd BiasAddV1 Bincount
+BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs BroadcastGradientArgs BroadcastTo
+CTCGreedyDecoder Cast Ceil CheckNumerics ClipByValue CombinedNonMaxSuppression
+ComplexAbs Concat ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D Conv3DBackpropInputV2
+Cos Cosh CropAndResize Cumprod Cumsum DenseBincount DenseToDenseSetOperation
+DepthToSpace DepthwiseConv2dNative DestroyResourceOp DisableCopyOnRead Div DivNoNan
+DynamicPartition DynamicStitch Einsum Elu Empty EmptyTensorList EnsureShape Enter Equal
+Erf Erfc Exit Exp ExpandDims Expm1 ExtractImagePatches FFT FakeQuantWithMinMaxArgs
+FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod
+FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 GRUBlockCell Gather GatherNd GatherV2
+Greater GreaterEqual HashTableV2 Identity IdentityN If Invert InvertPermutation IsFinite
+IsInf IsNan L2Loss LRN LSTMBlockCell LeakyRelu LeftShift Less LessEqual LinSpace Log
+Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr LookupTableExportV2 LookupTableFindV2
+LookupTableImportV2 LookupTableSizeV2 LoopCond MatMul MatrixBandPart MatrixDeterminant
+MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3
+MatrixInverse MatrixSetDiagV3 Max MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax Maximum
+Mean Merge Min Minimum MirrorPad Mod Mul MulNoNan Multinomial Neg NextIteration NoOp
+NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5 NotEqual
+OneHot OnesLike Pack Pad PadV2 ParallelDynamicStitch PartitionedCall Placeholder
+PlaceholderV2 PlaceholderWithDefault Pow PreventGradient Prod QuantizeAndDequantizeV2
+QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 RFFT RFFT2D RaggedGather RaggedRange
+RaggedTensorFromVariant RaggedTensorToSparse RaggedTensorToTensor RaggedTensorToVariant
+RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt Range Rank
+ReadVariableOp RealDiv Reciprocal ReduceJoin Relu Relu6 Reshape ResizeArea ResizeBicubic
+ResizeBilinear ResizeNearestNeighbor ResourceGather ResourceGatherNd ReverseSequence
+ReverseV2 RightShift Rint Roll Round Rsqrt SampleDistortedBoundingBox
+SampleDistortedBoundingBoxV2 ScatterNd SegmentMax SegmentMean SegmentMin SegmentProd
+SegmentSum Select SelectV2 Selu Shape Sigmoid Sign Sin Sinh Size Slice Snapshot Softmax
+SoftmaxCrossEntropyWithLogits Softplus Softsign SpaceToBatchND SpaceToDepth
+SparseFillEmptyRows SparseReshape SparseSegmentMean SparseSegmentMeanWithNumSegments
+SparseSegmentSqrtN SparseSegmentSqrtNWithNumSegments SparseSegmentSum
+SparseSegmentSumWithNumSegments SparseSoftmaxCrossEntropyWithLogits SparseToDense Split
+SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf
+StatelessRandomNormal StatelessRandomNormalV2 StatelessRandomUniform
 StatelessRandomUniformV2 StatelessWhile StaticRegexReplace StopGradient StridedSlice
 StringJoin StringLower StringSplit StringSplitV2 StringToHashBucketFast StringToNumber
 StringUpper Sub Sum Switch Tan Tanh TensorArrayGatherV3 TensorArrayReadV3
@@ -67,7 +66,7 @@ TensorListReserve TensorListResize TensorListSetItem TensorListStack TensorScatt
 TensorScatterMax TensorScatterMin TensorScatterSub TensorScatterUpdate Tile TopKV2
 Transpose TruncateDiv Unique UniqueWithCounts Unpack UnsortedSegmentMax
 UnsortedSegmentMin UnsortedSegmentProd UnsortedSegmentSum VarHandleOp VarIsInitializedOp
-Where While Xlogy ZerosLike
+Where While Xdivy Xlogy ZerosLike
 """.split()
 )
 

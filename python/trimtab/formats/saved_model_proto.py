@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from trimtab.errors import ModelFormatError
+from trimtab.errors import ModelFormatError, ModelLimitError
 
 __all__ = ["MESSAGES", "parse_saved_model"]
 
@@ -89,6 +89,8 @@ def parse_saved_model(data: bytes) -> Any:
     ------
     ModelFormatError
         It is no such message.
+    ModelLimitError
+        Memory for it could not be had.
 
     Examples
     --------
@@ -100,6 +102,10 @@ def parse_saved_model(data: bytes) -> Any:
     try:
         saved.ParseFromString(data)
     except message.DecodeError as error:
+        if "alloc" in str(error):
+            raise ModelLimitError(
+                "saved_model.pb takes more memory than its size explains"
+            ) from None
         raise ModelFormatError(f"saved_model.pb is damaged: {error}") from None
     return saved
 

@@ -450,7 +450,7 @@ CASES: dict[str, Case] = {
 }
 
 
-def file_of(case: Case, shapes: Sequence[Sequence[int]] | None = None) -> bytes:
+def graph_of(case: Case, shapes: Sequence[Sequence[int]] | None = None) -> Subgraph:
     tensors: list[Tensor] = []
     inputs = []
     for place, operand in enumerate(case.operands):
@@ -466,7 +466,11 @@ def file_of(case: Case, shapes: Sequence[Sequence[int]] | None = None) -> bytes:
         tensors.append(Tensor(f"y{place}", shape, dtype))
     outputs = list(range(n, n + len(case.outputs)))
     op = Op(case.kind, range(n), outputs, case.table, case.options, case.version)
-    return make_file(Subgraph(tensors, [op], inputs, outputs))
+    return Subgraph(tensors, [op], inputs, outputs)
+
+
+def file_of(case: Case, shapes: Sequence[Sequence[int]] | None = None) -> bytes:
+    return make_file(graph_of(case, shapes))
 
 
 @pytest.mark.parametrize("name", CASES)

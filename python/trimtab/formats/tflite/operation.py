@@ -372,7 +372,7 @@ class Operation:
         >>> operation.const([1, 2], "int64")               # doctest: +SKIP
         'constant'
         """
-        array = np.asarray(value, dtype)
+        array = np.asarray(value, dtype and self._held(dtype))
         self.scope.work.constants.spend(array.nbytes, name or self.title)
         return self.builder.constant(array, name)
 
@@ -392,7 +392,13 @@ class Operation:
         >>> operation.cast("x", "int32")                   # doctest: +SKIP
         'Cast'
         """
-        return self.builder.op("Cast", [tensor], to=DTYPES[dtype][0])
+        return self.builder.op("Cast", [tensor], to=DTYPES[self._held(dtype)][0])
+
+    def _held(self, dtype: str | None) -> str:
+        """An element type, if there can be numbers of it here."""
+        if dtype in ("string", "resource", "variant", "int4"):
+            raise UnsupportedOpError(f"{self.title}: a result of {dtype}")
+        return dtype or "float32"
 
     def reshape(self, tensor: str, shape: Sequence[int]) -> str:
         """Reshape to numbers, one of which may be -1.

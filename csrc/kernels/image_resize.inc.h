@@ -8,6 +8,10 @@
 
 #include "kernels/image_resize.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #define LANES TT_IMAGE_LANES
 
 /* wide vectors as arguments: everything here is inlined, no interface depends on it */
@@ -25,10 +29,50 @@ static inline vb load_b(const uint8_t *p)
     memcpy(&v, p, sizeof v);
     return v;
 }
+
+/* GCC converts such vectors item by item, so this is written out. */
+#if defined(__AVX512F__)
+static inline vu load_bytes(const uint8_t *p)
+{
+    return (vu)_mm512_cvtepu8_epi32((__m128i)load_b(p));
+}
+/* Items are clipped to 0..255 already. */
+static inline vb to_bytes(const vi *v)
+{
+    return (vb)_mm512_cvtepi32_epi8((__m512i)*v);
+}
+#elif defined(__AVX2__)
+static inline vu load_bytes(const uint8_t *p)
+{
+    union {
+        __m256i half[2];
+        vu whole;
+    } v;
+    __m128i bytes = (__m128i)load_b(p);
+    v.half[0] = _mm256_cvtepu8_epi32(bytes);
+    v.half[1] = _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8));
+    return v.whole;
+}
+static inline vb to_bytes(const vi *v)
+{
+    union {
+        vi whole;
+        __m128i part[4];
+    } x = {*v};
+    return (vb)_mm_packus_epi16(_mm_packs_epi32(x.part[0], x.part[1]),
+                                _mm_packs_epi32(x.part[2], x.part[3]));
+}
+#else
 static inline vu load_bytes(const uint8_t *p)
 {
     return __builtin_convertvector(load_b(p), vu);
 }
+static inline vb to_bytes(const vi *v)
+{
+    return __builtin_convertvector(*v, vb);
+}
+#endif
+
 static inline vu load_words(const void *p)
 {
     vu v;
@@ -47,12 +91,12 @@ static inline vf load_floats(const float *p)
 }
 
 /* (sum + half) >> bits, clipped to a byte */
-static inline vb round_to_bytes(vu sum, int bits)
+static inline vb round_to_bytes(const vu *sum, int bits)
 {
-    vi v = (vi)(sum + (1u << (bits - 1))) >> bits;
+    vi v = (vi)(*sum + (1u << (bits - 1))) >> bits;
     v &= ~(v < 0);
     v = (v & (v <= 255)) | ((v > 255) & 255);
-    return __builtin_convertvector(v, vb);
+    return to_bytes(&v);
 }
 
 /* ---- turning ---------------------------------------------------------------- */
@@ -182,7 +226,7 @@ static inline void sums_of_bytes(const tt_image_across *a, int64_t channels, boo
             vu sum = sum_bytes(p + c * LANES, w, x->n_taps, channels);
             int64_t at = (j * channels + c) * LANES;
             if (round) {
-                vb bytes = round_to_bytes(sum, 22);
+                vb bytes = round_to_bytes(&sum, 22);
                 memcpy((uint8_t *)a->sums + at, &bytes, sizeof bytes);
             } else {
                 memcpy((uint32_t *)a->sums + at, &sum, sizeof sum);
@@ -241,7 +285,7 @@ static inline vb down_fixed22(const tt_image_down *d, int64_t at)
     vu sum = {0};
     for (int t = 0; t < d->n_taps; ++t)
         sum += load_bytes(p + t * d->row_bytes) * w[t];
-    return round_to_bytes(sum, 22);
+    return round_to_bytes(&sum, 22);
 }
 
 static inline vb down_fixed11(const tt_image_down *d, int64_t at)
@@ -253,11 +297,12 @@ static inline vb down_fixed11(const tt_image_down *d, int64_t at)
         vi one = (vi)load_words(p) >> 4, two = (vi)load_words(p + d->row_bytes) >> 4;
         one = (vi)((vu)one * w[0]) >> 16;
         two = (vi)((vu)two * w[1]) >> 16;
-        return round_to_bytes((vu)(one + two), 2);
+        sum = (vu)(one + two);
+        return round_to_bytes(&sum, 2);
     }
     for (int t = 0; t < d->n_taps; ++t)
         sum += load_words(p + t * d->row_bytes) * w[t];
-    return round_to_bytes(sum, 22);
+    return round_to_bytes(&sum, 22);
 }
 
 static inline vf down_float(const tt_image_down *d, int64_t at)

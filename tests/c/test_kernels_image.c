@@ -42,7 +42,8 @@ static void make_axis(tt_image_axis *axis, int32_t *first, int32_t *whole, float
         for (int t = 0; t < axis->n_taps; ++t) {
             double weight = tt_random_between(-0.2, 1.0);
             if (bits > 0)
-                whole[j * axis->n_taps + t] = (int32_t)(weight * (1 << bits) / 2);
+                whole[j * axis->n_taps + t] =
+                    (int32_t)(weight * (1 << bits) / axis->n_taps);
             else
                 real[j * axis->n_taps + t] = (float)weight;
         }

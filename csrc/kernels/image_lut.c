@@ -6,8 +6,8 @@ enum { BLOCK = 2048 };
 
 /* Every step-th byte to every to-th float; eight independent loads at a time, since one
  * alone waits for its byte. */
-static void run_channel(const float *restrict table, const uint8_t *restrict src,
-                        int64_t step, float *restrict dst, int64_t to, int64_t n)
+static inline void run_channel(const float *restrict table, const uint8_t *restrict src,
+                               int64_t step, float *restrict dst, int64_t to, int64_t n)
 {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8, src += 8 * step, dst += 8 * to) {
@@ -34,8 +34,16 @@ void tt_image_lut_run(const tt_image_lut *lut, const uint8_t *src, float *dst)
     int64_t to = lut->is_planar ? 1 : step, plane = lut->is_planar ? lut->n_pixels : 1;
     for (int64_t i = 0; i < lut->n_pixels; i += BLOCK) {
         int64_t n = lut->n_pixels - i < BLOCK ? lut->n_pixels - i : BLOCK;
-        for (int c = 0; c < lut->n_channels; ++c)
-            run_channel(lut->table + c * 256, src + i * step + lut->from[c], step,
-                        dst + i * to + c * plane, to, n);
+        for (int c = 0; c < lut->n_channels; ++c) {
+            const float *table = lut->table + c * 256;
+            const uint8_t *from = src + i * step + lut->from[c];
+            float *at = dst + i * to + c * plane;
+            if (step == 3 && to == 1)
+                run_channel(table, from, 3, at, 1, n);
+            else if (to == 1)
+                run_channel(table, from, step, at, 1, n);
+            else
+                run_channel(table, from, step, at, step, n);
+        }
     }
 }

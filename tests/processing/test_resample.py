@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,6 +160,23 @@ def test_tf_methods_are_half_pixel_resizing(size: Any, method: str, attributes) 
         expected, ours = expected[4:-4, 4:-4], ours[4:-4, 4:-4]
     atol = 0.3 if method == "tf-bicubic" else 2e-3
     np.testing.assert_allclose(ours, expected, atol=atol)
+
+
+CASES = json.loads((Path(__file__).parent / "tf_resize.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: f"{case['method']}-{case['to']}"
+)
+def test_tensorflow_is_met_but_for_rounding(case: Any) -> None:
+    """Numbers that TensorFlow gave; the file says how."""
+    height, width = case["from"]
+    ramp = np.arange(height * width) * 7919 % 251
+    image = ramp.astype(np.uint8).reshape(height, width)
+    ours = resample(image, *case["to"], case["method"])
+    is_nearest = case["method"] == "tf-nearest"
+    assert ours.dtype == (np.uint8 if is_nearest else np.float32)
+    np.testing.assert_allclose(ours.ravel(), case["values"], atol=1e-3)
 
 
 def test_area_is_the_mean_of_what_a_pixel_covers() -> None:

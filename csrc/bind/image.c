@@ -101,6 +101,7 @@ static PyObject *resize_image(PyObject *module, PyObject *args)
     Py_buffer *image;
     void *data;
     int math;
+    bool gives_float;
     const char *type;
     if (!PyArg_ParseTuple(args, "OOOOOi:resize_image", &arguments[0], &arguments[1],
                           &arguments[2], &arguments[3], &arguments[4], &math))
@@ -109,8 +110,8 @@ static PyObject *resize_image(PyObject *module, PyObject *args)
         return PyErr_Format(PyExc_ValueError, "math: expected 0 to %d, got %d",
                             TT_IMAGE_MATH_COUNT - 1, math);
     type = math == TT_IMAGE_FLOAT ? "f" : "i";
-    image = lend(&lent, arguments[0], "image", math == TT_IMAGE_FLOAT ? "Bf" : "B", 3,
-                 dims);
+    image = lend(&lent, arguments[0], "image",
+                 math == TT_IMAGE_FLOAT || math == TT_IMAGE_COPY ? "Bf" : "B", 3, dims);
     if (image == NULL ||
         !read_axis(&lent, arguments[1], arguments[2], type, image->shape[1],
                    &resize.x) ||
@@ -119,8 +120,9 @@ static PyObject *resize_image(PyObject *module, PyObject *args)
     resize.math = (tt_image_math)math;
     resize.is_float = image->format[0] == 'f';
     resize.n_channels = image->shape[2];
+    gives_float = math == TT_IMAGE_FLOAT || resize.is_float;
     shape = (tt_shape){
-        .dtype = math == TT_IMAGE_FLOAT ? TT_F32 : TT_U8,
+        .dtype = gives_float ? TT_F32 : TT_U8,
         .rank = 3,
         .dims = {resize.y.n_dst, resize.x.n_dst, resize.n_channels}
     };

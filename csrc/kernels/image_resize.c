@@ -147,6 +147,102 @@ static void run_down(const work *w, char *dst)
     }
 }
 
+/* ---- two taps ---------------------------------------------------------------------- */
+
+/* Weights that fit into 16 bits, with sums that do too (see tt_image_pairs)? */
+static bool is_pairs(const tt_image_resize *r)
+{
+    const int32_t *x = r->x.weights, *y = r->y.weights;
+    if (r->math != TT_IMAGE_FIXED11 || r->x.n_taps != 2 || r->y.n_taps != 2)
+        return false;
+    if (r->n_channels != 3 && r->n_channels != 4) return false;
+    for (int64_t i = 0; i < r->x.n_dst * 2; ++i)
+        if (x[i] < 0 || x[i] > 2048 || x[i & ~(int64_t)1] + x[i | 1] > 2048)
+            return false;
+    for (int64_t i = 0; i < r->y.n_dst * 2; ++i)
+        if (y[i] < 0 || y[i] > 2048) return false;
+    return true;
+}
+
+/* Two rows that went across, and which of the source they are. */
+typedef struct {
+    tt_image_pairs pairs;
+    int16_t *rows[2];
+    int64_t held[2];
+} pair_rows;
+
+/* The row of the source, gone across; the one that is not `keep` gives way. */
+static const int16_t *pair_row(pair_rows *p, const uint8_t *src, int64_t src_stride,
+                               int64_t row, int64_t keep)
+{
+    int slot = p->held[0] == row ? 0 : p->held[1] == row ? 1 : -1;
+    if (slot < 0) {
+        slot = p->held[0] == keep ? 1 : 0;
+        table()->across_pairs(&p->pairs, src + row * src_stride, p->rows[slot]);
+        p->held[slot] = row;
+    }
+    return p->rows[slot];
+}
+
+static tt_status run_pairs(const tt_image_resize *r, const uint8_t *src,
+                           int64_t src_stride, uint8_t *dst, tt_error *err)
+{
+    int64_t n = r->x.n_dst * r->n_channels, room = n + TT_IMAGE_PAIRS_ROOM;
+    const int32_t *x = r->x.weights, *y = r->y.weights;
+    int16_t *weights = tt_calloc((size_t)r->x.n_dst, 2 * sizeof *weights);
+    int16_t *rows = tt_calloc((size_t)room, 2 * sizeof *rows);
+    pair_rows p = {
+        .pairs = {r->x.n_src, r->x.n_dst, r->n_channels, r->x.first, weights},
+        .rows = {rows, rows == NULL ? NULL : rows + room},
+        .held = {-1, -1}
+    };
+    tt_status status = TT_OK;
+    if (weights == NULL || rows == NULL) {
+        status = tt_fail(err, TT_NO_MEMORY, "two rows of pixels");
+    } else {
+        for (int64_t i = 0; i < r->x.n_dst * 2; ++i)
+            weights[i] = (int16_t)x[i];
+        for (int64_t j = 0; j < r->y.n_dst; ++j) {
+            int64_t one = row_of(&r->y, j, 0), two = row_of(&r->y, j, 1);
+            const int16_t *a = pair_row(&p, src, src_stride, one, two);
+            const int16_t *b = pair_row(&p, src, src_stride, two, one);
+            table()->down_pairs(a, b, y + 2 * j, n, dst + j * n);
+        }
+    }
+    tt_free(weights);
+    tt_free(rows);
+    return status;
+}
+
+/* ---- copies ------------------------------------------------------------------------- */
+
+static void copy_row(const tt_image_axis *x, size_t n_bytes, const char *src, char *dst)
+{
+    for (int64_t j = 0; j < x->n_dst; ++j) {
+        const char *from = src + x->first[j] * (int64_t)n_bytes;
+        char *to = dst + j * (int64_t)n_bytes;
+        if (n_bytes == 3)
+            memcpy(to, from, 3);
+        else if (n_bytes == 1)
+            *to = *from;
+        else
+            memcpy(to, from, n_bytes);
+    }
+}
+
+static void run_copy(const tt_image_resize *r, const char *src, int64_t src_stride,
+                     char *dst)
+{
+    size_t n_bytes = (size_t)r->n_channels * (r->is_float ? sizeof(float) : 1);
+    int64_t row_bytes = r->x.n_dst * (int64_t)n_bytes;
+    for (int64_t j = 0; j < r->y.n_dst; ++j, dst += row_bytes) {
+        if (j > 0 && r->y.first[j] == r->y.first[j - 1])
+            memcpy(dst, dst - row_bytes, (size_t)row_bytes);
+        else
+            copy_row(&r->x, n_bytes, src + r->y.first[j] * src_stride, dst);
+    }
+}
+
 tt_status tt_image_resize_run(const tt_image_resize *resize, const void *src,
                               int64_t src_stride, void *dst, tt_error *err)
 {
@@ -154,7 +250,13 @@ tt_status tt_image_resize_run(const tt_image_resize *resize, const void *src,
     tt_status status = check_axis(&resize->x, 0, "x", err);
     if (status == TT_OK)
         status = check_axis(&resize->y, repeats_border(resize), "y", err);
-    if (status == TT_OK) status = work_new(resize, &w, err);
+    if (status != TT_OK) return status;
+    if (resize->math == TT_IMAGE_COPY) {
+        run_copy(resize, src, src_stride, dst);
+        return TT_OK;
+    }
+    if (is_pairs(resize)) return run_pairs(resize, src, src_stride, dst, err);
+    status = work_new(resize, &w, err);
     if (status == TT_OK) {
         run_across(&w, src, src_stride);
         run_down(&w, dst);

@@ -20,6 +20,8 @@ typedef enum {
     TT_IMAGE_FIXED11,
     /* bytes or float32 to float32, float32 weights */
     TT_IMAGE_FLOAT,
+    /* no sums: each pixel is that of its first tap; bytes or float32 */
+    TT_IMAGE_COPY,
     TT_IMAGE_MATH_COUNT
 } tt_image_math;
 
@@ -35,7 +37,7 @@ typedef struct {
 
 typedef struct {
     tt_image_math math;
-    bool is_float; /* the source is float32; only with TT_IMAGE_FLOAT */
+    bool is_float; /* the source is float32; with TT_IMAGE_FLOAT and TT_IMAGE_COPY */
     int64_t n_channels;
     tt_image_axis x, y;
 } tt_image_resize;
@@ -70,8 +72,23 @@ typedef struct {
     void *dst;
 } tt_image_down;
 
+/* The frequent case of FIXED11: two taps on both axes, 3 or 4 channels.  A row goes across
+ * by itself, and its sums lose 4 bits at once, so that they fit into 16. */
+typedef struct {
+    int64_t n_src, n_dst; /* pixels */
+    int64_t n_channels;
+    const int32_t *first;
+    const int16_t *weights; /* n_dst x 2 */
+} tt_image_pairs;
+
+enum { TT_IMAGE_PAIRS_ROOM = 16 /* samples that may be written beyond a row's end */ };
+
 typedef struct {
     const char *name;
+    void (*across_pairs)(const tt_image_pairs *pairs, const uint8_t *src, int16_t *dst);
+    /* n samples of two such rows to bytes */
+    void (*down_pairs)(const int16_t *one, const int16_t *two, const int32_t *weights,
+                       int64_t n, uint8_t *dst);
     void (*across)(const tt_image_across *across);
     void (*down)(const tt_image_down *down);
 } tt_image_resize_table;

@@ -8,6 +8,10 @@
 
 #include "kernels/image_resize.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #define LANES TT_IMAGE_LANES
 
 /* wide vectors as arguments: everything here is inlined, no interface depends on it */
@@ -25,10 +29,50 @@ static inline vb load_b(const uint8_t *p)
     memcpy(&v, p, sizeof v);
     return v;
 }
+
+/* GCC converts such vectors item by item, so this is written out. */
+#if defined(__AVX512F__)
+static inline vu load_bytes(const uint8_t *p)
+{
+    return (vu)_mm512_cvtepu8_epi32((__m128i)load_b(p));
+}
+/* Items are clipped to 0..255 already. */
+static inline vb to_bytes(const vi *v)
+{
+    return (vb)_mm512_cvtepi32_epi8((__m512i)*v);
+}
+#elif defined(__AVX2__)
+static inline vu load_bytes(const uint8_t *p)
+{
+    union {
+        __m256i half[2];
+        vu whole;
+    } v;
+    __m128i bytes = (__m128i)load_b(p);
+    v.half[0] = _mm256_cvtepu8_epi32(bytes);
+    v.half[1] = _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8));
+    return v.whole;
+}
+static inline vb to_bytes(const vi *v)
+{
+    union {
+        vi whole;
+        __m128i part[4];
+    } x = {*v};
+    return (vb)_mm_packus_epi16(_mm_packs_epi32(x.part[0], x.part[1]),
+                                _mm_packs_epi32(x.part[2], x.part[3]));
+}
+#else
 static inline vu load_bytes(const uint8_t *p)
 {
     return __builtin_convertvector(load_b(p), vu);
 }
+static inline vb to_bytes(const vi *v)
+{
+    return __builtin_convertvector(*v, vb);
+}
+#endif
+
 static inline vu load_words(const void *p)
 {
     vu v;
@@ -47,12 +91,12 @@ static inline vf load_floats(const float *p)
 }
 
 /* (sum + half) >> bits, clipped to a byte */
-static inline vb round_to_bytes(vu sum, int bits)
+static inline vb round_to_bytes(const vu *sum, int bits)
 {
-    vi v = (vi)(sum + (1u << (bits - 1))) >> bits;
+    vi v = (vi)(*sum + (1u << (bits - 1))) >> bits;
     v &= ~(v < 0);
     v = (v & (v <= 255)) | ((v > 255) & 255);
-    return __builtin_convertvector(v, vb);
+    return to_bytes(&v);
 }
 
 /* ---- turning ---------------------------------------------------------------- */
@@ -182,7 +226,7 @@ static inline void sums_of_bytes(const tt_image_across *a, int64_t channels, boo
             vu sum = sum_bytes(p + c * LANES, w, x->n_taps, channels);
             int64_t at = (j * channels + c) * LANES;
             if (round) {
-                vb bytes = round_to_bytes(sum, 22);
+                vb bytes = round_to_bytes(&sum, 22);
                 memcpy((uint8_t *)a->sums + at, &bytes, sizeof bytes);
             } else {
                 memcpy((uint32_t *)a->sums + at, &sum, sizeof sum);
@@ -241,7 +285,7 @@ static inline vb down_fixed22(const tt_image_down *d, int64_t at)
     vu sum = {0};
     for (int t = 0; t < d->n_taps; ++t)
         sum += load_bytes(p + t * d->row_bytes) * w[t];
-    return round_to_bytes(sum, 22);
+    return round_to_bytes(&sum, 22);
 }
 
 static inline vb down_fixed11(const tt_image_down *d, int64_t at)
@@ -253,11 +297,12 @@ static inline vb down_fixed11(const tt_image_down *d, int64_t at)
         vi one = (vi)load_words(p) >> 4, two = (vi)load_words(p + d->row_bytes) >> 4;
         one = (vi)((vu)one * w[0]) >> 16;
         two = (vi)((vu)two * w[1]) >> 16;
-        return round_to_bytes((vu)(one + two), 2);
+        sum = (vu)(one + two);
+        return round_to_bytes(&sum, 2);
     }
     for (int t = 0; t < d->n_taps; ++t)
         sum += load_words(p + t * d->row_bytes) * w[t];
-    return round_to_bytes(sum, 22);
+    return round_to_bytes(&sum, 22);
 }
 
 static inline vf down_float(const tt_image_down *d, int64_t at)
@@ -286,4 +331,106 @@ static void down(const tt_image_down *d)
     }
 }
 
-const tt_image_resize_table IMAGE_TABLE = {IMAGE_NAME, across, down};
+/* ---- two taps --------------------------------------------------------------------- */
+
+static inline void one_pair(const tt_image_pairs *p, const uint8_t *src, int64_t j,
+                            int16_t *dst)
+{
+    const uint8_t *pixel = src + p->first[j] * p->n_channels;
+    for (int64_t c = 0; c < p->n_channels; ++c) {
+        int sum = pixel[c] * p->weights[2 * j] +
+                  pixel[c + p->n_channels] * p->weights[2 * j + 1];
+        dst[j * p->n_channels + c] = (int16_t)(sum >> 4);
+    }
+}
+
+#if defined(__AVX2__)
+
+/* Both pixels of a pair come in one load of 8 bytes, and one shuffle makes them pairs of
+ * words.  Two at a time; where a load would leave the row, the plain way is taken. */
+static inline void across_pairs_of(const tt_image_pairs *p, const uint8_t *src,
+                                   int16_t *restrict dst, int64_t channels)
+{
+    const __m256i order = _mm256_broadcastsi128_si256(
+        channels == 3
+            ? _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1)
+            : _mm_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1));
+    const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    const int32_t *first = p->first;
+    const int16_t *weights = p->weights;
+    int64_t n = p->n_dst, limit = (p->n_src * channels - 8) / channels, j = 0;
+    if (p->n_src * channels < 8) limit = -1;
+    for (; j + 2 <= n; j += 2) {
+        __m256i pixels, sums;
+        __m128i both;
+        if (first[j] > limit || first[j + 1] > limit) {
+            one_pair(p, src, j, dst);
+            one_pair(p, src, j + 1, dst);
+            continue;
+        }
+        pixels = _mm256_castsi128_si256(
+            _mm_loadl_epi64((const void *)(src + first[j] * channels)));
+        pixels = _mm256_inserti128_si256(
+            pixels, _mm_loadl_epi64((const void *)(src + first[j + 1] * channels)), 1);
+        both = _mm_loadl_epi64((const void *)(weights + 2 * j));
+        sums = _mm256_madd_epi16(
+            _mm256_shuffle_epi8(pixels, order),
+            _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(both), spread));
+        sums = _mm256_srli_epi32(sums, 4);
+        sums = _mm256_packs_epi32(sums, sums);
+        _mm_storel_epi64((void *)(dst + j * channels), _mm256_castsi256_si128(sums));
+        _mm_storel_epi64((void *)(dst + (j + 1) * channels),
+                         _mm256_extracti128_si256(sums, 1));
+    }
+    for (; j < n; ++j)
+        one_pair(p, src, j, dst);
+}
+
+static void across_pairs(const tt_image_pairs *p, const uint8_t *src, int16_t *dst)
+{
+    if (p->n_channels == 3)
+        across_pairs_of(p, src, dst, 3);
+    else
+        across_pairs_of(p, src, dst, 4);
+}
+
+static void down_pairs(const int16_t *one, const int16_t *two, const int32_t *weights,
+                       int64_t n, uint8_t *dst)
+{
+    const __m256i a = _mm256_set1_epi16((int16_t)weights[0]);
+    const __m256i b = _mm256_set1_epi16((int16_t)weights[1]);
+    const __m256i half = _mm256_set1_epi16(2);
+    for (int64_t i = 0; i < n; i += 16) {
+        __m256i x = _mm256_mulhi_epi16(_mm256_loadu_si256((const void *)(one + i)), a);
+        __m256i y = _mm256_mulhi_epi16(_mm256_loadu_si256((const void *)(two + i)), b);
+        __m256i sum = _mm256_add_epi16(_mm256_add_epi16(x, y), half);
+        __m128i bytes;
+        sum = _mm256_srai_epi16(sum, 2);
+        bytes = _mm_packus_epi16(_mm256_castsi256_si128(sum),
+                                 _mm256_extracti128_si256(sum, 1));
+        memcpy(dst + i, &bytes, (size_t)(n - i < 16 ? n - i : 16));
+    }
+}
+
+#else
+
+static void across_pairs(const tt_image_pairs *p, const uint8_t *src, int16_t *dst)
+{
+    for (int64_t j = 0; j < p->n_dst; ++j)
+        one_pair(p, src, j, dst);
+}
+
+static void down_pairs(const int16_t *one, const int16_t *two, const int32_t *weights,
+                       int64_t n, uint8_t *dst)
+{
+    for (int64_t i = 0; i < n; ++i) {
+        int sum = ((one[i] * weights[0]) >> 16) + ((two[i] * weights[1]) >> 16);
+        sum = (sum + 2) >> 2;
+        dst[i] = (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+    }
+}
+
+#endif
+
+const tt_image_resize_table IMAGE_TABLE = {IMAGE_NAME, across_pairs, down_pairs, across,
+                                           down};

@@ -42,7 +42,8 @@ static void make_axis(tt_image_axis *axis, int32_t *first, int32_t *whole, float
         for (int t = 0; t < axis->n_taps; ++t) {
             double weight = tt_random_between(-0.2, 1.0);
             if (bits > 0)
-                whole[j * axis->n_taps + t] = (int32_t)(weight * (1 << bits) / 2);
+                whole[j * axis->n_taps + t] =
+                    (int32_t)(weight * (1 << bits) / axis->n_taps);
             else
                 real[j * axis->n_taps + t] = (float)weight;
         }
@@ -51,7 +52,7 @@ static void make_axis(tt_image_axis *axis, int32_t *first, int32_t *whole, float
 
 static void make(resizing *r, tt_image_math math, bool is_float)
 {
-    static const int bits[] = {22, 11, 0};
+    static const int bits[] = {22, 11, 0, 1};
     memset(r, 0, sizeof *r);
     r->resize.math = math;
     r->resize.is_float = is_float;
@@ -100,7 +101,8 @@ static double down(const resizing *r, int64_t j, int64_t x, int64_t c)
     int64_t parts = 0;
     for (int t = 0; t < y->n_taps; ++t) {
         int64_t i = j * y->n_taps + t;
-        double value = across(r, y->first[j] + t, x, c);
+        int64_t row = y->first[j] + t, last = y->n_src - 1;
+        double value = across(r, row < 0 ? 0 : row > last ? last : row, x, c);
         if (r->resize.math == TT_IMAGE_FLOAT) {
             sum += (double)r->y_weights.real[i] * value;
         } else {
@@ -108,6 +110,8 @@ static double down(const resizing *r, int64_t j, int64_t x, int64_t c)
             parts += ((int64_t)floor(value / 16) * r->y_weights.whole[i]) >> 16;
         }
     }
+    if (r->resize.math == TT_IMAGE_COPY)
+        return source(r, y->first[j], r->x_first[x], c);
     if (r->resize.math == TT_IMAGE_FLOAT) return sum;
     if (r->resize.math == TT_IMAGE_FIXED11 && y->n_taps == 2)
         return (double)clip_byte((parts + 2) >> 2);
@@ -118,7 +122,7 @@ static void check_against_loops(resizing *r)
 {
     const tt_image_resize *resize = &r->resize;
     int64_t channels = resize->n_channels, at = 0;
-    bool gives_float = resize->math == TT_IMAGE_FLOAT;
+    bool gives_float = resize->math == TT_IMAGE_FLOAT || resize->is_float;
     size_t item = resize->is_float ? sizeof(float) : 1;
     CHECK_OK(tt_image_resize_run(
         resize, resize->is_float ? (const void *)r->floats : (const void *)r->bytes,
@@ -144,6 +148,32 @@ TT_TEST(pictures_are_resized_by_the_definition)
         make(&r, TT_IMAGE_FIXED11, false);
         check_against_loops(&r);
         make(&r, TT_IMAGE_FLOAT, i % 2 == 0);
+        check_against_loops(&r);
+        make(&r, TT_IMAGE_COPY, i % 2 == 0);
+        check_against_loops(&r);
+    }
+}
+
+/* Interpolation of 3 and 4 channels has loops of its own. */
+TT_TEST(two_taps_on_both_axes_are_summed_by_the_definition)
+{
+    static resizing r;
+    int n_done = 0;
+    while (n_done < 60) {
+        make(&r, TT_IMAGE_FIXED11, false);
+        if (r.resize.x.n_src < 2) continue;
+        r.resize.x.n_taps = r.resize.y.n_taps = 2;
+        r.resize.n_channels = 3 + n_done++ % 2;
+        for (int64_t j = 0; j < r.resize.x.n_dst; ++j) {
+            r.x_first[j] = random_to(0, (int)r.resize.x.n_src - 2);
+            r.x_weights.whole[2 * j] = random_to(0, 2048);
+            r.x_weights.whole[2 * j + 1] = 2048 - r.x_weights.whole[2 * j];
+        }
+        for (int64_t j = 0; j < r.resize.y.n_dst; ++j) {
+            r.y_first[j] = random_to(-1, (int)r.resize.y.n_src - 1);
+            r.y_weights.whole[2 * j] = random_to(0, 2048);
+            r.y_weights.whole[2 * j + 1] = 2048 - r.y_weights.whole[2 * j];
+        }
         check_against_loops(&r);
     }
 }

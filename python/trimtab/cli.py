@@ -35,7 +35,7 @@ def _print(arguments: argparse.Namespace, values: Any, text: str) -> None:
 
 
 def _load(arguments: argparse.Namespace) -> Model:
-    from trimtab.model import load_model
+    from trimtab.load import load_model
 
     return load_model(
         arguments.model,
@@ -163,6 +163,8 @@ def _info(arguments: argparse.Namespace) -> int:
         support = describe_support(arguments.model)
         _print(arguments, support.to_dict(), repr(support))
         return 0 if support.is_complete else 1
+    from trimtab.cli_artefact import describe, find_artefact
+
     model = _load(arguments)
     values = {
         "name": model.name,
@@ -177,7 +179,26 @@ def _info(arguments: argparse.Namespace) -> int:
     }
     weights = bytes_text(model.stats["weights_bytes"])
     more = f"  {weights} of weights, {len(model.taps)} tensors in between (model.taps)"
-    _print(arguments, values, f"{model!r}\n{more}")
+    text = f"{model!r}\n{more}"
+    artefact = find_artefact(arguments.model)
+    if artefact is not None:
+        values["artefact"], stored = describe(artefact)
+        text += f"\n{stored}"
+    _print(arguments, values, text)
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from trimtab.cli_artefact import convert
+
+    _print(arguments, *convert(_load(arguments), arguments))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from trimtab.cli_artefact import verify
+
+    _print(arguments, *verify(arguments))
     return 0
 
 
@@ -252,18 +273,24 @@ def _version(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from trimtab.cli_artefact import add_options as add_convert_options
+
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="write JSON")
     threaded = argparse.ArgumentParser(add_help=False)
     threaded.add_argument("--threads", type=int, help="threads (default: all allowed)")
     loading = argparse.ArgumentParser(add_help=False, parents=[threaded])
-    loading.add_argument("model", help="ONNX file")
+    loading.add_argument("model", help="file or folder of a model")
     loading.add_argument("--device", default="cpu", choices=["cpu", "gpu"])
     loading.add_argument(
         "--no-fallback", action="store_true", help="own operators only"
     )
     loading.add_argument(
-        "--verify", action="store_true", help="check all optimisations"
+        "--verify",
+        default="error",
+        choices=["error", "warn", "off", "passes"],
+        help="golden pairs: a difference is an error (default), a warning, or not "
+        "looked for; passes: check all optimisations too",
     )
     running = argparse.ArgumentParser(add_help=False)
     running.add_argument(
@@ -299,6 +326,10 @@ def _parser() -> argparse.ArgumentParser:
         "--repeat", type=int, default=50, help="timed calls (default: 50)"
     )
     bench.add_argument("--nodes", type=int, default=20, help="rows (default: 20)")
+    add_convert_options(
+        add("convert", _convert, "Save a model as one safetensors file.", loading)
+    )
+    add("verify", _verify, "Check a model: digests, golden pairs, passes.", loading)
     doctor = add("doctor", _doctor, "What this machine and this build can do.")
     doctor.add_argument("--ops", action="store_true", help="operators of the engine")
     # listed here, parsed there: the demo has options of its own

@@ -11,6 +11,8 @@ from typing import Any
 __all__ = [
     "DeviceError",
     "FetchError",
+    "GoldenMismatch",
+    "GoldenWarning",
     "InputError",
     "InputTypeError",
     "InternalError",
@@ -54,6 +56,37 @@ class UnsupportedOpError(TrimtabError, NotImplementedError):
     """
 
     nodes: tuple[Any, ...] = ()
+
+
+class GoldenMismatch(TrimtabError, ValueError):
+    """A model does not give the outputs that were stored with it.
+
+    ``operator`` describes the first operator whose result departs and ``tensor`` names
+    what it computes, both empty where none was found. ``cause`` is "optimisation" (the
+    plan without optimisations agrees), "content" (the file is not what was saved) or
+    "engine" (neither).
+
+    Examples
+    --------
+    >>> try:                                               # doctest: +SKIP
+    ...     trimtab.load_model("m.safetensors")
+    ... except trimtab.GoldenMismatch as miss:
+    ...     print(miss.cause, miss.operator)
+    content MatMul 'linear'
+    """
+
+    operator: str = ""
+    tensor: str = ""
+    cause: str = ""
+
+
+class GoldenWarning(UserWarning):
+    """What `GoldenMismatch` says, under ``verify="warn"``.
+
+    Examples
+    --------
+    >>> trimtab.load_model("m.safetensors", verify="warn")     # doctest: +SKIP
+    """
 
 
 class InputError(TrimtabError, ValueError):

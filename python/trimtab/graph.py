@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
 from trimtab import _core
 from trimtab.errors import ModelFormatError
 from trimtab.types import Array, numpy_dtype
+
+if TYPE_CHECKING:
+    from trimtab.formats.native import Artefact
 
 __all__ = [
     "DTYPES",
@@ -414,6 +417,8 @@ class Model(_Record):
         What the file says of itself.
     format : str
         Key of `trimtab.formats.FORMATS`.
+    artefact : Artefact or None
+        What an artefact of ours holds beside the graph.
 
     Examples
     --------
@@ -422,7 +427,7 @@ class Model(_Record):
     1
     """
 
-    __slots__ = ("format", "graph", "metadata", "opsets", "overridable")
+    __slots__ = ("artefact", "format", "graph", "metadata", "opsets", "overridable")
 
     def __init__(
         self,
@@ -431,7 +436,9 @@ class Model(_Record):
         overridable: list[str] | None = None,
         metadata: dict[str, str] | None = None,
         format: str = "",
+        artefact: Artefact | None = None,
     ) -> None:
+        self.artefact = artefact
         self.graph = graph
         self.opsets = opsets
         self.overridable: list[str] = [] if overridable is None else overridable

@@ -1,32 +1,34 @@
-"""Loading a model and running it: `load_model` and `Model`."""
+"""Running a model: `Model`, which `trimtab.load.load_model` makes."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trimtab import _core
 from trimtab.errors import InputError
-from trimtab.formats import read_model
 from trimtab.limits import Limits
 from trimtab.signature import TensorSpec
 from trimtab.source import Source
 from trimtab.types import Array
 
 if TYPE_CHECKING:
-    from trimtab.fallback import Fallback
+    from trimtab.formats.native import Artefact
+    from trimtab.golden import Verification
     from trimtab.graph import Model as GraphModel
     from trimtab.memory import MemoryReport
+    from trimtab.pipeline import Pipeline
     from trimtab.profile import Profile
     from trimtab.taps import Taps
 
-__all__ = ["Model", "load_model"]
+__all__ = ["Model", "Options"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Options:
+class Options:
     """What `load_model` was asked for, so that a pickle can ask again."""
 
     threads: int | None
@@ -36,6 +38,7 @@ class _Options:
     passes: int
     copy: bool
     staging: bool
+    verify: str
     reading: Mapping[str, Any]
 
 
@@ -55,8 +58,16 @@ class Model:
     7
     """
 
-    def __init__(self, core: _core.Model, source: Source, options: _Options) -> None:
+    def __init__(
+        self,
+        core: _core.Model,
+        source: Source,
+        options: Options,
+        graph: GraphModel | None = None,
+    ) -> None:
         self._core: _core.Model | None = core
+        # What can be read again from its file is not kept.
+        self._graph = graph if source.is_costly else None
         self._source = source
         self._options = options
         self._lock = threading.Lock()
@@ -65,6 +76,16 @@ class Model:
         self._inputs = tuple(TensorSpec(*value) for value in core.inputs)
         self._outputs = tuple(TensorSpec(*value) for value in core.outputs)
         self._names = tuple(spec.name for spec in self._inputs)
+        #: Names of the classes that the model tells apart, or None.
+        self.class_names: tuple[str, ...] | None = None
+        #: Where the model came from, as its artefact says.
+        self.provenance: dict[str, Any] = {}
+        #: Steps before and after the model, or None.
+        self.pipeline: Pipeline | None = None
+        #: How it compares with its golden pairs, or None.
+        self.verification: Verification | None = None
+        if graph is not None and graph.artefact is not None:
+            self._take(graph.artefact)
 
     # ---- running -----------------------------------------------------------
 
@@ -319,6 +340,119 @@ class Model:
             ["", "name", "dtype", "shape"], rows
         )
 
+    # ---- saving ------------------------------------------------------------
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        golden: Any = None,
+        pipeline: Pipeline | None = None,
+        class_names: Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        tolerance: Mapping[str, float] | None = None,
+        created: str | None = None,
+    ) -> None:
+        """Save the model as one safetensors file that `load_model` reads.
+
+        The name holds the old file or the new one, never a mix. Equal content gives
+        equal bytes.
+
+        Parameters
+        ----------
+        path : path
+            Usually ends with ``.safetensors``.
+        golden : str, array, tuple, mapping or list of these, optional
+            Inputs whose outputs are stored and compared at each load: "random";
+            inputs as in `run`; ``(inputs, {name: output})``; or a list of such.
+            Outputs that are not given come from the framework of the model. Pairs
+            that an artefact has already are kept by default.
+        pipeline : Pipeline, optional
+            Declarative steps before and after the model; its own by default.
+        class_names : sequence of str, optional
+            Its own by default.
+        metadata : mapping of str to str, optional
+            Added to what the model says of itself.
+        tolerance : mapping of str to float, optional
+            Dtype to the largest difference of golden outputs, relative to their
+            range; see `trimtab.golden.TOLERANCES`.
+        created : str, optional
+            Time to store, as ISO 8601 has it; none by default.
+
+        Raises
+        ------
+        InputError
+            Something cannot be stored.
+        GoldenMismatch
+            The model does not give the outputs of its framework.
+        ModelFormatError
+            The file of the model has changed since it was loaded.
+        OSError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> model.save("m.safetensors", golden=x)          # doctest: +SKIP
+        """
+        from trimtab.formats.tensor_file import write_file
+
+        pieces = self._pieces(
+            golden=golden,
+            pipeline=pipeline,
+            class_names=class_names,
+            metadata=metadata,
+            tolerance=tolerance,
+            created=created,
+        )
+        write_file(os.path.abspath(os.fsdecode(path)), pieces)
+
+    def _pieces(self, **given: Any) -> Iterator[bytes]:
+        """Bytes of the artefact, piece by piece."""
+        from trimtab.artefact import artefact_pieces
+
+        self._open_core()
+        given["pipeline"] = given.get("pipeline") or self.pipeline
+        given["class_names"] = given.get("class_names") or self.class_names
+        return artefact_pieces(self, self._graph_again(), self._source, **given)
+
+    def _graph_again(self) -> GraphModel:
+        """The graph as it was read."""
+        if self._graph is not None:
+            return self._graph
+        from trimtab.formats import read_model
+
+        self._source.check_unchanged()
+        options = self._options
+        return read_model(self._source.open(), options.limits, **options.reading)
+
+    def reloaded(self, *, passes: int) -> Model:
+        """Load the same model with other optimisations.
+
+        Parameters
+        ----------
+        passes : int
+            Bits of the passes.
+
+        Returns
+        -------
+        model : Model
+        """
+        from trimtab.load import make_model
+
+        options = replace(self._options, passes=passes)
+        return make_model(self._graph_again(), self._source, options)
+
+    def _take(self, artefact: Artefact) -> None:
+        """What an artefact holds beside the graph."""
+        self.class_names = artefact.class_names
+        self.provenance = artefact.provenance
+        if artefact.pipeline is not None:
+            from trimtab.pipeline import Pipeline
+
+            self.pipeline = Pipeline.from_config(
+                artefact.pipeline, artefact.assets(), self
+            )
+
     # ---- living ------------------------------------------------------------
 
     def trim(self) -> None:
@@ -349,160 +483,17 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by reference: the path with its SHA-256, or the bytes."""
-        return _load, (self._source.frozen(), self._options)
+        """Pickle by reference: the path with its SHA-256, or the bytes.
+
+        Objects of other frameworks and folders travel as artefacts.
+        """
+        from trimtab.load import load_source
+
+        if not self._source.is_costly:
+            return load_source, (self._source.frozen(), self._options)
+        options = replace(self._options, reading={})
+        return load_source, (Source(None, b"".join(self._pieces())), options)
 
 
 def _closed(*inputs: Any, **named: Any) -> Any:
     raise InputError("the model is closed: load it again")
-
-
-def _has_unknown_operator(model: GraphModel) -> bool:
-    keys = {(node.domain, node.op_type) for g in model.graphs() for node in g.nodes}
-    return not all(_core.has_operator(*x, model.opsets.get(x[0], 1)) for x in keys)
-
-
-def _fallback_for(model: GraphModel, *, use_fallback: bool) -> Fallback:
-    from trimtab.fallback import Fallback, find_unsupported, report_unsupported
-
-    report_unsupported(find_unsupported(model), use_fallback=use_fallback)
-    return Fallback(model)
-
-
-def _load(source: Source, options: _Options) -> Model:
-    """Read, check and hand over to the engine."""
-    from trimtab.wire import encode
-
-    graph_model = read_model(source.open(), options.limits, **options.reading)
-    fallback = None
-    if _has_unknown_operator(graph_model):
-        fallback = _fallback_for(graph_model, use_fallback=options.fallback)
-    data, buffers = encode(graph_model)
-    core = _core.Model(
-        data,
-        buffers,
-        threads=options.threads or 0,
-        device=options.device,
-        staging=options.staging,
-        passes=options.passes,
-        limits=options.limits,
-        fallback=fallback,
-        copy=options.copy,
-    )
-    return Model(core, source, options)
-
-
-def _pass_bits(passes: Sequence[str] | None) -> int:
-    """Bits of the passes that are named; all for None."""
-    if passes is None:
-        return -1
-    bits = 0
-    for name in passes:
-        if name not in _core.PASSES:
-            raise InputError(
-                f"passes: no pass {name!r}; there are {sorted(_core.PASSES)}"
-            )
-        bits |= _core.PASSES[name][0]
-    return bits
-
-
-def load_model(
-    model: Any,
-    *,
-    threads: int | None = None,
-    device: str = "cpu",
-    precision: str | None = None,
-    fallback: bool = True,
-    verify: bool = False,
-    limits: Limits | None = None,
-    passes: Sequence[str] | None = None,
-    copy: bool | None = None,
-    staging: bool = False,
-    signature: str | None = None,
-    example_inputs: Sequence[Any] | None = None,
-    dynamic_shapes: Any = None,
-) -> Model:
-    """Load a model.
-
-    Parameters
-    ----------
-    model : path, bytes or object
-        A file or folder of a supported format, the content of such a file, or a
-        model of another framework; see the table in docs/formats.md.
-    threads : int, optional
-        Threads that one call may use; as many as the affinity mask and the
-        container's quota allow by default.
-    device : {"cpu", "gpu"}, default="cpu"
-        Where to run; "gpu" needs a oneDNN built with a GPU runtime.
-    precision : {"f32"}, optional
-        Arithmetic of floating-point models.
-    fallback : bool, default=True
-        Run operators that the engine lacks through `onnx.reference` (slow, one
-        warning names them). False: raise `UnsupportedOpError`.
-    verify : bool, default=False
-        Compare the optimised model with the unoptimised one on random inputs, and
-        name the pass that differs.
-    limits : Limits, optional
-        Bounds on what the file may ask for.
-    passes : sequence of str, optional
-        Optimisations to apply, for finding one that is wrong; all by default.
-    copy : bool, optional
-        False: refuse inputs that cannot be read in place. By default they are
-        converted where no information is lost but rounding, and counted.
-    staging : bool, default=False
-        Debug: reach memory through map and unmap, as on a GPU.
-    signature : str, optional
-        SavedModel: the signature to load.
-    example_inputs : sequence of array-like, optional
-        torch module: inputs to trace it with, in the order of its arguments.
-    dynamic_shapes : object, optional
-        torch module: dims that may vary, as `torch.export.export` takes them; by
-        default dim 0 of every input.
-
-    Returns
-    -------
-    model : Model
-
-    Raises
-    ------
-    ModelFormatError
-        The file is no valid model, or asks for more than `limits`.
-    UnsupportedOpError
-        Nodes that the engine cannot run; all are listed.
-    DeviceError
-        The device is not there.
-
-    Examples
-    --------
-    >>> import trimtab
-    >>> model = trimtab.load_model("mnist.onnx", threads=1)  # doctest: +SKIP
-    """
-    if precision not in (None, "f32"):
-        raise InputError(f"precision: only 'f32' is supported, got {precision!r}")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads must be at least 1, got {threads}")
-    options = _Options(
-        threads=threads,
-        device=device,
-        fallback=fallback,
-        limits=limits or Limits(),
-        passes=_pass_bits(passes),
-        copy=copy is not False,
-        staging=staging,
-        reading={
-            name: value
-            for name, value in (
-                ("signature", signature),
-                ("example_inputs", example_inputs),
-                ("dynamic_shapes", dynamic_shapes),
-            )
-            if value is not None
-        },
-    )
-    source = Source.of(model)
-    loaded = _load(source, options)
-    if verify:
-        from trimtab.verify import verify_model
-
-        verify_model(loaded, lambda bits: _load(source, replace(options, passes=bits)))
-    return loaded

@@ -9,7 +9,7 @@ from typing import Any
 from trimtab.errors import InputTypeError, ModelFormatError
 from trimtab.formats import OBJECTS, find_object_format
 
-__all__ = ["Source"]
+__all__ = ["Source", "digest_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,41 @@ class Source:
             return type(self.object).__name__
         return "bytes" if self.path is None else os.path.basename(self.path)
 
+    def opened(self) -> Any:
+        """Give what was loaded, unchecked: the object, the content or the path.
+
+        Returns
+        -------
+        given : path, bytes or object
+        """
+        if self.object is not None:
+            return self.object
+        return self.path if self.content is None else self.content
+
+    @property
+    def is_costly(self) -> bool:
+        """Does reading it again cost a conversion, or may it give something else?"""
+        return self.object is not None or (
+            self.path is not None and os.path.isdir(self.path)
+        )
+
+    def check_unchanged(self) -> None:
+        """Check that a file is still the one that was loaded.
+
+        Raises
+        ------
+        ModelFormatError
+            It has changed.
+        """
+        if (
+            self.path is not None
+            and not self.sha256
+            and _stamp(self.path) != self.stamp
+        ):
+            raise ModelFormatError(
+                f"{self.path} has changed since it was loaded: load it again"
+            )
+
     def open(self) -> Any:
         """Give what to read; checks the digest if there is one.
 
@@ -127,3 +162,40 @@ def _digest(path: str) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def digest_of(given: str | bytes) -> str:
+    """SHA-256 of a file, of bytes, or of a folder.
+
+    That of a folder is over its files in the order of their names: name, NUL, digest,
+    newline for each.
+
+    Parameters
+    ----------
+    given : path or bytes
+
+    Returns
+    -------
+    digest : str
+        Hexadecimal.
+
+    Examples
+    --------
+    >>> digest_of(b"")[:8]
+    'e3b0c442'
+    """
+    import hashlib
+
+    if isinstance(given, bytes):
+        return hashlib.sha256(given).hexdigest()
+    if not os.path.isdir(given):
+        return _digest(given)
+    whole = hashlib.sha256()
+    for path in sorted(
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(given)
+        for name in names
+    ):
+        name = os.path.relpath(path, given)
+        whole.update(f"{name}\0{_digest(path)}\n".encode())
+    return whole.hexdigest()

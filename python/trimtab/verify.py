@@ -15,7 +15,7 @@ from trimtab.types import Array
 if TYPE_CHECKING:
     from trimtab.model import Model
 
-__all__ = ["largest_difference", "verify_model"]
+__all__ = ["find_passes", "find_probe", "largest_difference", "verify_model"]
 
 # f32 sums in another order differ by some 1e-6 of the range; a wrong pass by more.
 _TOLERANCE = 1e-4
@@ -63,18 +63,37 @@ def _worst(expected: dict[str, Array], got: dict[str, Array]) -> tuple[float, st
     )
 
 
-def _run_probe(model: Model) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Random inputs of the first sizes that the model accepts, and the outputs."""
+def find_probe(model: Model) -> int:
+    """Find the first size of open dims that a model accepts.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    size : int
+        For `trimtab.signature.probe_inputs`.
+
+    Raises
+    ------
+    InputError
+        It accepts none of those tried.
+
+    Examples
+    --------
+    >>> find_probe(model)                                  # doctest: +SKIP
+    1
+    """
     error: Exception | None = None
     for size in _SIZES:
-        inputs = probe_inputs(model.inputs, size=size)
         try:
-            return inputs, model.run(inputs)
+            model.run(probe_inputs(model.inputs, size=size))
+            return size
         except TrimtabError as failure:
             error = failure
     raise InputError(
-        f"verify: the model accepts none of the probe inputs (open dims {_SIZES}): "
-        f"{error}"
+        f"the model accepts none of the probe inputs (open dims {_SIZES}): {error}"
     ) from error
 
 
@@ -96,14 +115,15 @@ def verify_model(model: Model, load: Callable[[int], Model]) -> None:
 
     Examples
     --------
-    >>> trimtab.load_model("model.onnx", verify=True)      # doctest: +SKIP
+    >>> trimtab.load_model("model.onnx", verify="passes")      # doctest: +SKIP
     """
     reference = load(0)
-    inputs, expected = _run_probe(reference)
+    inputs = probe_inputs(model.inputs, size=find_probe(reference))
+    expected = reference.run(inputs)
     difference, name = _worst(expected, model.run(inputs))
     if difference <= _TOLERANCE:
         return
-    guilty = _find_passes(load, inputs, expected)
+    guilty = find_passes(load, inputs, expected)
     raise InternalError(
         f"output {name!r} of the optimised model differs by {difference:.1e} of its "
         f"range from the unoptimised one (at most {_TOLERANCE:.0e} is allowed); "
@@ -116,10 +136,27 @@ def verify_model(model: Model, load: Callable[[int], Model]) -> None:
     )
 
 
-def _find_passes(
+def find_passes(
     load: Callable[[int], Model], inputs: dict[str, Any], expected: dict[str, Array]
 ) -> list[str]:
-    """Passes without which the outputs are as expected."""
+    """Find passes without which the outputs are as expected.
+
+    Parameters
+    ----------
+    load : callable
+        Loads the model with these bits of passes.
+    inputs : dict of str to ndarray
+    expected : dict of str to ndarray
+
+    Returns
+    -------
+    names : list of str
+
+    Examples
+    --------
+    >>> find_passes(load, {"x": x}, {"y": y})              # doctest: +SKIP
+    ['fuse']
+    """
     every = sum(bit for bit, _ in _core.PASSES.values())
     return [
         name

@@ -27,12 +27,13 @@ from trimtab.graph import (
 )
 from trimtab.types import Array
 
-__all__ = ["encode"]
+__all__ = ["encode", "list_kind"]
 
 _NONE = 0xFFFFFFFF
 _WORD = "I"
 _Buffer: TypeAlias = "Array | tuple[WeightFile, int, int, int]"
-_FLOAT, _INT, _STRING, _TENSOR, _GRAPH, _FLOATS, _INTS, _STRINGS = range(1, 9)
+_FLOAT, _INT, _STRING, _TENSOR, _GRAPH = range(1, 6)
+_LIST_KINDS = {"floats": 6, "ints": 7, "strings": 8}
 
 
 class _Writer:
@@ -95,15 +96,27 @@ def _constant_value(writer: _Writer, name: str, constant: Constant) -> None:
 # ---- nodes -------------------------------------------------------------------
 
 
-def _list_kind(items: Any) -> tuple[int, Any]:
-    """Kind and items of a list attribute."""
+def list_kind(items: Any) -> str:
+    """Tell what a list attribute holds.
+
+    Parameters
+    ----------
+    items : list or ndarray
+
+    Returns
+    -------
+    kind : {"ints", "floats", "strings"}
+
+    Examples
+    --------
+    >>> list_kind([1, 2.5]), list_kind([])
+    ('floats', 'ints')
+    """
     if isinstance(items, np.ndarray):
-        return (_FLOATS if items.dtype.kind == "f" else _INTS), items
+        return "floats" if items.dtype.kind == "f" else "ints"
     if items and isinstance(items[0], str):
-        return _STRINGS, items
-    if any(isinstance(item, float) for item in items):
-        return _FLOATS, items
-    return _INTS, items
+        return "strings"
+    return "floats" if any(isinstance(item, float) for item in items) else "ints"
 
 
 def _attribute(writer: _Writer, node: Node, name: str, value: Any) -> None:
@@ -120,13 +133,13 @@ def _attribute(writer: _Writer, node: Node, name: str, value: Any) -> None:
     elif isinstance(value, Graph):
         words += (_GRAPH, 1, writer.graph_index[id(value)])
     elif isinstance(value, (list, tuple, np.ndarray)):
-        kind, items = _list_kind(value)
-        words += (kind, len(items))
-        if kind == _STRINGS:
-            words += [writer.string(item) for item in items]
+        kind = list_kind(value)
+        words += (_LIST_KINDS[kind], len(value))
+        if kind == "strings":
+            words += [writer.string(item) for item in value]
         else:
-            dtype = "<f4" if kind == _FLOATS else "<i8"
-            words += np.asarray(items, dtype).view("<u4").tolist()
+            dtype = "<f4" if kind == "floats" else "<i8"
+            words += np.asarray(value, dtype).view("<u4").tolist()
     else:
         raise TypeError(
             f"{node.op_type} {node.name!r}: attribute {name!r} is a "

@@ -178,7 +178,7 @@ def test_the_dump_names_the_nodes_after_the_passes(model: trimtab.Model, x) -> N
 
 
 def test_a_right_model_is_verified(content: bytes, x) -> None:
-    model = trimtab.load_model(content, verify=True)
+    model = trimtab.load_model(content, verify="passes")
     np.testing.assert_allclose(model(x), reference(x)["y"], atol=1e-6)
 
 

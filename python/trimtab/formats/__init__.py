@@ -179,8 +179,14 @@ def _is_onnx(head: Head) -> bool:
     return len(first) > 1 and first[0] == 0x08 and first[1] < 0x80
 
 
+def _is_safetensors(head: Head) -> bool:
+    """The length of a header below 4 GB, and the header, which is JSON."""
+    return head.first[4:9] == b"\0\0\0\0{"
+
+
 #: name -> format of files and folders
 FORMATS: dict[str, Format] = {
+    "native": Format(_is_safetensors, (".safetensors",), "native:read_native"),
     "onnx": Format(_is_onnx, (".onnx",), "onnx:read_onnx"),
 }
 
@@ -196,7 +202,6 @@ _KNOWN_MAGIC: list[tuple[int, bytes, str, bool]] = [
     (0, b"\x80", "a pickle", True),
     (4, b"TFL3", "a TFLite model", False),
     (4, b"ORTM", "an onnxruntime .ort model", False),
-    (8, b"{", "a safetensors file", False),
 ]
 
 
@@ -339,7 +344,7 @@ def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Mod
     Traceback (most recent call last):
         ...
     trimtab.errors.ModelFormatError: the content is of no known format (it begins \
-with b'GIF89a'); supported are: onnx (.onnx)
+with b'GIF89a'); supported are: native (.safetensors), onnx (.onnx)
     """
     limits = limits or Limits()
     entry: Format | ObjectFormat

@@ -99,6 +99,29 @@ def test_a_file_of_a_wheel_is_fetched_once(shelf: Path) -> None:
     assert [p.name for p in (cache_folder() / "files").iterdir()] == [SHA256]
 
 
+def test_what_a_wheel_lacks_is_looked_for_in_the_source_archive(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path / "cache"))
+    put_sdist(index, tmp_path / "trap")
+    folder = index / "toy-model"
+    wheel = put_wheel(folder, "2.0")
+    emptied = wheel.with_suffix(".new")
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(emptied, "w") as new:
+        for name in old.namelist():
+            if not name.endswith(".onnx"):
+                new.writestr(name, old.read(name))
+    emptied.replace(wheel)
+    page = folder / "index.html"
+    page.write_text(f'{page.read_text()}<a href="{wheel.name}">{wheel.name}</a>')
+    path = fetch_package_file("toy-model", "2.0", "toy_model/net.onnx", SHA256)
+    assert path.read_bytes() == DATA
+    assert not (tmp_path / "trap").exists()
+    with pytest.raises(FetchError, match=r"tar.gz holds no file toy_model/none"):
+        fetch_package_file("toy-model", "2.0", "toy_model/none", SHA256)
+
+
 def test_a_damaged_file_in_the_cache_is_fetched_again(shelf: Path) -> None:
     put_wheel(shelf)
     path = fetch_package_file("toy-model", "1.0", "toy_model/net.onnx", SHA256)

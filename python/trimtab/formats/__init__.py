@@ -256,35 +256,6 @@ def _supported() -> str:
     )
 
 
-def _unpacked(first: bytes) -> bytes:
-    """First bytes of what gzip or zlib packed, as joblib does with its pickles."""
-    if not first.startswith((b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda")):
-        return b""
-    import zlib
-
-    try:
-        return zlib.decompressobj(wbits=47).decompress(first, 16)
-    except zlib.error:
-        return b""
-
-
-def _refuse(head: Head, what: str) -> None:
-    """Raise what is known of a file that no reader takes."""
-    for ending, name in _KNOWN_MEMBERS:
-        if any(member.endswith(ending) for member in head.names):
-            raise UnsafeModelError(f"{what} looks like {name}: {_ADVICE}")
-    if _OLD_PICKLE.match(head.first) or _unpacked(head.first)[:1] == b"\x80":
-        raise UnsafeModelError(f"{what} looks like a pickle: {_ADVICE}")
-    for offset, magic, name, is_unsafe in _KNOWN_MAGIC:
-        if head.first[offset : offset + len(magic)] != magic:
-            continue
-        if is_unsafe:
-            raise UnsafeModelError(f"{what} looks like {name}: {_ADVICE}")
-        raise ModelFormatError(
-            f"{what} looks like {name}; supported are: {_supported()}"
-        )
-
-
 def _find(head: Head, suffix: str, what: str) -> tuple[str, Format]:
     """By what is in it, else by the suffix."""
     for name, entry in FORMATS.items():

@@ -47,6 +47,18 @@ _ADVICE = (
 )
 
 
+def _unpacked(first: bytes) -> bytes:
+    """First bytes of what gzip or zlib packed, as joblib does with its pickles."""
+    if not first.startswith((b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda")):
+        return b""
+    import zlib
+
+    try:
+        return zlib.decompressobj(wbits=47).decompress(first, 16)
+    except zlib.error:
+        return b""
+
+
 def refuse_known(head: Head, what: str, supported: str) -> None:
     """Raise what is known of a file that no reader takes.
 
@@ -77,7 +89,7 @@ supported are: onnx
     for ending, name in _KNOWN_MEMBERS:
         if any(member.endswith(ending) for member in head.names):
             raise UnsafeModelError(f"{what} looks like {name}: {_ADVICE}")
-    if _OLD_PICKLE.match(head.first):
+    if _OLD_PICKLE.match(head.first) or _unpacked(head.first)[:1] == b"\x80":
         raise UnsafeModelError(f"{what} looks like a pickle: {_ADVICE}")
     for offset, magic, name, is_unsafe in _KNOWN_MAGIC:
         if head.first[offset : offset + len(magic)] != magic:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Modules of this folder with a list ``CASES``.
-FAMILIES = ["onnx_external", "archives", "pickles", "folders"]
+FAMILIES = [
+    "onnx_external",
+    "archives",
+    "pickles",
+    "folders",
+    "keras_configs",
+    "hdf5_files",
+]
 
 
 @dataclass(frozen=True)

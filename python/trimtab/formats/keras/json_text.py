@@ -16,9 +16,9 @@ from trimtab.errors import ModelFormatError, ModelLimitError
 __all__ = ["MAX_JSON_BYTES", "read_json"]
 
 #: Bytes that a config may have.
-MAX_JSON_BYTES = 64 << 20
+MAX_JSON_BYTES = 16 << 20
 _MAX_DEPTH = 200
-_MAX_VALUES = 2_000_000
+_MAX_VALUES = 500_000
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]')
 _OPEN, _CLOSE = b"[{", b"]}"

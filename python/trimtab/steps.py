@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 from trimtab.processing import STEPS
 
 if TYPE_CHECKING:
-    from trimtab.processing.presets import imagenet, keras_preprocess, yolo
+    from trimtab.processing.presets import (
+        imagenet,
+        keras_preprocess,
+        yolo,
+    )
+    from trimtab.processing.steps_audio import (
+        FitLength,
+        FrameAudio,
+        MixToMono,
+        PreEmphasize,
+        ReadWav,
+        Resample,
+    )
     from trimtab.processing.steps_boxes import (
         BoxesToOriginal,
         DecodeAnchors,
@@ -38,6 +50,20 @@ if TYPE_CHECKING:
         Resize,
         ResizeShortest,
     )
+    from trimtab.processing.steps_sequence import (
+        CtcBeam,
+        CtcGreedy,
+        DecodeSequence,
+    )
+    from trimtab.processing.steps_spectrum import (
+        Cepstrum,
+        Compress,
+        KaldiFbank,
+        MelSpectrogram,
+        NormalizeFeatures,
+        Spectrogram,
+        WhisperLogMel,
+    )
     from trimtab.processing.steps_tensor import (
         AddBatch,
         Cast,
@@ -48,36 +74,74 @@ if TYPE_CHECKING:
         Standardize,
         Transpose,
     )
+    from trimtab.processing.steps_text import (
+        DecodeBytes,
+        Detokenize,
+        IndexWords,
+        NormalizeText,
+        Tokenize,
+    )
+    from trimtab.processing.steps_vector import (
+        BestLabel,
+        L2Normalize,
+        Linear,
+        MeanPool,
+    )
 
 __all__ = [
     "AddBatch",
     "ArgMax",
+    "BestLabel",
     "BoxesToOriginal",
     "Cast",
     "CenterCrop",
     "CentralFraction",
+    "Cepstrum",
+    "Compress",
+    "CtcBeam",
+    "CtcGreedy",
     "DecodeAnchors",
+    "DecodeBytes",
     "DecodeImage",
+    "DecodeSequence",
     "DecodeWindows",
     "DecodeYolo",
+    "Detokenize",
     "FindTextLines",
+    "FitLength",
+    "FrameAudio",
     "Gray",
+    "IndexWords",
+    "KaldiFbank",
+    "L2Normalize",
     "Layout",
     "Letterbox",
+    "Linear",
+    "MeanPool",
+    "MelSpectrogram",
+    "MixToMono",
     "NameBoxes",
     "Normalize",
+    "NormalizeFeatures",
+    "NormalizeText",
     "Pad",
     "PadToMultiple",
+    "PreEmphasize",
+    "ReadWav",
+    "Resample",
     "Resize",
     "ResizeShortest",
     "ReverseChannels",
     "Sigmoid",
     "Softmax",
+    "Spectrogram",
     "Standardize",
     "SuppressBoxes",
     "Threshold",
+    "Tokenize",
     "TopK",
     "Transpose",
+    "WhisperLogMel",
     "imagenet",
     "keras_preprocess",
     "yolo",

@@ -234,7 +234,7 @@ def wide(folder: Path) -> None:
         @tf.function(input_signature=[tf.TensorSpec([None, 40], tf.float32, name="x")])
         def serving_default(self, x: Any) -> Any:
             hidden = tf.nn.relu(x @ self.weights)
-            if tf.reduce_sum(x) > 0:  # noqa: SIM108 (becomes an If)
+            if tf.reduce_sum(x) > 0:
                 y = hidden @ self.others
             else:
                 y = hidden @ (self.others * tf.constant(floats(60, 50)))
@@ -446,8 +446,8 @@ def tone_and_noise() -> dict[str, np.ndarray]:
 
 def record_audio(folder: Path) -> None:
     """What TensorFlow gives, without its oneDNN and, in another process, with it."""
-    import tf_keras  # noqa: F401 (first, or models of Keras 2 do not load)
     import tensorflow as tf
+    import tf_keras  # noqa: F401 (first, or models of Keras 2 do not load)
 
     uses_onednn = os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
     run = tf.saved_model.load(str(folder / "model")).signatures["serving_default"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .files import C_FILES, CSRC, PY_FILES, ROOT, relative, tracked
+from .generated import PARTS, part_of
 
 DOCUMENTS = [path for path in tracked() if path.suffix == ".md"]
 ROOMS = sorted(path.name for path in CSRC.iterdir() if path.is_dir())
@@ -136,3 +137,27 @@ def test_the_readme_keeps_its_two_commands() -> None:
         "pip install . && trimtab demo\n",
         "pip install '.[test]' && pytest\n",
     ]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=" ".join)
+def test_generated_parts_are_as_the_code_is(part: tuple[str, str]) -> None:
+    document, name = part
+    written = part_of((ROOT / document).read_text(), name)[2]
+    assert written == PARTS[part](), "run: python -m tests.house.generated"
+
+
+def test_the_guide_of_formats_has_every_format() -> None:
+    from trimtab.formats import FORMATS, OBJECTS
+
+    text = (ROOT / "docs/formats.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \|", text.split("##")[0], re.M)
+    assert sorted(listed) == sorted({*FORMATS, *OBJECTS})
+
+
+def test_every_step_can_be_taken_from_the_top() -> None:
+    from trimtab import steps
+    from trimtab.processing import STEPS
+
+    classes = {home.partition(":")[2] for home in STEPS.values()}
+    assert classes <= set(steps.__all__), sorted(classes - set(steps.__all__))
+    assert all(hasattr(steps, name) for name in steps.__all__)

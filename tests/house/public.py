@@ -45,8 +45,15 @@ def public_names() -> Iterator[tuple[Path, str, Definition]]:
             if isinstance(node, ast.ClassDef):
                 for method in node.body:
                     is_public = not getattr(method, "name", "_").startswith("_")
-                    if isinstance(method, ast.FunctionDef) and is_public:
+                    if not isinstance(method, ast.FunctionDef) or is_setter(method):
+                        continue
+                    if is_public:
                         yield path, f"{node.name}.{method.name}", method
+
+
+def is_setter(node: ast.FunctionDef) -> bool:
+    """The property that it sets is documented; it is not, once more."""
+    return any(ast.unparse(d).endswith(".setter") for d in node.decorator_list)
 
 
 NAMES = list(public_names())

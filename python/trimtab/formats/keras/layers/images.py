@@ -154,14 +154,16 @@ def _resize(
     *,
     antialias: bool = False,
 ) -> Tensor:
+    options = dict(_INTERPOLATIONS[kind])
+    if antialias:
+        options.update(antialias=1, exclude_outside=1)
     return context.op(
         "Resize",
         [x, "", "", context.constant(list(size))],
         shape=(*x.shape[:2], *size),
         axes=[2, 3],
         coordinate_transformation_mode="half_pixel",
-        antialias=int(antialias),
-        **_INTERPOLATIONS[kind],
+        **options,
     )
 
 

@@ -19,6 +19,7 @@ from trimtab.formats.keras.table import LAYERS
 __all__ = ["apply_layer", "check_layer", "find_rule", "open_layer"]
 
 _MAX_DEPTH = 16  # models and wrappers inside each other
+_OPERATION_MODULES = ("keras.src.ops", "keras.ops", "keras.src.activations")
 
 
 def check_layer(serialised: Mapping[str, Any], where: str) -> tuple[str, Config]:
@@ -33,6 +34,7 @@ def check_layer(serialised: Mapping[str, Any], where: str) -> tuple[str, Config]
     Returns
     -------
     class_name : str
+        Of a layer, or "ops." and that of an operation of keras.ops.
     config : Config
 
     Raises
@@ -59,7 +61,24 @@ def check_layer(serialised: Mapping[str, Any], where: str) -> tuple[str, Config]
     class_name = serialised.get("class_name")
     here = f"layer {name[:80]!r} ({class_name!s:.80})"
     check_registration(serialised, here)
+    if _is_operation(serialised, config):
+        class_name = f"ops.{class_name}"
     return str(class_name), Config(config, here)
+
+
+def _is_operation(serialised: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Is it an operation of keras.ops, whose class may be called as a layer's is?
+
+    HDF5 files do not say the module; operations have no ``trainable``.
+    """
+    module = serialised.get("module")
+    if module:
+        return bool(module.startswith(_OPERATION_MODULES))
+    if "trainable" in config:
+        return False
+    from trimtab.formats.keras.layers.operations import OPERATIONS
+
+    return serialised.get("class_name") in OPERATIONS
 
 
 def find_rule(class_name: str, where: str) -> Rule:
@@ -88,11 +107,14 @@ def find_rule(class_name: str, where: str) -> Rule:
     trimtab.errors.UnsupportedOpError: layer 'd' (Dense9): trimtab has no rule for \
 Keras' class 'Dense9'
     """
-    if class_name not in LAYERS:
+    rule_name = LAYERS.get(class_name, "")
+    if class_name.startswith("ops."):
+        rule_name = "operations:operation"
+    if not rule_name:
         raise UnsupportedOpError(
             f"{where}: trimtab has no rule for Keras' class {class_name[:80]!r}"
         )
-    module, _, function = LAYERS[class_name].partition(":")
+    module, _, function = rule_name.partition(":")
     rule: Rule = getattr(
         importlib.import_module(f"trimtab.formats.keras.layers.{module}"), function
     )

@@ -140,9 +140,6 @@ def _old_value(item: Any, where: str) -> Any:
         return _old_value(item[2], where)
     if isinstance(item, list):
         return [_old_value(each, where) for each in item]
-    if isinstance(item, dict) and set(item) == {"start", "stop", "step"}:
-        parts = (_old_value(item[key], where) for key in ("start", "stop", "step"))
-        return slice(*parts)
     return _value(item, where)
 
 
@@ -198,6 +195,8 @@ def _value(item: Any, where: str) -> Any:
     if not isinstance(item, dict):
         return item
     kind = item.get("class_name")
+    if set(item) == {"start", "stop", "step"}:
+        return _slice({"config": item}, where)
     if kind is None:
         return {key: _value(each, where) for key, each in item.items()}
     if kind == "__lambda__":

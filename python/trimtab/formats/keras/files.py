@@ -204,5 +204,8 @@ class GroupedWeights(LayerWeights):
             found[key] = self._content.datasets[path]
         return FlatWeights(found, where)
 
+    def skip_rest(self) -> None:
+        """See `LayerWeights.skip_rest`."""
+
     def check_all_taken(self) -> None:
         """See `LayerWeights.check_all_taken`."""

@@ -98,6 +98,8 @@ class Source:
     keras_version: str = ""
     assets: Callable[[str], bytes | None] = lambda path: None
     shared: dict[tuple[str, str], str] = field(default_factory=dict)
+    turned: dict[str, tuple[Tensor, tuple[int, ...]]] = field(default_factory=dict)
+    turns: dict[tuple[str, tuple[int, ...]], Tensor] = field(default_factory=dict)
 
     @property
     def keras_major(self) -> int:
@@ -560,7 +562,7 @@ class LayerContext:
         return self.op("Cast", [tensor], dtype=dtype, mask=tensor.mask, to=to)
 
     def transpose(self, tensor: Tensor, perm: Sequence[int]) -> Tensor:
-        """Permute the axes; nothing is added where they stay.
+        """Permute the axes; permutations that meet become one, or none.
 
         Parameters
         ----------
@@ -575,12 +577,50 @@ class LayerContext:
         --------
         >>> context.transpose(context.x, [0, 2, 1])        # doctest: +SKIP
         """
-        if list(perm) == list(range(tensor.rank)):
-            return tensor
-        shape = tuple(tensor.shape[axis] for axis in perm)
-        return self.op(
-            "Transpose", [tensor], shape=shape, mask=tensor.mask, perm=list(perm)
-        )
+        order = tuple(perm)
+        mask = tensor.mask
+        if tensor.name in self.source.turned:
+            tensor, first = self.source.turned[tensor.name]
+            order = tuple(first[axis] for axis in order)
+        if order == tuple(range(tensor.rank)):
+            return tensor.masked(mask)
+        key = (tensor.name, order)
+        if key not in self.source.turns:
+            shape = tuple(tensor.shape[axis] for axis in order)
+            made = self.op("Transpose", [tensor], shape=shape, perm=list(order))
+            self.source.turns[key] = made
+            self.source.turned[made.name] = (tensor, order)
+        return self.source.turns[key].masked(mask)
+
+    def before_transpose(self, *tensors: Tensor) -> tuple[list[Tensor], list[int]]:
+        """Give tensors as they were before one permutation of all of them.
+
+        What is done element by element can be done before it as well; then the
+        permutations of layers that follow each other meet.
+
+        Parameters
+        ----------
+        *tensors : Tensor
+            Of one rank.
+
+        Returns
+        -------
+        tensors : list of Tensor
+            As given, where none of them was permuted.
+        perm : list of int
+            What takes them back, by `transpose`.
+
+        Examples
+        --------
+        >>> [x], perm = context.before_transpose(context.x)    # doctest: +SKIP
+        """
+        order = tuple(range(tensors[0].rank))
+        for tensor in tensors:
+            if tensor.name in self.source.turned:
+                order = self.source.turned[tensor.name][1]
+                break
+        back = [order.index(axis) for axis in range(len(order))]
+        return [self.transpose(tensor, back) for tensor in tensors], list(order)
 
     def inner(
         self, serialised: Mapping[str, Any], inputs: Any, *, part: str, **kwargs: Any
@@ -624,7 +664,7 @@ class LayerContext:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    """Tensors of a list or dict, in order, at any depth."""
+    """Tensors of a list, or of a dict by its keys' order, at any depth."""
     found, todo = [], [value]
     while todo:
         item = todo.pop()
@@ -633,7 +673,7 @@ def _tensors(value: Any) -> list[Tensor]:
         elif isinstance(item, list | tuple):
             todo.extend(reversed(item))
         elif isinstance(item, Mapping):
-            todo.extend(reversed(list(item.values())))
+            todo.extend(item[key] for key in sorted(item, key=str, reverse=True))
     return found
 
 

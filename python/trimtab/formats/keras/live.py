@@ -94,6 +94,9 @@ class LiveWeights(LayerWeights):
             self._found[name] = [] if layer is None else _weights(layer)
         return FlatWeights(self._found[name], where)
 
+    def skip_rest(self) -> None:
+        """See `LayerWeights.skip_rest`."""
+
     def check_all_taken(self) -> None:
         """See `LayerWeights.check_all_taken`."""
 

@@ -113,4 +113,7 @@ LAYERS: dict[str, str] = {
         "RandomShear RandomTranslation RandomWidth RandomZoom Solarization",
         "regular:identity",
     ),
+    # TensorFlow's calls; operations of keras.ops are in layers/operations.py
+    **_each("TFOpLambda SlicingOpLambda", "operations:tensorflow_operation"),
+    # recurrent layers, attention and preprocessing: one block each, below
 }

@@ -98,6 +98,15 @@ class LayerWeights(ABC):
         """
 
     @abstractmethod
+    def skip_rest(self) -> None:
+        """Leave the rest: only training needs it.
+
+        Examples
+        --------
+        >>> FlatWeights({"u": Constant.of([1.0])}, "layer 'd'").skip_rest()
+        """
+
+    @abstractmethod
     def check_all_taken(self) -> None:
         """Complain about weights that the layer's rule did not take.
 
@@ -135,6 +144,7 @@ class TreeWeights(LayerWeights):
         super().__init__(where)
         self._store = store
         self.path = path
+        self._skips = False
         self._n_taken: dict[str, int] = {}
 
     def _next(self, part: str) -> tuple[str, Constant | None]:
@@ -149,9 +159,13 @@ class TreeWeights(LayerWeights):
         path = f"{self.path}/{part}" if self.path else part
         return TreeWeights(self._store, path, where)
 
+    def skip_rest(self) -> None:
+        """See `LayerWeights.skip_rest`."""
+        self._skips = True
+
     def check_all_taken(self) -> None:
         """See `LayerWeights.check_all_taken`."""
-        for part in ["", *self._n_taken]:
+        for part in [] if self._skips else ["", *self._n_taken]:
             number = self._n_taken.get(part, 0)
             key, found = self._next(part)
             self._n_taken[part] = number
@@ -204,6 +218,10 @@ class FlatWeights(LayerWeights):
         self._left = [entry for entry in self._left if not _is_of(entry[0], name)]
         inner._left = mine
         return inner
+
+    def skip_rest(self) -> None:
+        """See `LayerWeights.skip_rest`."""
+        self._left.clear()
 
     def check_all_taken(self) -> None:
         """See `LayerWeights.check_all_taken`."""

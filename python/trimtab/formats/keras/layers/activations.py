@@ -19,6 +19,7 @@ Activation = Callable[[LayerContext, Tensor, Config], Tensor]
 
 _SQRT_2_OVER_PI = 0.7978845608028654
 _MAX_SPARSEMAX = 4096
+_ALONG_AN_AXIS = ("softmax", "log_softmax", "sparsemax", "glu")
 
 
 def _one(op_type: str, **attributes: float | int | str) -> Activation:
@@ -172,9 +173,8 @@ def _sparsemax(c: LayerContext, x: Tensor, config: Config) -> Tensor:
     bound = c.op("Add", [c.op("Mul", [ranked, counts]), c.constant(1.0)])
     inside = c.op("Cast", [c.op("Greater", [bound, sums])], to=1)
     support = c.op("ReduceSum", [inside, c.constant([-1])], keepdims=1)
-    total = c.op(
-        "ReduceSum", [c.op("Mul", [ranked, inside]), c.constant([-1])], keepdims=1
-    )
+    kept = c.op("Mul", [sums, inside])  # the sums, not the elements, as Keras does
+    total = c.op("ReduceSum", [kept, c.constant([-1])], keepdims=1)
     threshold = c.op("Div", [c.op("Sub", [total, c.constant(1.0)]), support])
     return c.op("Relu", [c.op("Sub", [x, threshold])], shape=x.shape)
 
@@ -250,7 +250,15 @@ def activate(context: LayerContext, x: Tensor, function: Function | None) -> Ten
         raise context.unsupported(f"no rule for the activation {function.name[:80]!r}")
     config = Config(function.config, f"{context.where}: {function.name}")
     x = context.cast(x, "float32")
-    return ACTIVATIONS[function.name](context, x, config).masked(x.mask)
+    return _apply(context, function.name, x, config).masked(x.mask)
+
+
+def _apply(context: LayerContext, name: str, x: Tensor, config: Config) -> Tensor:
+    """Apply a function; one of single elements before the axes are permuted."""
+    if name.lower() in _ALONG_AN_AXIS:
+        return ACTIVATIONS[name](context, x, config)
+    [inner], perm = context.before_transpose(x)
+    return context.transpose(ACTIVATIONS[name](context, inner, config), perm)
 
 
 def activation(context: LayerContext) -> Tensor:
@@ -292,7 +300,7 @@ def activation_layer(context: LayerContext) -> Tensor:
     if is_masked and mask is not None:
         lowest = context.constant(np.float32(-1e9))
         x = context.op("Where", [mask, x, lowest], dtype="float32", shape=x.shape)
-    y = ACTIVATIONS[context.class_name](context, x, context.config)
+    y = _apply(context, context.class_name, x, context.config)
     if is_masked and mask is not None:
         zero = context.constant(0.0)
         y = context.op("Where", [mask, y, zero], dtype="float32", shape=y.shape)

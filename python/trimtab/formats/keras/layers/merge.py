@@ -78,10 +78,16 @@ def elementwise(context: LayerContext) -> Tensor:
     mask = _merged_mask(context, inputs)
     rank = max(x.rank for x in inputs)
     raised = [_raise_rank(context, x, rank) for x in inputs]
+    raised, perm = context.before_transpose(*raised)
+    return context.transpose(_merge(context, kind, raised), perm).masked(mask)
+
+
+def _merge(context: LayerContext, kind: str, raised: list[Tensor]) -> Tensor:
+    """Merge tensors of one rank."""
     shape = broadcast(*(x.shape for x in raised))
     if kind in ("Maximum", "Minimum"):
         op_type = {"Maximum": "Max", "Minimum": "Min"}[kind]
-        return context.op(op_type, raised, shape=shape, mask=mask)
+        return context.op(op_type, raised, shape=shape)
     op_type = {"Subtract": "Sub", "Multiply": "Mul"}.get(kind, "Add")
     y = raised[0]
     for x in raised[1:]:
@@ -89,7 +95,7 @@ def elementwise(context: LayerContext) -> Tensor:
     if kind == "Average":
         y = context.cast(y, "float32")
         y = context.op("Mul", [y, context.constant(1 / len(raised))])
-    return y.masked(mask)
+    return y
 
 
 def _raise_rank(context: LayerContext, x: Tensor, rank: int) -> Tensor:
@@ -142,11 +148,14 @@ def concatenate(context: LayerContext) -> Tensor:
         shapes = [x.shape for x in inputs]
         raise context.error(f"cannot join shapes {shapes} along axis {axis}")
     axis %= rank
-    shape = joined_shape([x.shape for x in inputs], axis)
     if len(inputs) == 1:
         return inputs[0]
     mask = _joined_mask(context, inputs, axis)
-    return context.op("Concat", inputs, shape=shape, mask=mask, axis=axis)
+    inner, perm = context.before_transpose(*inputs)
+    place = perm[axis]
+    shape = joined_shape([x.shape for x in inner], place)
+    y = context.op("Concat", inner, shape=shape, axis=place)
+    return context.transpose(y, perm).masked(mask)
 
 
 def joined_shape(shapes: Sequence[Dims], axis: int) -> Dims:

@@ -230,5 +230,5 @@ def spectral_norm(context: LayerContext) -> list[Tensor]:
     """
     inner = context.config.object("layer")
     outputs = context.inner(inner, context.args[0], part="layer")
-    context.array("vector_u")
+    context.weights.skip_rest()
     return outputs

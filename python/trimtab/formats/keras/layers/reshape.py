@@ -198,12 +198,15 @@ def zero_padding(context: LayerContext) -> Tensor:
     pairs = _pairs(context, "padding", n, 1)
     first = 2 if is_channels_first(context) else 1
     full = [[0, 0]] * first + pairs + [[0, 0]] * (x.rank - first - n)
+    [x], perm = context.before_transpose(x)
+    full = [full[perm.index(axis)] for axis in range(x.rank)]
     pads = [pair[0] for pair in full] + [pair[1] for pair in full]
     shape: Dims = tuple(
         dim + sum(pair) if isinstance(dim, int) else dim if not any(pair) else None
         for dim, pair in zip(x.shape, full, strict=True)
     )
-    return context.op("Pad", [x, context.constant(pads)], shape=shape)
+    y = context.op("Pad", [x, context.constant(pads)], shape=shape)
+    return context.transpose(y, perm)
 
 
 def cropping(context: LayerContext) -> Tensor:

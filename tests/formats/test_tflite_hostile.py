@@ -116,7 +116,8 @@ def wrong_tensor(tensor: Tensor, rng: random.Random) -> Tensor:
     if kind == 3 and tensor.data is not None:
         data = np.asarray(tensor.data).copy().reshape(-1)
         if data.size:
-            data[rng.randrange(data.size)] = wrong_numbers(rng) % 2**31
+            number = np.array(wrong_numbers(rng)).astype(data.dtype)
+            data[rng.randrange(data.size)] = number
         return replace(tensor, data=data)
     if kind == 4:
         scale = rng.choice([0.0, -1.0, float("nan"), float("inf"), 1e-30, 0.5])

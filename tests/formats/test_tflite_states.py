@@ -26,13 +26,17 @@ def real(*shape: int) -> Any:
     return RNG.uniform(-0.6, 0.6, shape).astype(np.float32)
 
 
-def interpreter_steps(data: bytes, frames: list[Any]) -> list[Any]:
-    """Outputs of one interpreter, step by step."""
+def interpreter_steps(
+    data: bytes, frames: list[Any], *, reference: bool = True
+) -> list[Any]:
+    """Outputs of one interpreter, step by step, by its plain or its usual kernels."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
         model_content=data,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_op_resolver_type=(
+            OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+        ),
         num_threads=1,
     )
     interpreter.allocate_tensors()

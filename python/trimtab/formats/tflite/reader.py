@@ -9,7 +9,13 @@ from __future__ import annotations
 import json
 import os
 
-from trimtab.errors import InputError, ModelLimitError, UnsupportedOpError
+from trimtab.errors import (
+    InputError,
+    ModelFormatError,
+    ModelLimitError,
+    TrimtabError,
+    UnsupportedOpError,
+)
 from trimtab.fallback import UnsupportedNode
 from trimtab.formats.builder import GraphBuilder
 from trimtab.formats.tflite.constants import QUANTIZED, Constants
@@ -29,6 +35,8 @@ from trimtab.limits import Limits
 __all__ = ["read_tflite"]
 
 _N_SHOWN = 20
+# What code raises on numbers that make no sense; every check of ours comes before.
+_FAULTS = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 
 
 def _bytes(source: str | bytes, limits: Limits) -> bytes:
@@ -198,7 +206,19 @@ def read_tflite(
     >>> read_tflite("model.tflite", Limits())              # doctest: +SKIP
     Model('main': x -> y, 12 nodes)
     """
-    contents = read_contents(_bytes(source, limits), limits)
+    data = _bytes(source, limits)
+    try:
+        return _read(data, limits, signature)
+    except TrimtabError:
+        raise
+    except _FAULTS as error:
+        raise ModelFormatError(
+            f"the TFLite file contradicts itself ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _read(data: bytes, limits: Limits, signature: str | None) -> Model:
+    contents = read_contents(data, limits)
     chosen = _signature(contents, signature)
     _check_operators(contents)
     builder = GraphBuilder(contents.subgraphs[chosen.subgraph].name or "main")

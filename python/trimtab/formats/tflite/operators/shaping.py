@@ -115,6 +115,8 @@ def _pack(op: Operation) -> None:
 def _unpack(op: Operation) -> None:
     axis = op.axis(op.option("axis"), op.tensor(0).rank)
     n = len(op.record.outputs)
+    if n == 0:
+        raise ModelFormatError(f"{op.kind} has no output")
     parts = op.builder.ops("Split", [op.x()], n_outputs=n, axis=axis, num_outputs=n)
     axes = op.const([axis], "int64")
     for place, part in enumerate(parts):

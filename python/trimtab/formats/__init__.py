@@ -408,11 +408,11 @@ def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Mod
 
     Examples
     --------
-    >>> read_model(b"GIF89a")
+    >>> read_model(b"GIF89a")                              # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     trimtab.errors.ModelFormatError: the content is of no known format (it begins \
-with b'GIF89a'); supported are: onnx (.onnx)
+with b'GIF89a'); supported are: onnx (.onnx)...
     """
     limits = limits or Limits()
     entry: Format | ObjectFormat

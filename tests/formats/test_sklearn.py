@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ pytest.importorskip("skl2onnx")
 from sklearn import datasets
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
@@ -39,6 +42,7 @@ from sklearn.preprocessing import (
     Binarizer,
     MinMaxScaler,
     Normalizer,
+    OneHotEncoder,
     PolynomialFeatures,
     RobustScaler,
     StandardScaler,
@@ -47,6 +51,7 @@ from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import trimtab
+from trimtab import InputError, UnsupportedOpError
 from trimtab.fallback import FallbackWarning
 
 IRIS = datasets.load_iris()
@@ -95,6 +100,15 @@ CASES = [
     case(KMeans(3, random_state=0), tolerance=1e-3),
     case(make_pipeline(StandardScaler(), PCA(3), LogisticRegression()), tolerance=1e-4),
     case(make_pipeline(SimpleImputer(), MinMaxScaler(), SVR()), tolerance=1e-4),
+    case(
+        make_pipeline(
+            ColumnTransformer(
+                [("a", StandardScaler(), [0, 2]), ("b", MinMaxScaler(), [3])]
+            ),
+            LogisticRegression(),
+        ),
+        tolerance=1e-4,
+    ),
     case(SVC(random_state=0), is_native=False, tolerance=1e-4),
     case(DecisionTreeClassifier(random_state=0)),
     case(RandomForestClassifier(8, random_state=0)),
@@ -171,3 +185,94 @@ def test_named_classes_become_numbers_and_the_names_stay_known(
     labels = model.run(X)["label"]
     assert labels.dtype == np.int64
     np.testing.assert_array_equal(names[labels], estimator.predict(X))
+
+
+# ---- columns ------------------------------------------------------------------------
+
+
+def table() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "age": rng.integers(18, 80, (60, 1)),
+        "income": rng.normal(50, 10, (60, 1)).astype(np.float32),
+        "rooms": rng.integers(1, 4, (60, 1)),
+    }
+
+
+def test_columns_of_several_dtypes_are_inputs_of_their_own() -> None:
+    pd = pytest.importorskip("pandas")
+    columns = table()
+    frame = pd.DataFrame({name: column[:, 0] for name, column in columns.items()})
+    target = (columns["income"][:, 0] > 50).astype(int)
+    pipeline = make_pipeline(
+        ColumnTransformer(
+            [
+                ("numbers", StandardScaler(), ["age", "income"]),
+                ("kinds", OneHotEncoder(handle_unknown="ignore"), ["rooms"]),
+            ]
+        ),
+        LogisticRegression(),
+    ).fit(frame, target)
+    with pytest.raises(InputError, match="takes columns by name"):
+        trimtab.load_model(pipeline)
+    model = trimtab.load_model(pipeline, example_inputs=frame, fallback=False)
+    assert [str(spec) for spec in model.inputs] == [
+        "age: int64[batch,1]",
+        "income: float32[batch,1]",
+        "rooms: int64[batch,1]",
+    ]
+    found = model.run(columns)
+    np.testing.assert_array_equal(found["label"], pipeline.predict(frame))
+    np.testing.assert_allclose(
+        found["probabilities"], pipeline.predict_proba(frame), 1e-4, 1e-4
+    )
+
+
+# ---- what is refused ---------------------------------------------------------------
+
+
+def test_an_estimator_that_is_not_fitted_is_told() -> None:
+    with pytest.raises(InputError, match="fit it first"):
+        trimtab.load_model(LogisticRegression())
+
+
+class Own(BaseEstimator):
+    """An estimator that skl2onnx does not know."""
+
+    n_features_in_ = 4
+
+    def predict(self, x: Any) -> Any:
+        return x
+
+
+def test_an_estimator_without_a_converter_is_named() -> None:
+    with pytest.raises(UnsupportedOpError, match="cannot convert Own"):
+        trimtab.load_model(Own())
+
+
+def test_a_missing_package_is_told_with_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r"pip install 'trimtab\[sklearn\]'"):
+        trimtab.load_model(fit(Ridge()))
+
+
+def test_files_of_skl2onnx_are_read_as_they_come() -> None:
+    """With dicts of probabilities, as it writes them by default."""
+    from skl2onnx import to_onnx
+
+    estimator = fit(LogisticRegression(max_iter=500), NAMES)
+    content = to_onnx(estimator, X[:1]).SerializeToString()
+    model = trimtab.load_model(content, fallback=False)
+    labels, probabilities = model(X)
+    assert model.class_names == list(IRIS.target_names)
+    np.testing.assert_array_equal(IRIS.target_names[labels], estimator.predict(X))
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(X), 1e-5, 1e-5)
+
+
+def test_converting_changes_nothing_in_the_estimator() -> None:
+    estimator = fit(make_pipeline(StandardScaler(), RandomForestClassifier(3)))
+    before = pickle.dumps(estimator)
+    trimtab.load_model(estimator)
+    assert pickle.dumps(estimator) == before

@@ -480,3 +480,31 @@ def test_damaged_programs_and_weights_give_one_readable_error() -> None:
         trimtab.load_model(changed(saved(), {"data/weights/weight_0": b"\0" * 8}))
     with pytest.raises(ModelFormatError):
         trimtab.load_model(saved()[: len(saved()) // 2])
+
+
+# ---- a real net ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+def test_efficientnet_lite0_loads_from_the_module(
+    exporter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = Path(__file__).parents[2] / "examples" / "export"
+    monkeypatch.syspath_prepend(str(examples))
+    torch.manual_seed(0)
+    net = __import__("efficientnet_lite0").build().eval()
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.1)
+            part.running_var.uniform_(0.5, 1.5)
+    x = torch.randn(2, 3, 224, 224)
+    if exporter == "torchscript":
+        monkeypatch.setattr(torch.export, "export", None)
+        with pytest.warns(UserWarning, match="older exporter"):
+            model = trimtab.load_model(net, example_inputs=(x,))
+    else:
+        model = trimtab.load_model(net, example_inputs=(x[:1],))
+    with torch.no_grad():
+        expected = net(x).numpy()
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(model(x.numpy()) / scale, expected / scale, 0, 1e-5)

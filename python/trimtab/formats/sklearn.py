@@ -24,6 +24,7 @@ __all__ = ["read_sklearn"]
 
 _OPSETS = {"": 18, "ai.onnx.ml": 3}
 _INPUT = "X"
+_BATCH = "batch"
 # Kinds of NumPy dtypes -> class of skl2onnx for a column.
 _COLUMN_TYPES = {
     "f": "FloatTensorType",
@@ -88,6 +89,9 @@ def read_sklearn(
         ) from error
     model = read_onnx_message(proto, limits)
     model.format = "sklearn"
+    for value in [*model.graph.inputs, *model.graph.outputs]:
+        if value.shape and value.shape[0] is None:
+            value.shape = (_BATCH, *value.shape[1:])
     return model
 
 

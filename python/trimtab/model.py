@@ -380,7 +380,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by reference: the path with its SHA-256, or the bytes."""
-        return _load, (self._source.frozen(), self._options)
+        made = _load, (self._source.frozen(), self._options)
+        return made if self.pipeline is None else (*made, {"pipeline": self.pipeline})
 
 
 def _closed(*inputs: Any, **named: Any) -> Any:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         PadToMultiple,
         Resize,
         ResizeShortest,
+        ResizeToMultiple,
     )
     from trimtab.processing.steps_tensor import (
         AddBatch,
@@ -69,6 +70,7 @@ __all__ = [
     "PadToMultiple",
     "Resize",
     "ResizeShortest",
+    "ResizeToMultiple",
     "ReverseChannels",
     "Sigmoid",
     "Softmax",

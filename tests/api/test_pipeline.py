@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +26,7 @@ SAMPLES = [
     steps.DecodeImage("bgr", orient=True),
     steps.Resize(20, 30, "opencv-linear"),
     steps.ResizeShortest(20, max_size=40),
+    steps.ResizeToMultiple(shortest=64),
     steps.Letterbox(32, 32, value=(1, 2, 3)),
     steps.CenterCrop(8, 9, "floor"),
     steps.CentralFraction(0.875),
@@ -241,3 +243,11 @@ def test_a_stored_pipeline_is_deployed_by_default(model: trimtab.Model, x: Any) 
         model, preprocess_input=[np.asarray, steps.Cast()], postprocess_output=np.copy
     )
     np.testing.assert_array_equal(own(x.tolist()), model(x))
+
+
+def test_a_pickled_model_keeps_its_pipeline(model: trimtab.Model, x: Any) -> None:
+    model.pipeline = Pipeline([steps.Cast()], model, [steps.ArgMax()])
+    again = pickle.loads(pickle.dumps(model))
+    assert again.pipeline.model is again
+    assert again.pipeline.preprocess == model.pipeline.preprocess
+    np.testing.assert_array_equal(again.pipeline(x), model.pipeline(x))

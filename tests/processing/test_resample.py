@@ -245,6 +245,7 @@ def test_every_instruction_set_gives_the_same(isa: str) -> None:
         (np.zeros((2, 0), np.uint8), (1, 1), "pillow-box", "expected a picture"),
         (np.zeros(4, np.uint8), (1, 1), "pillow-box", "expected a picture"),
         (np.zeros((2, 2), np.uint8), (1 << 20, 1), "pillow-box", "1048576"),
+        (np.zeros((2, 2), np.uint8), (1 << 15, 1 << 14), "pillow-box", "outside of"),
     ],
 )
 def test_what_cannot_be_resized_is_refused(image, size, method, text) -> None:

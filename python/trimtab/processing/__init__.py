@@ -36,6 +36,7 @@ STEPS: dict[str, str] = {
     "pad_to_multiple": "steps_image:PadToMultiple",
     "resize": "steps_image:Resize",
     "resize_shortest": "steps_image:ResizeShortest",
+    "resize_to_multiple": "steps_image:ResizeToMultiple",
     "reverse_channels": "steps_tensor:ReverseChannels",
     "sigmoid": "steps_class:Sigmoid",
     "softmax": "steps_class:Softmax",

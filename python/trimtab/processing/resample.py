@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from trimtab import _core
 from trimtab.errors import InputError
-from trimtab.processing.checks import MAX_SIDE
+from trimtab.processing.checks import MAX_SIDE, check_area
 
 __all__ = ["METHODS", "Method", "resample"]
 
@@ -377,6 +377,7 @@ def resample(
         raise InputError(f"method: expected one of {sorted(METHODS)}, got {method!r}")
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise InputError(f"expected 1 to {MAX_SIDE} pixels, got {height} x {width}")
+    check_area(height, width)
     if image.ndim not in (2, 3) or 0 in image.shape or max(image.shape) > 1 << 20:
         raise InputError(f"expected a picture (h, w, channels), got {image.shape}")
     if image.dtype not in (np.uint8, np.float32):

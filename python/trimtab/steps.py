@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DecodeYolo,
         FindTextLines,
         NameBoxes,
+        ReadBoxes,
         SuppressBoxes,
     )
     from trimtab.processing.steps_class import (
@@ -68,6 +69,7 @@ __all__ = [
     "Normalize",
     "Pad",
     "PadToMultiple",
+    "ReadBoxes",
     "Resize",
     "ResizeShortest",
     "ResizeToMultiple",

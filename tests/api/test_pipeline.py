@@ -18,6 +18,7 @@ from trimtab.errors import InputError, ModelFormatError
 from trimtab.pipeline import MAX_STEPS, Pipeline
 from trimtab.processing import STEPS, make_step
 from trimtab.processing.boxes import ssd_anchors
+from trimtab.processing.step import Context, Step
 
 from .conftest import reference
 
@@ -45,6 +46,7 @@ SAMPLES = [
     steps.ArgMax(labels=("x", "y")),
     steps.Threshold(0.3),
     steps.DecodeYolo(True),
+    steps.ReadBoxes("yxyx", positions=(0, 2, 1), height=32, width=64),
     steps.DecodeAnchors(ssd_anchors([(2, 2)], [[(0.5, 0.5)]]).tobytes(), 64, 64),
     steps.DecodeWindows(),
     steps.SuppressBoxes(),
@@ -193,8 +195,27 @@ def test_it_shows_its_steps(model: trimtab.Model) -> None:
     pipeline = Pipeline([np.atleast_2d], model, [steps.TopK(labels=["<b>"] * 99)])
     lines = repr(pipeline).splitlines()
     assert lines[1:3] == ["  atleast_2d()", "  -> tiny.onnx"]
-    assert lines[3].endswith("...")
-    assert "&lt;b&gt;" in pipeline._repr_html_()
+    assert lines[3] == "  TopK(k=5, labels=<99 items>)"
+    few = Pipeline(
+        [s for s in SAMPLES if s.kind == "decode_anchors"],
+        model,
+        steps.ArgMax(labels=["<b>"]),
+    )
+    assert "anchors=<64 bytes>" in repr(few)
+    assert "&lt;b&gt;" in few._repr_html_()
+
+
+def test_a_step_of_ones_own_is_not_portable(model: trimtab.Model) -> None:
+    class Softmax(Step):
+        kind = "softmax"
+
+        def __call__(self, value: Any, context: Context) -> Any:
+            return value
+
+    pipeline = Pipeline([], model, [Softmax()])
+    assert pipeline.not_portable == ["Softmax"]
+    with pytest.raises(InputError, match="cannot be stored"):
+        pipeline.to_config()
 
 
 def test_a_batch_has_a_context_for_each_request() -> None:

@@ -182,6 +182,36 @@ def test_other_shapes_are_no_yolo_head() -> None:
             decode_yolo(np.zeros(shape), has_objectness=False)
 
 
+def test_boxes_of_models_that_suppress_themselves() -> None:
+    rows = np.array([[1, 2, 5, 8, 0.9, 3], [0, 0, 1, 1, 0.1, 0]], np.float32)
+    for value in (rows, rows[None], (rows[None], "more")):
+        found = steps.ReadBoxes()(value, {})
+        assert found.boxes.tolist() == [[1, 2, 5, 8]]
+        assert found.classes.tolist() == [3]
+    centred = rows.copy()
+    centred[0, :4] = [3, 5, 4, 6]
+    assert steps.ReadBoxes("cxcywh")(centred, {}).boxes.tolist() == [[1, 2, 5, 8]]
+    # TensorFlow's detectors: shares of the picture, y first, classes from 1 on
+    shares = rows[None, :, [1, 0, 3, 2]] / 8
+    value = (shares, rows[None, :, 5], rows[None, :, 4], np.array([2.0]))
+    step = steps.ReadBoxes("yxyx", (0, 2, 1), 8, 8, first_class=1)
+    found = step(value, {})
+    assert found.boxes.tolist() == [[1, 2, 5, 8]]
+    assert found.classes.tolist() == [2]
+    bare = steps.ReadBoxes(positions=(0, 1, -1))((rows[:, :4], rows[:, 4]), {})
+    assert bare.classes.tolist() == [0]
+    for step, bad, text in (
+        (steps.ReadBoxes(), rows[:, :5], "n, 6"),
+        (steps.ReadBoxes(positions=(0, 1, 2)), (rows, rows), "gives 2 outputs"),
+        (steps.ReadBoxes(positions=(0, 1, -1)), (rows[:, :4], rows), "2 boxes"),
+        (steps.ReadBoxes(first_class=9), rows, "a class 3"),
+    ):
+        with pytest.raises(InputError, match=text):
+            step(bad, {})
+    with pytest.raises(InputError, match="expected 3"):
+        steps.ReadBoxes(positions=(1,))
+
+
 def test_offsets_to_anchors_are_undone() -> None:
     """Encode boxes by the formula of SSD, decode, and they are back."""
     rng = np.random.default_rng(0)

@@ -34,6 +34,7 @@ STEPS: dict[str, str] = {
     "normalize": "steps_tensor:Normalize",
     "pad": "steps_image:Pad",
     "pad_to_multiple": "steps_image:PadToMultiple",
+    "read_boxes": "steps_boxes:ReadBoxes",
     "resize": "steps_image:Resize",
     "resize_shortest": "steps_image:ResizeShortest",
     "resize_to_multiple": "steps_image:ResizeToMultiple",

@@ -283,7 +283,7 @@ def test_the_kernel_refuses_tables_that_leave_the_picture(x: Any) -> None:
             table(2, 0)[1],
             0,
         ),
-        (np.zeros((4, 4, 1), np.uint8), *table(3, 0), *table(3, 0), 4),
+        (np.zeros((4, 4, 1), np.uint8), *table(3, 0), *table(3, 0), 5),
         (np.zeros((4, 4, 1), np.uint8), *table(3, 0), *table(3, 0), 2),
         (np.zeros((4, 4, 1), np.float32), *table(3, 0), *table(3, 0), 1),
         (np.zeros((4, 0, 1), np.uint8), *table(3, 0), *table(3, 0), 0),

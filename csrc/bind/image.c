@@ -109,7 +109,7 @@ static PyObject *resize_image(PyObject *module, PyObject *args)
     if (math < 0 || math >= TT_IMAGE_MATH_COUNT)
         return PyErr_Format(PyExc_ValueError, "math: expected 0 to %d, got %d",
                             TT_IMAGE_MATH_COUNT - 1, math);
-    type = math == TT_IMAGE_FLOAT ? "f" : "i";
+    type = math == TT_IMAGE_FLOAT || math == TT_IMAGE_ROUNDED ? "f" : "i";
     image = lend(&lent, arguments[0], "image",
                  math == TT_IMAGE_FLOAT || math == TT_IMAGE_COPY ? "Bf" : "B", 3, dims);
     if (image == NULL ||

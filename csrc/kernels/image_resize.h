@@ -20,6 +20,8 @@ typedef enum {
     TT_IMAGE_FIXED11,
     /* bytes or float32 to float32, float32 weights */
     TT_IMAGE_FLOAT,
+    /* bytes to bytes with float32 weights: rounded once, halves to even, and clipped */
+    TT_IMAGE_ROUNDED,
     /* no sums: each pixel is that of its first tap; bytes or float32 */
     TT_IMAGE_COPY,
     TT_IMAGE_MATH_COUNT

@@ -14,62 +14,52 @@
 
 #define LANES TT_IMAGE_LANES
 
-/* wide vectors as arguments: everything here is inlined, no interface depends on it */
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 typedef uint8_t vb __attribute__((vector_size(16)));
 typedef int32_t vi4 __attribute__((vector_size(16)));
-typedef int32_t vi __attribute__((vector_size(64)));
-typedef uint32_t vu __attribute__((vector_size(64)));
-typedef float vf __attribute__((vector_size(64)));
 
-static inline vb load_b(const uint8_t *p)
-{
-    vb v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-/* GCC converts such vectors item by item, so this is written out. */
+/* Vectors of the width that the processor has; GROUPS of them are 16 lanes. */
 #if defined(__AVX512F__)
-static inline vu load_bytes(const uint8_t *p)
+enum { WIDTH = 16 };
+#elif defined(__AVX2__)
+enum { WIDTH = 8 };
+#else
+enum { WIDTH = 4 };
+#endif
+enum { GROUPS = LANES / WIDTH };
+typedef int32_t vi __attribute__((vector_size(4 * WIDTH)));
+typedef uint32_t vu __attribute__((vector_size(4 * WIDTH)));
+typedef float vf __attribute__((vector_size(4 * WIDTH)));
+
+/* Bytes to words and back, the words being 0 to 255.  GCC would convert item by item. */
+#if defined(__AVX512F__)
+static inline vi load_bytes(const uint8_t *p)
 {
-    return (vu)_mm512_cvtepu8_epi32((__m128i)load_b(p));
+    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
 }
-/* Items are clipped to 0..255 already. */
-static inline vb to_bytes(const vi *v)
+static inline void store_bytes(uint8_t *p, vi v)
 {
-    return (vb)_mm512_cvtepi32_epi8((__m512i)*v);
+    _mm_storeu_si128((void *)p, _mm512_cvtepi32_epi8((__m512i)v));
 }
 #elif defined(__AVX2__)
-static inline vu load_bytes(const uint8_t *p)
+static inline vi load_bytes(const uint8_t *p)
 {
-    union {
-        __m256i half[2];
-        vu whole;
-    } v;
-    __m128i bytes = (__m128i)load_b(p);
-    v.half[0] = _mm256_cvtepu8_epi32(bytes);
-    v.half[1] = _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8));
-    return v.whole;
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
 }
-static inline vb to_bytes(const vi *v)
+static inline void store_bytes(uint8_t *p, vi v)
 {
-    union {
-        vi whole;
-        __m128i part[4];
-    } x = {*v};
-    return (vb)_mm_packus_epi16(_mm_packs_epi32(x.part[0], x.part[1]),
-                                _mm_packs_epi32(x.part[2], x.part[3]));
+    __m128i low = _mm256_castsi256_si128((__m256i)v);
+    __m128i words = _mm_packs_epi32(low, _mm256_extracti128_si256((__m256i)v, 1));
+    _mm_storel_epi64((void *)p, _mm_packus_epi16(words, words));
 }
 #else
-static inline vu load_bytes(const uint8_t *p)
+static inline vi load_bytes(const uint8_t *p)
 {
-    return __builtin_convertvector(load_b(p), vu);
+    return (vi){p[0], p[1], p[2], p[3]};
 }
-static inline vb to_bytes(const vi *v)
+static inline void store_bytes(uint8_t *p, vi v)
 {
-    return __builtin_convertvector(*v, vb);
+    for (int i = 0; i < WIDTH; ++i)
+        p[i] = (uint8_t)v[i];
 }
 #endif
 
@@ -79,24 +69,40 @@ static inline vu load_words(const void *p)
     memcpy(&v, p, sizeof v);
     return v;
 }
-static inline vf to_float(const uint8_t *p)
-{
-    return __builtin_convertvector((vi)load_bytes(p), vf);
-}
 static inline vf load_floats(const float *p)
 {
     vf v;
     memcpy(&v, p, sizeof v);
     return v;
 }
-
-/* (sum + half) >> bits, clipped to a byte */
-static inline vb round_to_bytes(const vu *sum, int bits)
+static inline vb load_b(const uint8_t *p)
 {
-    vi v = (vi)(*sum + (1u << (bits - 1))) >> bits;
-    v &= ~(v < 0);
-    v = (v & (v <= 255)) | ((v > 255) & 255);
-    return to_bytes(&v);
+    vb v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Each (sum + half) >> bits, clipped to a byte. */
+static inline void store_rounded(uint8_t *p, const vu *sum, int bits)
+{
+    for (int g = 0; g < GROUPS; ++g) {
+        vi v = (vi)(sum[g] + (1u << (bits - 1))) >> bits;
+        v &= ~(v < 0);
+        v = (v & (v <= 255)) | ((v > 255) & 255);
+        store_bytes(p + g * WIDTH, v);
+    }
+}
+
+/* Each clipped to 0..255 (NaN to 0) and rounded, halves to even, by adding 1.5 * 2^23. */
+static inline void store_nearest(uint8_t *p, const vf *sum)
+{
+    const vf zero = {0}, high = zero + 255.0f;
+    for (int g = 0; g < GROUPS; ++g) {
+        vi above = sum[g] > zero, below = sum[g] < high;
+        vi v = (vi)sum[g] & above;
+        v = (v & below) | ((vi)high & above & ~below);
+        store_bytes(p + g * WIDTH, (vi)((vf)v + 12582912.0f) & 255);
+    }
 }
 
 /* ---- turning ---------------------------------------------------------------- */
@@ -193,27 +199,32 @@ static void rows_of_words(const int32_t *sums, int64_t n, void *const *dst)
 
 /* ---- across ------------------------------------------------------------------- */
 
-/* What is loaded and summed; `step` samples lie between taps. */
-static inline vu sum_bytes(const uint8_t *p, const uint32_t *w, int n, int64_t step)
+/* Sums of 16 lanes; `step` bytes or samples lie between taps. */
+static inline void sum_bytes(const uint8_t *p, const uint32_t *w, int n, int64_t step,
+                             vu *sum)
 {
-    vu sum = {0};
+    memset(sum, 0, GROUPS * sizeof *sum);
     for (int t = 0; t < n; ++t)
-        sum += load_bytes(p + t * step * LANES) * w[t];
-    return sum;
+        for (int g = 0; g < GROUPS; ++g)
+            sum[g] += (vu)load_bytes(p + t * step + g * WIDTH) * w[t];
 }
-static inline vf sum_as_floats(const uint8_t *p, const float *w, int n, int64_t step)
+static inline void sum_as_floats(const uint8_t *p, const float *w, int n, int64_t step,
+                                 vf *sum)
 {
-    vf sum = {0};
+    memset(sum, 0, GROUPS * sizeof *sum);
     for (int t = 0; t < n; ++t)
-        sum += to_float(p + t * step * LANES) * w[t];
-    return sum;
+        for (int g = 0; g < GROUPS; ++g) {
+            vi words = load_bytes(p + t * step + g * WIDTH);
+            sum[g] += __builtin_convertvector(words, vf) * w[t];
+        }
 }
-static inline vf sum_floats(const float *p, const float *w, int n, int64_t step)
+static inline void sum_floats(const float *p, const float *w, int n, int64_t step,
+                              vf *sum)
 {
-    vf sum = {0};
+    memset(sum, 0, GROUPS * sizeof *sum);
     for (int t = 0; t < n; ++t)
-        sum += load_floats(p + t * step * LANES) * w[t];
-    return sum;
+        for (int g = 0; g < GROUPS; ++g)
+            sum[g] += load_floats(p + t * step + g * WIDTH) * w[t];
 }
 
 static inline void sums_of_bytes(const tt_image_across *a, int64_t channels, bool round)
@@ -223,14 +234,13 @@ static inline void sums_of_bytes(const tt_image_across *a, int64_t channels, boo
         const uint32_t *w = (const uint32_t *)x->weights + j * x->n_taps;
         const uint8_t *p = (const uint8_t *)a->tile + x->first[j] * channels * LANES;
         for (int64_t c = 0; c < channels; ++c) {
-            vu sum = sum_bytes(p + c * LANES, w, x->n_taps, channels);
             int64_t at = (j * channels + c) * LANES;
-            if (round) {
-                vb bytes = round_to_bytes(&sum, 22);
-                memcpy((uint8_t *)a->sums + at, &bytes, sizeof bytes);
-            } else {
-                memcpy((uint32_t *)a->sums + at, &sum, sizeof sum);
-            }
+            vu sum[GROUPS];
+            sum_bytes(p + c * LANES, w, x->n_taps, channels * LANES, sum);
+            if (round)
+                store_rounded((uint8_t *)a->sums + at, sum, 22);
+            else
+                memcpy((uint32_t *)a->sums + at, sum, sizeof sum);
         }
     }
 }
@@ -238,16 +248,17 @@ static inline void sums_of_bytes(const tt_image_across *a, int64_t channels, boo
 static inline void sums_in_float(const tt_image_across *a, int64_t channels)
 {
     const tt_image_axis *x = &a->resize->x;
+    int64_t step = channels * LANES;
     for (int64_t j = 0; j < x->n_dst; ++j) {
         const float *w = (const float *)x->weights + j * x->n_taps;
-        int64_t from = x->first[j] * channels * LANES;
         for (int64_t c = 0; c < channels; ++c) {
-            int64_t at = from + c * LANES;
-            vf sum = a->resize->is_float ? sum_floats((const float *)a->tile + at, w,
-                                                      x->n_taps, channels)
-                                         : sum_as_floats((const uint8_t *)a->tile + at,
-                                                         w, x->n_taps, channels);
-            memcpy((float *)a->sums + (j * channels + c) * LANES, &sum, sizeof sum);
+            int64_t at = x->first[j] * step + c * LANES;
+            vf sum[GROUPS];
+            if (a->resize->is_float)
+                sum_floats((const float *)a->tile + at, w, x->n_taps, step, sum);
+            else
+                sum_as_floats((const uint8_t *)a->tile + at, w, x->n_taps, step, sum);
+            memcpy((float *)a->sums + j * step + c * LANES, sum, sizeof sum);
         }
     }
 }
@@ -261,9 +272,10 @@ static void across(const tt_image_across *a)
         tile_of_words(a->rows, a->resize->x.n_src * channels, a->tile);
     else
         tile_of_bytes(a->rows, a->resize->x.n_src * channels, a->tile);
-    if (math == TT_IMAGE_FLOAT && channels == 3)
+    bool in_float = math == TT_IMAGE_FLOAT || math == TT_IMAGE_ROUNDED;
+    if (in_float && channels == 3)
         sums_in_float(a, 3);
-    else if (math == TT_IMAGE_FLOAT)
+    else if (in_float)
         sums_in_float(a, channels);
     else if (math == TT_IMAGE_FIXED22 && channels == 3)
         sums_of_bytes(a, 3, /*round=*/true);
@@ -277,56 +289,61 @@ static void across(const tt_image_across *a)
 
 /* ---- down ----------------------------------------------------------------------- */
 
-/* 16 samples from `at` on */
-static inline vb down_fixed22(const tt_image_down *d, int64_t at)
-{
-    const uint32_t *w = d->weights;
-    const uint8_t *p = (const uint8_t *)d->rows + at;
-    vu sum = {0};
-    for (int t = 0; t < d->n_taps; ++t)
-        sum += load_bytes(p + t * d->row_bytes) * w[t];
-    return round_to_bytes(&sum, 22);
-}
-
-static inline vb down_fixed11(const tt_image_down *d, int64_t at)
+static inline void down_fixed11(const tt_image_down *d, int64_t at, uint8_t *dst)
 {
     const uint32_t *w = d->weights;
     const char *p = d->rows + at * 4;
-    vu sum = {0};
+    vu sum[GROUPS] = {{0}};
     if (d->n_taps == 2) {
-        vi one = (vi)load_words(p) >> 4, two = (vi)load_words(p + d->row_bytes) >> 4;
-        one = (vi)((vu)one * w[0]) >> 16;
-        two = (vi)((vu)two * w[1]) >> 16;
-        sum = (vu)(one + two);
-        return round_to_bytes(&sum, 2);
+        for (int g = 0; g < GROUPS; ++g, p += WIDTH * 4) {
+            vi one = (vi)load_words(p) >> 4;
+            vi two = (vi)load_words(p + d->row_bytes) >> 4;
+            one = (vi)((vu)one * w[0]) >> 16;
+            two = (vi)((vu)two * w[1]) >> 16;
+            sum[g] = (vu)(one + two);
+        }
+        store_rounded(dst, sum, 2);
+        return;
     }
     for (int t = 0; t < d->n_taps; ++t)
-        sum += load_words(p + t * d->row_bytes) * w[t];
-    return round_to_bytes(&sum, 22);
+        for (int g = 0; g < GROUPS; ++g)
+            sum[g] += load_words(p + t * d->row_bytes + g * WIDTH * 4) * w[t];
+    store_rounded(dst, sum, 22);
 }
 
-static inline vf down_float(const tt_image_down *d, int64_t at)
+/* 16 samples from `at` on */
+static inline void down_16(const tt_image_down *d, int64_t at, void *dst)
 {
-    const float *w = d->weights;
-    vf sum = {0};
-    for (int t = 0; t < d->n_taps; ++t)
-        sum += load_floats((const float *)(const void *)(d->rows + t * d->row_bytes) +
-                           at) *
-               w[t];
-    return sum;
+    if (d->math == TT_IMAGE_FIXED22) {
+        vu sum[GROUPS];
+        sum_bytes((const uint8_t *)d->rows + at, d->weights, d->n_taps, d->row_bytes,
+                  sum);
+        store_rounded(dst, sum, 22);
+    } else if (d->math == TT_IMAGE_FIXED11) {
+        down_fixed11(d, at, dst);
+    } else {
+        const float *rows = (const float *)(const void *)d->rows;
+        vf sum[GROUPS];
+        sum_floats(rows + at, d->weights, d->n_taps,
+                   d->row_bytes / (int64_t)sizeof(float), sum);
+        if (d->math == TT_IMAGE_FLOAT)
+            memcpy(dst, sum, sizeof sum);
+        else
+            store_nearest(dst, sum);
+    }
 }
 
 static void down(const tt_image_down *d)
 {
+    size_t item = d->math == TT_IMAGE_FLOAT ? sizeof(float) : 1;
     for (int64_t at = 0; at < d->n; at += LANES) {
-        size_t n = (size_t)(d->n - at < LANES ? d->n - at : LANES);
-        if (d->math == TT_IMAGE_FLOAT) {
-            vf v = down_float(d, at);
-            memcpy((float *)d->dst + at, &v, n * sizeof(float));
+        char *dst = (char *)d->dst + at * (int64_t)item;
+        if (d->n - at >= LANES) {
+            down_16(d, at, dst);
         } else {
-            vb v =
-                d->math == TT_IMAGE_FIXED22 ? down_fixed22(d, at) : down_fixed11(d, at);
-            memcpy((uint8_t *)d->dst + at, &v, n);
+            float last[LANES];
+            down_16(d, at, last);
+            memcpy(dst, last, (size_t)(d->n - at) * item);
         }
     }
 }

@@ -578,9 +578,11 @@ class Model:
         from trimtab.load import load_source
 
         if self._graph is None:
-            return load_source, (self._source.frozen(), self._options)
-        options = replace(self._options, reading={})
-        return load_source, (Source(None, b"".join(self._pieces())), options)
+            made = (self._source.frozen(), self._options)
+        else:
+            options = replace(self._options, reading={})
+            made = (Source(None, b"".join(self._pieces(pipeline=None))), options)
+        return load_source, made, {"_steps": self._steps}
 
 
 def _class_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -7,12 +7,13 @@ the model) or any callable of one argument (which cannot).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from trimtab.errors import InputError, ModelFormatError, TrimtabError
-from trimtab.processing import make_step
+from trimtab.processing import STEPS, make_step
 from trimtab.processing.checks import check_description, describe
 from trimtab.processing.step import Context, Step
 from trimtab.signature import check_inputs
@@ -190,11 +191,12 @@ class Pipeline:
 
     @property
     def not_portable(self) -> list[str]:
-        """Names of the steps that an artefact cannot hold: Python callables."""
+        """Names of the steps that an artefact cannot hold: Python callables, and steps
+        that are not in the table `trimtab.processing.STEPS`."""
         return [
             _name(step)
             for step in [*self.preprocess, *self.postprocess]
-            if not isinstance(step, Step)
+            if not (isinstance(step, Step) and _is_in_table(step))
         ]
 
     def to_config(self) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -211,12 +213,12 @@ class Pipeline:
         Raises
         ------
         InputError
-            A step is a Python callable, or there is more than an artefact may hold.
+            A step is not portable, or there is more than an artefact may hold.
         """
         if self.not_portable:
             raise InputError(
-                f"steps that are Python functions cannot be stored: {self.not_portable}"
-                "; write them with trimtab.steps"
+                "steps that are not trimtab's own cannot be stored: "
+                f"{self.not_portable}; write them with trimtab.steps"
             )
         config: dict[str, Any] = {}
         assets: dict[str, bytes] = {}
@@ -307,10 +309,24 @@ def _name(step: Any) -> str:
     return name
 
 
+def _is_in_table(step: Step) -> bool:
+    place = f"{type(step).__module__.rpartition('.')[2]}:{type(step).__name__}"
+    return STEPS.get(step.kind) == place
+
+
 def _text(step: Any) -> str:
-    """A step in one line; long lists of labels are cut."""
-    text = repr(step) if isinstance(step, Step) else f"{_name(step)}()"
-    return text if len(text) <= 100 else text[:96] + " ..."
+    """A step in one line; files and long lists of labels are counted."""
+    if not isinstance(step, Step):
+        return f"{_name(step)}()"
+    values = {field.name: getattr(step, field.name) for field in fields(step)}
+    texts = (f"{name}={_short(value)}" for name, value in values.items())
+    return f"{type(step).__name__}({', '.join(texts)})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bytes) or (isinstance(value, tuple) and len(value) > 8):
+        return f"<{len(value)} {'bytes' if isinstance(value, bytes) else 'items'}>"
+    return f"{value!r:.80}"
 
 
 def _checked(stage: str, steps: Any) -> tuple[StepLike, ...]:

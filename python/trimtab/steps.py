@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         DecodeYolo,
         FindTextLines,
         NameBoxes,
+        ReadBoxes,
         SuppressBoxes,
     )
     from trimtab.processing.steps_class import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         PadToMultiple,
         Resize,
         ResizeShortest,
+        ResizeToMultiple,
     )
     from trimtab.processing.steps_sequence import (
         CtcBeam,
@@ -127,10 +129,12 @@ __all__ = [
     "Pad",
     "PadToMultiple",
     "PreEmphasize",
+    "ReadBoxes",
     "ReadWav",
     "Resample",
     "Resize",
     "ResizeShortest",
+    "ResizeToMultiple",
     "ReverseChannels",
     "Sigmoid",
     "Softmax",

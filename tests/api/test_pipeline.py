@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +18,7 @@ from trimtab.errors import InputError, ModelFormatError
 from trimtab.pipeline import MAX_STEPS, Pipeline
 from trimtab.processing import STEPS, make_step
 from trimtab.processing.boxes import ssd_anchors
+from trimtab.processing.step import Context, Step
 
 from .conftest import reference
 
@@ -25,6 +27,7 @@ SAMPLES = [
     steps.DecodeImage("bgr", orient=True),
     steps.Resize(20, 30, "opencv-linear"),
     steps.ResizeShortest(20, max_size=40),
+    steps.ResizeToMultiple(shortest=64),
     steps.Letterbox(32, 32, value=(1, 2, 3)),
     steps.CenterCrop(8, 9, "floor"),
     steps.CentralFraction(0.875),
@@ -43,6 +46,7 @@ SAMPLES = [
     steps.ArgMax(labels=("x", "y")),
     steps.Threshold(0.3),
     steps.DecodeYolo(True),
+    steps.ReadBoxes("yxyx", positions=(0, 2, 1), height=32, width=64),
     steps.DecodeAnchors(ssd_anchors([(2, 2)], [[(0.5, 0.5)]]).tobytes(), 64, 64),
     steps.DecodeWindows(),
     steps.SuppressBoxes(),
@@ -191,8 +195,27 @@ def test_it_shows_its_steps(model: trimtab.Model) -> None:
     pipeline = Pipeline([np.atleast_2d], model, [steps.TopK(labels=["<b>"] * 99)])
     lines = repr(pipeline).splitlines()
     assert lines[1:3] == ["  atleast_2d()", "  -> tiny.onnx"]
-    assert lines[3].endswith("...")
-    assert "&lt;b&gt;" in pipeline._repr_html_()
+    assert lines[3] == "  TopK(k=5, labels=<99 items>)"
+    few = Pipeline(
+        [s for s in SAMPLES if s.kind == "decode_anchors"],
+        model,
+        steps.ArgMax(labels=["<b>"]),
+    )
+    assert "anchors=<64 bytes>" in repr(few)
+    assert "&lt;b&gt;" in few._repr_html_()
+
+
+def test_a_step_of_ones_own_is_not_portable(model: trimtab.Model) -> None:
+    class Softmax(Step):
+        kind = "softmax"
+
+        def __call__(self, value: Any, context: Context) -> Any:
+            return value
+
+    pipeline = Pipeline([], model, [Softmax()])
+    assert pipeline.not_portable == ["Softmax"]
+    with pytest.raises(InputError, match="cannot be stored"):
+        pipeline.to_config()
 
 
 def test_a_batch_has_a_context_for_each_request() -> None:
@@ -241,3 +264,11 @@ def test_a_stored_pipeline_is_deployed_by_default(model: trimtab.Model, x: Any) 
         model, preprocess_input=[np.asarray, steps.Cast()], postprocess_output=np.copy
     )
     np.testing.assert_array_equal(own(x.tolist()), model(x))
+
+
+def test_a_pickled_model_keeps_its_pipeline(model: trimtab.Model, x: Any) -> None:
+    model.pipeline = Pipeline([steps.Cast()], model, [steps.ArgMax()])
+    again = pickle.loads(pickle.dumps(model))
+    assert again.pipeline.model is again
+    assert again.pipeline.preprocess == model.pipeline.preprocess
+    np.testing.assert_array_equal(again.pipeline(x), model.pipeline(x))

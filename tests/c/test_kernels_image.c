@@ -52,7 +52,7 @@ static void make_axis(tt_image_axis *axis, int32_t *first, int32_t *whole, float
 
 static void make(resizing *r, tt_image_math math, bool is_float)
 {
-    static const int bits[] = {22, 11, 0, 1};
+    static const int bits[] = {22, 11, 0, 0, 1};
     memset(r, 0, sizeof *r);
     r->resize.math = math;
     r->resize.is_float = is_float;
@@ -78,6 +78,11 @@ static double source(const resizing *r, int64_t y, int64_t x, int64_t c)
     return r->resize.is_float ? (double)r->floats[at] : (double)r->bytes[at];
 }
 
+static bool is_float_math(const resizing *r)
+{
+    return r->resize.math == TT_IMAGE_FLOAT || r->resize.math == TT_IMAGE_ROUNDED;
+}
+
 /* One sample after going across. */
 static double across(const resizing *r, int64_t y, int64_t j, int64_t c)
 {
@@ -85,9 +90,8 @@ static double across(const resizing *r, int64_t y, int64_t j, int64_t c)
     double sum = 0.0;
     for (int t = 0; t < x->n_taps; ++t) {
         int64_t i = j * x->n_taps + t;
-        double weight = r->resize.math == TT_IMAGE_FLOAT
-                            ? (double)r->x_weights.real[i]
-                            : (double)r->x_weights.whole[i];
+        double weight = is_float_math(r) ? (double)r->x_weights.real[i]
+                                         : (double)r->x_weights.whole[i];
         sum += weight * source(r, y, x->first[j] + t, c);
     }
     if (r->resize.math != TT_IMAGE_FIXED22) return sum;
@@ -103,7 +107,7 @@ static double down(const resizing *r, int64_t j, int64_t x, int64_t c)
         int64_t i = j * y->n_taps + t;
         int64_t row = y->first[j] + t, last = y->n_src - 1;
         double value = across(r, row < 0 ? 0 : row > last ? last : row, x, c);
-        if (r->resize.math == TT_IMAGE_FLOAT) {
+        if (is_float_math(r)) {
             sum += (double)r->y_weights.real[i] * value;
         } else {
             sum += (double)r->y_weights.whole[i] * value;
@@ -112,7 +116,7 @@ static double down(const resizing *r, int64_t j, int64_t x, int64_t c)
     }
     if (r->resize.math == TT_IMAGE_COPY)
         return source(r, y->first[j], r->x_first[x], c);
-    if (r->resize.math == TT_IMAGE_FLOAT) return sum;
+    if (is_float_math(r)) return sum;
     if (r->resize.math == TT_IMAGE_FIXED11 && y->n_taps == 2)
         return (double)clip_byte((parts + 2) >> 2);
     return (double)clip_byte((int64_t)floor((sum + (1 << 21)) / (1 << 22)));
@@ -132,7 +136,13 @@ static void check_against_loops(resizing *r)
         for (int64_t x = 0; x < resize->x.n_dst; ++x)
             for (int64_t c = 0; c < channels; ++c, ++at) {
                 double expected = down(r, j, x, c);
-                if (gives_float) /* up to 49 products of up to 255 */
+                if (resize->math == TT_IMAGE_ROUNDED)
+                    CHECK_NEAR((double)r->dst_bytes[at],
+                               expected < 0     ? 0
+                               : expected > 255 ? 255
+                                                : expected,
+                               0.501);
+                else if (gives_float) /* up to 49 products of up to 255 */
                     CHECK_NEAR((double)r->dst_floats[at], expected, 2e-3);
                 else
                     CHECK_INT(r->dst_bytes[at], expected);
@@ -148,6 +158,8 @@ TT_TEST(pictures_are_resized_by_the_definition)
         make(&r, TT_IMAGE_FIXED11, false);
         check_against_loops(&r);
         make(&r, TT_IMAGE_FLOAT, i % 2 == 0);
+        check_against_loops(&r);
+        make(&r, TT_IMAGE_ROUNDED, false);
         check_against_loops(&r);
         make(&r, TT_IMAGE_COPY, i % 2 == 0);
         check_against_loops(&r);

@@ -145,6 +145,24 @@ def test_the_shortest_side_that_is_right_stays() -> None:
         steps.ResizeShortest(30000)(picture(1, 9), {})
 
 
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({}, (96, 192)),
+        ({"shortest": 256}, (256, 544)),
+        ({"longest": 100}, (32, 96)),
+        ({"multiple": 7}, (98, 203)),
+        ({"multiple": 4096}, (4096, 4096)),
+    ],
+)
+def test_sides_become_multiples(options: Any, size: tuple[int, int]) -> None:
+    """PaddleOCR's rule: int(side * ratio), then round(side / 32) * 32."""
+    context: dict[str, Any] = {}
+    image = steps.ResizeToMultiple(**options)(picture(95, 201), context)
+    assert image.shape == (*size, 3)
+    assert context["scale"] == (size[0] / 95, size[1] / 201)
+
+
 def test_crops_of_tensorflow() -> None:
     image = picture(7, 10)
     crop = steps.CenterCrop(4, 5, "floor")(image, {})
@@ -213,6 +231,9 @@ def test_margins_have_colours() -> None:
     assert padded[0, 0].tolist() == [1, 2, 3]
     assert padded[2, 3].tolist() == [1, 2, 3]
     np.testing.assert_array_equal(padded[1:, :2], image)
+    for step in (steps.Pad(32768, 0, 32768), steps.CenterCrop(32768, 32768)):
+        with pytest.raises(InputError, match="outside of 1 to"):
+            step(image, {})
     with pytest.raises(InputError, match="2 channels do not fit"):
         steps.Pad(1, value=(1, 2))(image, {})
 

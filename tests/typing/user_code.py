@@ -32,6 +32,19 @@ deployment = trimtab.deploy_model(model, preprocess_input=np.atleast_2d)
 assert_type(deployment, trimtab.Deployment)
 assert_type(deployment.predict_batch([x, x]), list[Any])
 
+pipeline = trimtab.Pipeline(
+    [trimtab.steps.DecodeImage(), *trimtab.steps.imagenet(), np.asarray],
+    model,
+    trimtab.steps.TopK(5, labels=("cat", "dog")),
+)
+assert_type(pipeline.fuse(), trimtab.Pipeline)
+assert_type(pipeline.predict_batch(["a.png"]), list[Any])
+assert_type(trimtab.steps.Resize(224, 224).method, str)
+assert_type(
+    trimtab.deploy_model(model, preprocess_input=[trimtab.steps.AddBatch()]),
+    trimtab.Deployment,
+)
+
 assert_type(trimtab.measure_peaks().f32_gops, float)
 
 try:

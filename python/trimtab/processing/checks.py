@@ -15,6 +15,7 @@ from trimtab.errors import InputError
 
 __all__ = [
     "MAX_SIDE",
+    "check_area",
     "check_bool",
     "check_choice",
     "check_description",
@@ -29,6 +30,8 @@ __all__ = [
 MAX_ITEMS, MAX_TEXT, MAX_DEPTH, MAX_ASSETS = 1 << 20, 1 << 24, 8, 1 << 28
 #: Largest side of a picture that a step may ask for, in pixels.
 MAX_SIDE = 1 << 15
+#: Pixels of a picture that a step may make.
+MAX_AREA = 1 << 27
 
 
 def describe(value: Any) -> str:
@@ -109,6 +112,28 @@ def check_int(name: str, value: Any, low: int, high: int) -> int:
     if not low <= value <= high:
         raise InputError(f"{name}: expected {low} to {high}, got {value}")
     return int(value)
+
+
+def check_area(height: int, width: int) -> None:
+    """Refuse a picture that a step would make too large.
+
+    Parameters
+    ----------
+    height, width : int
+        In pixels.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_area(1080, 1920)
+    """
+    if not 0 < height * width <= MAX_AREA:
+        raise InputError(
+            f"a picture of {height} x {width} is outside of 1 to {MAX_AREA} pixels"
+        )
 
 
 def check_number(

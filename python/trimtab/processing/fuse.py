@@ -15,7 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.graph import Constant, Graph, Model, Node, Value
-from trimtab.processing.steps_image import DecodeImage, Resize, ResizeShortest
+from trimtab.processing.steps_image import (
+    DecodeImage,
+    Letterbox,
+    Resize,
+    ResizeShortest,
+    ResizeToMultiple,
+)
 from trimtab.processing.steps_tensor import (
     AddBatch,
     Cast,
@@ -203,7 +209,7 @@ def _fold(graph: Graph, conv: Node, factor: Array, shift: Array) -> bool:
 
 def _gives_other_than_bytes(step: Any) -> bool:
     """May a picture be no (h, w, c) of uint8 after this step?"""
-    if isinstance(step, Resize | ResizeShortest):
+    if isinstance(step, Resize | ResizeShortest | ResizeToMultiple | Letterbox):
         return step.method.startswith("tf-") and step.method != "tf-nearest"
     if isinstance(step, DecodeImage):
         return step.colour == "gray"

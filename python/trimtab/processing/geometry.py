@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
-from trimtab.processing.checks import MAX_SIDE, describe
+from trimtab.processing.checks import MAX_SIDE, check_area, describe
 from trimtab.processing.step import Context
 
 __all__ = [
@@ -212,6 +212,7 @@ def pad_image(
     top, bottom, left, right = margins
     height, width = image.shape[:2]
     shape = (height + top + bottom, width + left + right, *image.shape[2:])
+    check_area(*shape[:2])
     colour = np.asarray(value, image.dtype)
     if colour.size != 1 and (image.ndim != 3 or colour.size != image.shape[2]):
         raise InputError(
@@ -247,6 +248,7 @@ def crop_or_pad(image: Image, top: int, left: int, height: int, width: int) -> I
     inside = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     if inside.shape[:2] == (height, width):
         return inside
+    check_area(height, width)
     window = np.zeros((height, width, *image.shape[2:]), image.dtype)
     y, x = max(-top, 0), max(-left, 0)
     window[y : y + inside.shape[0], x : x + inside.shape[1]] = inside

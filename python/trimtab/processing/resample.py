@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from trimtab import _core
 from trimtab.errors import InputError
-from trimtab.processing.checks import MAX_SIDE
+from trimtab.processing.checks import MAX_SIDE, check_area
 
 __all__ = ["METHODS", "Method", "resample"]
 
@@ -31,7 +31,7 @@ Floats: TypeAlias = Any
 Table: TypeAlias = "tuple[npt.NDArray[np.int32], Floats]"
 """First source pixel of each pixel, and the weights from there on."""
 
-FIXED22, FIXED11, FLOAT, COPY = range(4)  # tt_image_math
+FIXED22, FIXED11, FLOAT, ROUNDED, COPY = range(5)  # tt_image_math
 
 
 # ---- filters: weight at a distance in pixels --------------------------------------
@@ -377,6 +377,7 @@ def resample(
         raise InputError(f"method: expected one of {sorted(METHODS)}, got {method!r}")
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise InputError(f"expected 1 to {MAX_SIDE} pixels, got {height} x {width}")
+    check_area(height, width)
     if image.ndim not in (2, 3) or 0 in image.shape or max(image.shape) > 1 << 20:
         raise InputError(f"expected a picture (h, w, channels), got {image.shape}")
     if image.dtype not in (np.uint8, np.float32):
@@ -398,8 +399,6 @@ def resample(
         resized = _run(turned, size[::-1], how).transpose(1, 0, 2)
     else:
         resized = _run(pixels, size, how)
-    if image.dtype == np.uint8 and resized.dtype != np.uint8 and not how.gives_float:
-        resized = np.rint(resized).clip(0, 255).astype(np.uint8)
     return np.ascontiguousarray(resized if image.ndim == 3 else resized[..., 0])
 
 
@@ -408,7 +407,9 @@ def _run(
 ) -> npt.NDArray[Any]:
     across = _axis(how, pixels.shape[1], size[1], False)
     down = _axis(how, pixels.shape[0], size[0], True)
-    return _core.resize_image(pixels, *across, *down, how.math)
+    is_rounded = how.math == FLOAT and pixels.dtype == np.uint8 and not how.gives_float
+    arithmetic = ROUNDED if is_rounded else how.math
+    return _core.resize_image(pixels, *across, *down, arithmetic)
 
 
 def _is_down_first(image: npt.NDArray[Any], size: tuple[int, int]) -> bool:

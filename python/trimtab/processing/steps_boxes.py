@@ -19,6 +19,7 @@ from trimtab.processing.boxes import (
 from trimtab.processing.checks import (
     MAX_SIDE,
     check_bool,
+    check_choice,
     check_int,
     check_number,
     check_numbers,
@@ -36,6 +37,7 @@ __all__ = [
     "DecodeYolo",
     "FindTextLines",
     "NameBoxes",
+    "ReadBoxes",
     "SuppressBoxes",
 ]
 
@@ -99,6 +101,110 @@ class DecodeYolo(Step):
             score=self.score,
             multi_label=self.multi_label,
         )
+
+
+@dataclass(frozen=True)
+class ReadBoxes(Step):
+    """Boxes of a model that has suppressed them itself.
+
+    Parameters
+    ----------
+    order : {"xyxy", "yxyx", "cxcywh"}, default="xyxy"
+        Corners, or centre and size.
+    positions : tuple of int, default=()
+        Which outputs are boxes, scores and classes (-1: there are no classes). Without
+        them one output has all: four numbers, score, class.
+    height, width : int, default=0
+        Of what the model sees, where boxes are shares of it; 0: they are pixels.
+    score : float, default=0.25
+        Boxes with a greater score count.
+    first_class : int, default=0
+        The number of the first class; 1 where 0 is the background.
+
+    Raises
+    ------
+    InputError
+        A parameter makes no sense.
+    """
+
+    kind: ClassVar[str] = "read_boxes"
+    order: str = "xyxy"
+    positions: tuple[int, ...] = ()
+    height: int = 0
+    width: int = 0
+    score: float = 0.25
+    first_class: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        check_choice("order", self.order, ("xyxy", "yxyx", "cxcywh"))
+        if not isinstance(self.positions, list | tuple) or len(self.positions) not in (
+            0,
+            3,
+        ):
+            raise InputError(
+                f"positions: expected 3 of them, got {self.positions!r:.60}"
+            )
+        at = [
+            check_int("positions", x, -1 if i == 2 else 0, 63)
+            for i, x in enumerate(self.positions)
+        ]
+        self._set(positions=tuple(at))
+        check_int("height", self.height, 0, MAX_SIDE)
+        check_int("width", self.width, 0, MAX_SIDE)
+        check_number("score", self.score, 0, 1)
+        check_int("first_class", self.first_class, 0, 1 << 20)
+
+    def __call__(self, value: Any, context: Context) -> Any:
+        """Read them.
+
+        Parameters
+        ----------
+        value : ndarray or tuple of ndarray
+            Each of one picture, with or without a batch dim of 1.
+        context : dict
+
+        Returns
+        -------
+        boxes : Boxes
+        """
+        boxes, scores, classes = self._columns(value)
+        near = scores > self.score
+        boxes = np.asarray(boxes[near], np.float32)
+        if self.order == "yxyx":
+            boxes = boxes[:, [1, 0, 3, 2]]
+        elif self.order == "cxcywh":
+            half = boxes[:, 2:] / 2
+            boxes = np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+        size = np.array([self.width or 1, self.height or 1] * 2, np.float32)
+        numbers = np.asarray(classes[near]).astype(np.int64) - self.first_class
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < 1 << 31:
+            raise InputError(f"there is a class {numbers.min() + self.first_class}")
+        return Boxes(boxes * size, scores[near], numbers)
+
+    def _columns(self, value: Any) -> tuple[Any, Any, Any]:
+        outputs = value if isinstance(value, tuple) else (value,)
+        if not self.positions:
+            rows = np.asarray(outputs[0])
+            rows = rows[0] if rows.ndim == 3 and len(rows) == 1 else rows
+            if rows.ndim != 2 or rows.shape[1] != 6:
+                raise InputError(f"expected (n, 6), got {describe(outputs[0])}")
+            return rows[:, :4], rows[:, 4], rows[:, 5]
+        if max(self.positions) >= len(outputs):
+            raise InputError(
+                f"positions {self.positions}, the model gives {len(outputs)} outputs"
+            )
+        boxes, scores = (np.asarray(outputs[i]) for i in self.positions[:2])
+        boxes, scores = boxes.reshape(-1, 4), scores.reshape(-1)
+        last = self.positions[2]
+        classes = np.full(len(scores), self.first_class)
+        if last >= 0:
+            classes = np.asarray(outputs[last]).reshape(-1)
+        if not len(boxes) == len(scores) == len(classes):
+            raise InputError(
+                f"{len(boxes)} boxes, {len(scores)} scores, {len(classes)} classes"
+            )
+        return boxes, scores, classes
 
 
 @dataclass(frozen=True)

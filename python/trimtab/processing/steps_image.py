@@ -40,6 +40,7 @@ __all__ = [
     "PadToMultiple",
     "Resize",
     "ResizeShortest",
+    "ResizeToMultiple",
 ]
 
 
@@ -201,6 +202,66 @@ class ResizeShortest(Step):
             move(context, image)
             return image
         return _resized(image, size, self.method, context)
+
+
+@dataclass(frozen=True)
+class ResizeToMultiple(Step):
+    """To sides that a number divides, as text finders take them.
+
+    Parameters
+    ----------
+    multiple : int, default=32
+        Both sides are rounded to the nearest multiple.
+    shortest : int, default=0
+        Pictures whose shortest side is smaller are enlarged to it first; 0: none.
+    longest : int, default=0
+        Pictures whose longest side is larger are shrunk to it first; 0: none.
+    method : str, default="opencv-linear"
+        As in `Resize`.
+
+    Raises
+    ------
+    InputError
+        A parameter makes no sense.
+    """
+
+    kind: ClassVar[str] = "resize_to_multiple"
+    multiple: int = 32
+    shortest: int = 0
+    longest: int = 0
+    method: str = "opencv-linear"
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        check_int("multiple", self.multiple, 1, 4096)
+        check_int("shortest", self.shortest, 0, MAX_SIDE)
+        check_int("longest", self.longest, 0, MAX_SIDE)
+        check_choice("method", self.method, METHODS)
+
+    def __call__(self, value: Any, context: Context) -> Any:
+        """Resize.
+
+        Parameters
+        ----------
+        value : ndarray of shape (h, w) or (h, w, channels)
+        context : dict
+
+        Returns
+        -------
+        image : ndarray
+        """
+        image = as_image(value)
+        height, width = image.shape[:2]
+        ratio = 1.0
+        if self.shortest:
+            ratio = max(ratio, self.shortest / min(height, width))
+        if self.longest:
+            ratio = min(ratio, self.longest / max(height, width))
+        size = self._rounded(int(height * ratio)), self._rounded(int(width * ratio))
+        return _resized(image, size, self.method, context)
+
+    def _rounded(self, side: int) -> int:
+        return max(self.multiple, round(side / self.multiple) * self.multiple)
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,9 @@ def _find(
         return context.op("Add", [zero, rest])
     order = np.argsort(words, kind="stable")
     count = count_not_above(context, x, words[order], "vocabulary")
-    at = context.op("Max", [context.op("Sub", [count, context.constant(1)]), context.constant(0)])
+    at = context.op(
+        "Max", [context.op("Sub", [count, context.constant(1)]), context.constant(0)]
+    )
     sorted_words = context.made("vocabulary", words[order])
     found = context.op("Gather", [sorted_words, at], shape=x.shape, axis=0)
     places = context.made("places", order.astype(np.int64) + begin + n_unknown)
@@ -194,9 +196,7 @@ def _find(
     return context.op("Where", [is_there, place, rest], shape=x.shape, dtype="int64")
 
 
-def _look_up(
-    context: LayerContext, x: Tensor, table: _Array, otherwise: int
-) -> Tensor:
+def _look_up(context: LayerContext, x: Tensor, table: _Array, otherwise: int) -> Tensor:
     """Elements of a table by their numbers; `otherwise` for numbers outside."""
     whole = context.made("tokens", np.append(table, otherwise).astype(np.int64))
     end = context.constant(len(table))

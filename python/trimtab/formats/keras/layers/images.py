@@ -98,7 +98,9 @@ def center_crop(context: LayerContext) -> Tensor:
     if min(spare) < 0:
         return to_last(context, _smart_resize(context, x, size), is_first)
     starts = context.constant([n // 2 for n in spare])
-    ends = context.constant([n // 2 + side for n, side in zip(spare, size, strict=True)])
+    ends = context.constant(
+        [n // 2 + side for n, side in zip(spare, size, strict=True)]
+    )
     shape = (*x.shape[:2], *size)
     axes = context.constant([2, 3])
     y = context.op("Slice", [x, starts, ends, axes], shape=shape)

@@ -78,7 +78,9 @@ def _stft(context: LayerContext, x: Tensor, name: str) -> Tensor:
     """One part of the transform of [batch, channels, time], by bins and frames."""
     config = context.config
     length = config.int("frame_length", 256, least=1)
-    step = config.int("frame_step", least=1) if config.has("frame_step") else length // 2
+    step = (
+        config.int("frame_step", least=1) if config.has("frame_step") else length // 2
+    )
     is_same = config.text("padding", "valid", choices=("valid", "same")) == "same"
     kernel = context.array(name, (length, 1, None))
     bins, channels = kernel.shape[2], context.size(x, 1)
@@ -157,9 +159,7 @@ def _power(context: LayerContext, x: Tensor, n: int) -> Tensor:
     step = config.int("sequence_stride", 512, least=1)
     pads = context.constant([half, half])
     axis = context.constant([1])
-    y = context.op(
-        "Pad", [x, pads, "", axis], shape=(x.shape[0], None), mode="reflect"
-    )
+    y = context.op("Pad", [x, pads, "", axis], shape=(x.shape[0], None), mode="reflect")
     y = context.op("Unsqueeze", [y, axis], shape=(x.shape[0], 1, None))
     kernel = context.made("transform", _transform(context, n))
     bins = half + 1

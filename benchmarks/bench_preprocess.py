@@ -1,0 +1,171 @@
+"""Preprocessing of pictures beside Pillow, OpenCV and torch: one thread each.
+
+``python -m benchmarks.bench_preprocess`` resizes noise and normalises it, the
+contenders in turn within each round, and prints the median ratios. Both sides start
+from an array and end with one; the answers of "pillow" and "opencv" rows are equal to
+the bit but for cubic and area.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from benchmarks.common import ratio_of_rounds, to_plain
+
+Call: TypeAlias = Callable[[], Any]
+
+#: Sizes (height, width) from and to: a video frame, a web photo, enlarging, a crop.
+SIZES = (
+    ((1080, 1920), (256, 455)),
+    ((375, 500), (256, 341)),
+    ((224, 224), (640, 640)),
+    ((256, 341), (224, 224)),
+)
+TURN_S = 0.02
+
+
+def resize_calls(
+    image: Any, size: tuple[int, int]
+) -> dict[str, tuple[str, Call, Call]]:
+    """Row -> contender's name, our call and theirs."""
+    import cv2
+    import torch
+    from PIL import Image
+
+    from trimtab.processing.resample import resample
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    height, width = size
+    floats = image.astype(np.float32)
+    planes = torch.from_numpy(np.ascontiguousarray(floats.transpose(2, 0, 1)[None]))
+
+    def ours(method: str, picture: Any = image) -> Call:
+        return lambda: resample(picture, height, width, method)
+
+    def pillow(kind: Any) -> Call:
+        return lambda: np.asarray(Image.fromarray(image).resize((width, height), kind))
+
+    def opencv(kind: int) -> Call:
+        return lambda: cv2.resize(image, (width, height), interpolation=kind)
+
+    def torched(mode: str, *, antialias: bool) -> Call:
+        resize = torch.nn.functional.interpolate
+        return lambda: resize(planes, size, mode=mode, antialias=antialias)
+
+    filters = Image.Resampling
+    return {
+        **{
+            f"pillow-{name}": (
+                "pillow",
+                ours(f"pillow-{name}"),
+                pillow(filters[name.upper()]),
+            )
+            for name in ("nearest", "bilinear", "bicubic", "lanczos")
+        },
+        **{
+            f"opencv-{name}": (
+                "opencv",
+                ours(f"opencv-{name}"),
+                opencv(getattr(cv2, f"INTER_{name.upper()}")),
+            )
+            for name in ("nearest", "linear", "area", "cubic")
+        },
+        **{
+            f"torch-{mode}{'-antialias' * antialias}": (
+                "torch",
+                ours(f"torch-{mode}{'-antialias' * antialias}", floats),
+                torched(mode, antialias=antialias),
+            )
+            for mode in ("bilinear", "bicubic")
+            for antialias in (False, True)
+        },
+    }
+
+
+def normalize_calls(image: Any) -> dict[str, tuple[str, Call, Call]]:
+    """Bytes (h, w, 3) to normalised planes of float32."""
+    import torch
+
+    from trimtab import steps
+
+    step = steps.imagenet()[2]
+    mean = torch.tensor(step.mean)[:, None, None]  # type: ignore[attr-defined]
+    std = torch.tensor(step.std)[:, None, None]  # type: ignore[attr-defined]
+
+    def theirs() -> Any:
+        planes = torch.from_numpy(image).permute(2, 0, 1).contiguous()
+        return planes.float().div_(255).sub_(mean).div_(std)
+
+    return {"normalize": ("torch", lambda: step(image, {}), theirs)}
+
+
+def _turn(call: Call) -> float:
+    """Seconds of one call: the fastest of a few."""
+    best, end = float("inf"), time.perf_counter() + TURN_S
+    while time.perf_counter() < end:
+        begin = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def measure(n_rounds: int) -> list[dict[str, Any]]:
+    """Ratios of every row at every size.
+
+    Parameters
+    ----------
+    n_rounds : int
+        Turns of each side.
+
+    Returns
+    -------
+    entries : list of dict
+        ``method``, ``from``, ``to``, ``peer``, seconds of both and ``ratio`` (below 1:
+        trimtab is faster).
+    """
+    rng = np.random.default_rng(0)
+    entries = []
+    for source, target in SIZES:
+        image = rng.integers(0, 256, (*source, 3), dtype=np.uint8)
+        calls = {**resize_calls(image, target), **normalize_calls(image)}
+        for method, (peer, ours, theirs) in calls.items():
+            ours(), theirs()
+            times = [(_turn(ours), _turn(theirs)) for _ in range(n_rounds)]
+            mine, other = ([pair[i] for pair in times] for i in range(2))
+            entries.append(
+                {
+                    "method": method,
+                    "from": source,
+                    "to": source if method == "normalize" else target,
+                    "peer": peer,
+                    "trimtab_s": min(mine),
+                    "peer_s": min(other),
+                    "ratio": ratio_of_rounds(mine, other),
+                }
+            )
+    plain: list[dict[str, Any]] = to_plain(entries)
+    return plain
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    from benchmarks.options import parse, show
+
+    options = parse(__doc__, argv)
+    entries = measure(3 if options.quick else 9)
+    rows = [
+        f"{'x'.join(map(str, e['from'])):>9} to {'x'.join(map(str, e['to'])):9} "
+        f"{e['method']:24s} {e['trimtab_s'] * 1e3:7.3f} ms {e['peer']:7s}"
+        f"{e['peer_s'] * 1e3:8.3f} ms   {e['ratio']['median']:.2f}"
+        for e in entries
+    ]
+    return show(options, {"preprocess": entries}, rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -158,7 +158,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         entries = measure(cases, folder, 1, n_rounds)
     for entry in entries:
         for contender in PROGRAMS:
-            parts = "  ".join(f"{k} {v * 1e3:6.1f}" for k, v in entry[contender].items())
+            parts = "  ".join(
+                f"{k} {v * 1e3:6.1f}" for k, v in entry[contender].items()
+            )
             print(f"{entry['model']:26s} {contender:17s} {parts}")
         for name, ratio in entry["ratios"].items():
             print(f"{'':26s} {name:26s} {json.dumps(ratio)}")

@@ -235,7 +235,7 @@ class DecodeSequence(Step):
     @cached_property
     def model(self) -> Model:
         """The decoder, loaded once."""
-        from trimtab.model import load_model
+        from trimtab import load_model
 
         return load_model(self.decoder)
 

@@ -486,7 +486,7 @@ class Model:
 
         pieces = self._pieces(
             golden=golden,
-            pipeline=pipeline,
+            pipeline=pipeline or self.pipeline,
             class_names=class_names,
             metadata=metadata,
             tolerance=tolerance,
@@ -499,7 +499,7 @@ class Model:
         from trimtab.artefact import artefact_pieces
 
         self._open_core()
-        given["pipeline"] = given.get("pipeline") or self.pipeline
+        given.setdefault("pipeline", self.pipeline)
         given["class_names"] = given.get("class_names") or self.class_names
         return artefact_pieces(self, self._graph_again(), self._source, **given)
 

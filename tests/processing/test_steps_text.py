@@ -268,6 +268,25 @@ def test_words_are_indexed_as_keras_does(
     assert got == keras_sequences(text, INDEX, n_words, unknown)
 
 
+def test_words_are_indexed_as_keras_itself_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    theirs = pytest.importorskip(
+        "keras.src.legacy.preprocessing.text", exc_type=ImportError
+    )
+    texts = ["It's good, very GOOD!", "bad\tbad (x_y)", "", "d'ich - ich ich"]
+    for n_words, unknown in ((None, None), (3, None), (4, "<oov>")):
+        tokenizer = theirs.Tokenizer(num_words=n_words, oov_token=unknown)
+        tokenizer.fit_on_texts(texts)
+        index = tokenizer.word_index
+        for text in [*texts, "never seen good"]:
+            got = index_words(
+                text, index, n_words=n_words or 0, unknown=index.get(unknown, 0)
+            )
+            assert got == tokenizer.texts_to_sequences([text])[0]
+
+
 def index_step(**parameters: Any) -> Any:
     step = make_step(
         "index_words", parameters, {"word_index": json.dumps(INDEX).encode()}

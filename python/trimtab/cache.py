@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ _HEAD = struct.Struct("<8s16sQ")  # magic, digest of the body, its length
 _MAX_BODY = 1 << 30
 _MAX_ITEMS = 1 << 16
 _ALIGNMENT = 64
+_OLD_S = 3600.0
 
 
 class Place(FrozenRecord):
@@ -232,6 +234,23 @@ def _user_folder() -> str:
     return os.path.join(own or os.path.join(base, "trimtab"), "packed")
 
 
+def _is_old(entry: os.DirEntry[str]) -> bool:
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD_S
+
+
+def _sweep(place: str) -> None:
+    """Remove what writers that were killed have left: files hours old."""
+    folder, name = os.path.split(place)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_ours = entry.name.startswith(f"{name}.")
+                if is_ours and entry.name.endswith(".tmp") and _is_old(entry):
+                    os.unlink(entry.path)
+    except OSError:
+        return
+
+
 def cache_for(path: str, file: WeightFile, options: Options) -> CacheFile | None:
     """Find where the cache of an artefact lies, whether it exists or not.
 
@@ -364,6 +383,7 @@ class CacheFile:
         head = _HEAD.pack(_MAGIC, _core.digest(body), len(body))
         padding = b"\0" * (-(len(head) + len(body)) % _ALIGNMENT)
         for place in self._places:
+            _sweep(place)
             temporary = f"{place}.{os.urandom(6).hex()}.tmp"
             try:
                 if place is self._places[1]:

@@ -1,3 +1,4 @@
+/* Eight lanes of multiplications, mixed into two words at the end (hash.h). */
 #include "base/hash.h"
 
 #include <string.h>

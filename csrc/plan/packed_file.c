@@ -1,3 +1,4 @@
+/* Reading and writing of packed_file.h; nothing in a file is believed. */
 #include "plan/packed_file.h"
 
 #include <errno.h>

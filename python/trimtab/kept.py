@@ -46,6 +46,7 @@ class Kept:
         self._options = options
         # What can be read again from its file is not kept.
         self._graph = graph if source.is_costly else None
+        self._metadata = None if graph is None else graph.metadata
         self._given = artefact
         #: How it compares with its golden pairs, or None.
         self.verification: Verification | None = None
@@ -170,10 +171,26 @@ class Kept:
         limits = self._options.limits
         return Artefact(TensorFile(self._given, limits), limits)
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself."""
+        if self._metadata is None and self.artefact is not None:
+            self._metadata = self.artefact.metadata
+        return dict(self._metadata or {})
+
     @cached_property
-    def class_names(self) -> tuple[str, ...] | None:
-        """Names of the classes that the model tells apart, or None."""
-        return None if self.artefact is None else self.artefact.class_names
+    def class_names(self) -> list[str] | None:
+        """Names of the classes by their number, where the model has names."""
+        if self.artefact is not None and self.artefact.class_names is not None:
+            return list(self.artefact.class_names)
+        import json
+
+        text = self.metadata.get("class_names")  # of readers of other formats
+        try:
+            names = json.loads(text) if text else None
+        except ValueError:
+            return None
+        return list(map(str, names)) if isinstance(names, list) else None
 
     @cached_property
     def provenance(self) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_names_and_steps_are_read_when_they_are_asked_for(path: Path) -> None:
     trimtab.load_model(path).save(path, class_names=["a", "b"])
     trimtab.load_model(path)
     model = trimtab.load_model(path)
-    assert model.class_names == ("a", "b")
+    assert model.class_names == ["a", "b"]
     assert model.pipeline is None
     model.save(path.with_name("again.safetensors"))
     again = trimtab.load_model(path.with_name("again.safetensors"))

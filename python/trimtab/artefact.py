@@ -35,8 +35,9 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "torch": ("torch", "onnxscript", "onnx"),
     "torch_export": ("torch", "onnxscript", "onnx"),
     "keras": ("keras",),
+    "tf_keras": ("tf_keras", "tensorflow"),
     "sklearn": ("scikit-learn", "skl2onnx"),
-    "savedmodel": ("tensorflow", "tf2onnx"),
+    "saved_model": ("tensorflow", "tf2onnx"),
 }
 
 

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trimtab import _core
 from trimtab.errors import InputError
-from trimtab.limits import Limits
+from trimtab.kept import Kept
+from trimtab.options import Options
 from trimtab.signature import TensorSpec
 from trimtab.source import Source
 from trimtab.types import Array
 
 if TYPE_CHECKING:
     from trimtab.formats.native import Artefact
-    from trimtab.golden import Verification
     from trimtab.graph import Model as GraphModel
+    from trimtab.graph import WeightFile
     from trimtab.memory import MemoryReport
-    from trimtab.pipeline import Pipeline
     from trimtab.profile import Profile
     from trimtab.stream import Stream
     from trimtab.taps import Taps
 
-__all__ = ["Model", "Options"]
+__all__ = ["Model"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Options:
-    """What `load_model` was asked for, so that a pickle can ask again."""
-
-    threads: int | None
-    device: str
-    fallback: bool
-    limits: Limits
-    passes: int
-    copy: bool
-    staging: bool
-    verify: str
-    reading: Mapping[str, Any]
-    is_rewritten: bool = False
-
-
-class Model:
+class Model(Kept):
     """A loaded model; made by `load_model`.
 
     Calling it runs it: ``model(x)``, ``model(a, b)`` in graph order, or by the
@@ -66,31 +48,16 @@ class Model:
         source: Source,
         options: Options,
         graph: GraphModel | None = None,
-        metadata: Mapping[str, str] | None = None,
+        artefact: Artefact | WeightFile | None = None,
     ) -> None:
         self._core: _core.Model | None = core
-        # What can be read again from its file is not kept.
-        is_kept = source.is_costly or options.is_rewritten
-        self._graph = graph if is_kept else None
-        self._source = source
-        self._options = options
-        self._metadata = dict(metadata or {})
         self._lock = threading.Lock()
         self._programs: dict[tuple[str, ...], _core.Program] = {}
         self._program: Any = core.program()
         self._inputs = tuple(TensorSpec(*value) for value in core.inputs)
         self._outputs = tuple(TensorSpec(*value) for value in core.outputs)
         self._names = tuple(spec.name for spec in self._inputs)
-        #: Names of the classes that the model tells apart, or None.
-        self.class_names = _class_names(self._metadata)
-        #: Where the model came from, as its artefact says.
-        self.provenance: dict[str, Any] = {}
-        # Steps before and after the model; a pipeline itself would hold the model.
-        self._steps: tuple[Sequence[Any], Sequence[Any]] | None = None
-        #: How it compares with its golden pairs, or None.
-        self.verification: Verification | None = None
-        if graph is not None and graph.artefact is not None:
-            self._take(graph.artefact)
+        super().__init__(source, options, graph, artefact)
 
     # ---- running -----------------------------------------------------------
 
@@ -181,36 +148,6 @@ class Model:
         outs = self._outs(program.output_names, outputs)
         return program.bind(self._arguments(inputs), outs)
 
-    def stream(
-        self,
-        states: Mapping[str, str] | None = None,
-        *,
-        initial: Mapping[str, Any] | None = None,
-    ) -> Stream:
-        """Run the model step by step, with what it keeps between the steps.
-
-        Parameters
-        ----------
-        states : mapping of str to str, optional
-            Output that brings the next value, by the input that takes it; by default
-            what the model's file says of itself (TFLite).
-        initial : mapping of str to array-like, optional
-            First values by input; what the file says, or zeros, by default.
-
-        Returns
-        -------
-        stream : Stream
-            ``stream(x)`` takes the other inputs and gives the other outputs.
-
-        Examples
-        --------
-        >>> stream = model.stream({"state": "stateN"})     # doctest: +SKIP
-        >>> [stream(frame, 16000) for frame in frames]     # doctest: +SKIP
-        """
-        from trimtab.stream import Stream
-
-        return Stream(self, states, initial=initial)
-
     def _arguments(self, inputs: Any) -> list[Any]:
         """Inputs in graph order."""
         if isinstance(inputs, tuple):
@@ -253,6 +190,36 @@ class Model:
                 self._programs[names] = core.program(names)
             return self._programs[names]
 
+    def stream(
+        self,
+        states: Mapping[str, str] | None = None,
+        *,
+        initial: Mapping[str, Any] | None = None,
+    ) -> Stream:
+        """Run the model step by step, with what it keeps between the steps.
+
+        Parameters
+        ----------
+        states : mapping of str to str, optional
+            Output that brings the next value, by the input that takes it; by default
+            what the model's file says of itself (TFLite).
+        initial : mapping of str to array-like, optional
+            First values by input; what the file says, or zeros, by default.
+
+        Returns
+        -------
+        stream : Stream
+            ``stream(x)`` takes the other inputs and gives the other outputs.
+
+        Examples
+        --------
+        >>> stream = model.stream({"state": "stateN"})     # doctest: +SKIP
+        >>> [stream(frame, 16000) for frame in frames]     # doctest: +SKIP
+        """
+        from trimtab.stream import Stream
+
+        return Stream(self, states, initial=initial)
+
     # ---- looking -----------------------------------------------------------
 
     @property
@@ -269,28 +236,6 @@ class Model:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs in graph order."""
         return self._outputs
-
-    @property
-    def pipeline(self) -> Pipeline | None:
-        """The model with the steps that were stored with it, or None."""
-        from trimtab.pipeline import Pipeline
-
-        if self._steps is None:
-            return None
-        before, after = self._steps
-        return Pipeline(before, self, after)
-
-    @pipeline.setter
-    def pipeline(self, pipeline: Pipeline | None) -> None:
-        """Take the steps of a pipeline."""
-        self._steps = None
-        if pipeline is not None:
-            self._steps = (pipeline.preprocess, pipeline.postprocess)
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the model's file says of itself."""
-        return dict(self._metadata)
 
     @property
     def threads(self) -> int:
@@ -371,37 +316,6 @@ class Model:
         """
         return self._program_for(None).dump(*self._arguments(inputs))
 
-    def rewritten(
-        self,
-        rewrite: Callable[[GraphModel], GraphModel],
-        *,
-        fits: Callable[[GraphModel], bool] | None = None,
-    ) -> Model | None:
-        """Load the model once more, its graph changed on the way.
-
-        Parameters
-        ----------
-        rewrite : callable
-            `trimtab.graph.Model` -> the same, changed, or another one.
-        fits : callable, optional
-            Says whether the graph can be rewritten.
-
-        Returns
-        -------
-        model : Model or None
-            None where it does not fit.
-        """
-        from trimtab.load import make_model
-
-        graph = self._graph_again().copy()
-        if fits is not None and not fits(graph):
-            return None
-        options = replace(self._options, is_rewritten=True)
-        model = make_model(rewrite(graph), self._source, options)
-        model.class_names = self.class_names
-        model.provenance = self.provenance
-        return model
-
     def __repr__(self) -> str:
         """Name, signature and threads."""
         if self._core is None:
@@ -428,119 +342,6 @@ class Model:
             ["", "name", "dtype", "shape"], rows
         )
 
-    # ---- saving ------------------------------------------------------------
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        golden: Any = None,
-        pipeline: Pipeline | None = None,
-        class_names: Sequence[str] | None = None,
-        metadata: Mapping[str, str] | None = None,
-        tolerance: Mapping[str, float] | None = None,
-        created: str | None = None,
-    ) -> None:
-        """Save the model as one safetensors file that `load_model` reads.
-
-        The name holds the old file or the new one, never a mix. Equal content gives
-        equal bytes.
-
-        Parameters
-        ----------
-        path : path
-            Usually ends with ``.safetensors``.
-        golden : str, array, tuple, mapping or list of these, optional
-            Inputs whose outputs are stored and compared at each load: "random";
-            inputs as in `run`; ``(inputs, {name: output})``; or a list of such.
-            Outputs that are not given come from the framework of the model. Pairs
-            that an artefact has already are kept by default.
-        pipeline : Pipeline, optional
-            Declarative steps before and after the model; its own by default.
-        class_names : sequence of str, optional
-            Its own by default.
-        metadata : mapping of str to str, optional
-            Added to what the model says of itself.
-        tolerance : mapping of str to float, optional
-            Dtype to the largest difference of golden outputs, relative to their
-            range; see `trimtab.golden.TOLERANCES`.
-        created : str, optional
-            Time to store, as ISO 8601 has it; none by default.
-
-        Raises
-        ------
-        InputError
-            Something cannot be stored.
-        GoldenMismatch
-            The model does not give the outputs of its framework.
-        ModelFormatError
-            The file of the model has changed since it was loaded.
-        OSError
-            The file cannot be written.
-
-        Examples
-        --------
-        >>> model.save("m.safetensors", golden=x)          # doctest: +SKIP
-        """
-        from trimtab.formats.tensor_file import write_file
-
-        pieces = self._pieces(
-            golden=golden,
-            pipeline=pipeline or self.pipeline,
-            class_names=class_names,
-            metadata=metadata,
-            tolerance=tolerance,
-            created=created,
-        )
-        write_file(os.path.abspath(os.fsdecode(path)), pieces)
-
-    def _pieces(self, **given: Any) -> Iterator[bytes]:
-        """Bytes of the artefact, piece by piece."""
-        from trimtab.artefact import artefact_pieces
-
-        self._open_core()
-        given.setdefault("pipeline", self.pipeline)
-        given["class_names"] = given.get("class_names") or self.class_names
-        return artefact_pieces(self, self._graph_again(), self._source, **given)
-
-    def _graph_again(self) -> GraphModel:
-        """The graph as it was read."""
-        if self._graph is not None:
-            return self._graph
-        from trimtab.formats import read_model
-
-        self._source.check_unchanged()
-        options = self._options
-        return read_model(self._source.open(), options.limits, **options.reading)
-
-    def reloaded(self, *, passes: int) -> Model:
-        """Load the same model with other optimisations.
-
-        Parameters
-        ----------
-        passes : int
-            Bits of the passes.
-
-        Returns
-        -------
-        model : Model
-        """
-        from trimtab.load import make_model
-
-        options = replace(self._options, passes=passes)
-        return make_model(self._graph_again(), self._source, options)
-
-    def _take(self, artefact: Artefact) -> None:
-        """What an artefact holds beside the graph."""
-        if artefact.class_names is not None:
-            self.class_names = artefact.class_names
-        self.provenance = artefact.provenance
-        if artefact.pipeline is not None:
-            from trimtab.pipeline import Pipeline
-
-            stages = {k: v for k, v in artefact.pipeline.items() if k != "assets"}
-            self.pipeline = Pipeline.from_config(stages, artefact.assets(), self)
-
     # ---- living ------------------------------------------------------------
 
     def trim(self) -> None:
@@ -555,6 +356,17 @@ class Model:
         self._core = None
         self._programs = {}
         self._program = _closed
+
+    @property
+    def core(self) -> _core.Model:
+        """The engine's half.
+
+        Raises
+        ------
+        InputError
+            The model is closed.
+        """
+        return self._open_core()
 
     def _open_core(self) -> _core.Model:
         if self._core is None:
@@ -580,23 +392,16 @@ class Model:
         if self._graph is None:
             made = (self._source.frozen(), self._options)
         else:
-            options = replace(self._options, reading={})
+            options = self._options.__replace__(reading={})
             made = (Source(None, b"".join(self._pieces(pipeline=None))), options)
-        return load_source, made, {"_steps": self._steps}
-
-
-def _class_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Names that a reader left in the metadata, as JSON."""
-    text = metadata.get("class_names")
-    if not text:
-        return None
-    import json
-
-    try:
-        names = json.loads(text)
-    except (ValueError, RecursionError):
-        return None  # of somebody else's making
-    return tuple(map(str, names)) if isinstance(names, list) else None
+        return (
+            load_source,
+            made,
+            {
+                "_steps": self._steps,
+                "_has_steps": self._has_steps,
+            },
+        )
 
 
 def _closed(*inputs: Any, **named: Any) -> Any:

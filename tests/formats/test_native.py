@@ -383,13 +383,14 @@ def test_names_of_classes_steps_and_metadata_come_back(path: Path) -> None:
         created="2026-11-27T03:00:00Z",
     )
     again = trimtab.load_model(path)
-    assert again.class_names == ("cat", "dog", "n\u00fc")
+    assert again.class_names == ["cat", "dog", "n\u00fc"]
     assert again.pipeline is not None
     assert again.pipeline.postprocess == (Softmax(),)
     np.testing.assert_array_equal(
         again.pipeline(X), Pipeline([], model, [Softmax()])(X)
     )
-    metadata = read_model(str(path)).metadata
+    metadata = again.metadata
+    assert metadata == read_model(str(path)).metadata
     assert metadata["states"] == "none"
     assert metadata["author"] == "n\u00fc\U0001f600"
     assert again.provenance["created"] == "2026-11-27T03:00:00Z"

@@ -11,7 +11,6 @@ import importlib
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -23,6 +22,7 @@ from trimtab.errors import (
 )
 from trimtab.graph import Model
 from trimtab.limits import Limits
+from trimtab.record import FrozenRecord
 
 __all__ = [
     "FORMATS",
@@ -39,8 +39,7 @@ _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 64
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(FrozenRecord):
     """What tells formats apart.
 
     Parameters
@@ -51,8 +50,12 @@ class Head:
         Members of a zip archive, or entries of a folder; empty for other files.
     """
 
+    __slots__ = ("first", "names")
     first: bytes
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...]
+
+    def __init__(self, first: bytes, names: tuple[str, ...] = ()) -> None:
+        self._set(first, names)
 
     def has(self, *endings: str) -> bool:
         """Does each of these end the name of a member?
@@ -85,8 +88,7 @@ def _read(reader: str, *arguments: Any, **options: Any) -> Model:
     return model
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(FrozenRecord):
     """A format of files and where its reader is.
 
     Parameters
@@ -102,10 +104,20 @@ class Format:
         Arguments of `load_model` that the reader takes.
     """
 
+    __slots__ = ("sniff", "suffixes", "reader", "options")
     sniff: Callable[[Head], bool]
     suffixes: tuple[str, ...]
     reader: str
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...]
+
+    def __init__(
+        self,
+        sniff: Callable[[Head], bool],
+        suffixes: tuple[str, ...],
+        reader: str,
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self._set(sniff, suffixes, reader, options)
 
     def read(self, source: str | bytes, limits: Limits, **options: Any) -> Model:
         """Read a model.
@@ -131,8 +143,7 @@ class Format:
         return _read(self.reader, source, limits, **options)
 
 
-@dataclass(frozen=True)
-class ObjectFormat:
+class ObjectFormat(FrozenRecord):
     """A kind of objects of another framework and where its reader is.
 
     Parameters
@@ -147,9 +158,13 @@ class ObjectFormat:
         Arguments of `load_model` that the reader takes.
     """
 
+    __slots__ = ("base", "reader", "options")
     base: str
     reader: str
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...]
+
+    def __init__(self, base: str, reader: str, options: tuple[str, ...] = ()) -> None:
+        self._set(base, reader, options)
 
     def read(self, source: object, limits: Limits, **options: Any) -> Model:
         """Convert an object.

@@ -191,7 +191,7 @@ class TensorFile:
 
     Parameters
     ----------
-    source : path or bytes
+    source : path, bytes or WeightFile
         A path is opened once and stays open for as long as a tensor refers to it.
     limits : Limits
 
@@ -209,11 +209,13 @@ class TensorFile:
     b'ab'
     """
 
-    def __init__(self, source: str | bytes, limits: Limits) -> None:
+    def __init__(self, source: str | bytes | WeightFile, limits: Limits) -> None:
         self.file: WeightFile | None = None
         self._content = b""
         if isinstance(source, str):
-            self.file = WeightFile(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
+            source = WeightFile(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
+        if isinstance(source, WeightFile):
+            self.file = source
             self.n_bytes = self.file.n_bytes
         else:
             self._content = source

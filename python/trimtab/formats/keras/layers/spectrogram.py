@@ -231,7 +231,7 @@ def _decibel(context: LayerContext, y: Tensor) -> Tensor:
     """10 log10, not more than top_db below the largest of all."""
     config = context.config
     least = config.number("min_power", 1e-10)
-    if not 0.0 < least:
+    if not least > 0.0:
         raise config.error("min_power", "a positive number")
     factor = 10.0 / np.log(10.0)
     y = context.op("Log", [context.op("Max", [y, context.constant(least)])])

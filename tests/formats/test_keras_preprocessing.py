@@ -68,9 +68,7 @@ def image_cases() -> list[Case]:
             [(None, None, 3)],
         )
     )
-    found.append(
-        Case("integers", lambda x: L.Resizing(4, 5)(x), [IMAGE], values=256)
-    )
+    found.append(Case("integers", lambda x: L.Resizing(4, 5)(x), [IMAGE], values=256))
     return found
 
 

@@ -19,9 +19,11 @@ L = keras.layers
 def bidirectional_cases(is_masked: bool) -> list[Case]:
     layers: dict[str, Any] = {}
     modes = ("concat", "sum", "mul", "ave", None)
-    for mode, sequences, state in itertools.product(modes, [False, True], [False, True]):
-        layers[f"lstm_{mode}_{sequences}_{state}"] = lambda m=mode, q=sequences, s=state: (
-            L.Bidirectional(
+    for mode, sequences, state in itertools.product(
+        modes, [False, True], [False, True]
+    ):
+        layers[f"lstm_{mode}_{sequences}_{state}"] = (
+            lambda m=mode, q=sequences, s=state: L.Bidirectional(
                 L.LSTM(4, return_sequences=q, return_state=s), merge_mode=m
             )
         )

@@ -98,7 +98,9 @@ def center_crop(context: LayerContext) -> Tensor:
     if min(spare) < 0:
         return to_last(context, _smart_resize(context, x, size), is_first)
     starts = context.constant([n // 2 for n in spare])
-    ends = context.constant([n // 2 + side for n, side in zip(spare, size, strict=True)])
+    ends = context.constant(
+        [n // 2 + side for n, side in zip(spare, size, strict=True)]
+    )
     shape = (*x.shape[:2], *size)
     axes = context.constant([2, 3])
     y = context.op("Slice", [x, starts, ends, axes], shape=shape)
@@ -222,7 +224,12 @@ def _pad(
     ]
     half = _half(context, outer, sides)
     pads = context.op("Concat", [half, half], shape=(4,), axis=0)
-    inputs = [x, pads, context.constant(fill), context.constant([2, 3])]
+    inputs: list[Tensor | str] = [
+        x,
+        pads,
+        context.constant(fill),
+        context.constant([2, 3]),
+    ]
     return context.op("Pad", inputs, shape=(*x.shape[:2], None, None))
 
 

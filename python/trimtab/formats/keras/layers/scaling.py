@@ -84,9 +84,7 @@ def normalization(context: LayerContext) -> Tensor:
     return context.op("Div", [context.op("Sub", [x, first]), second])
 
 
-def _spread(
-    context: LayerContext, value: _Array, x: Tensor, kept: list[int]
-) -> _Array:
+def _spread(context: LayerContext, value: _Array, x: Tensor, kept: list[int]) -> _Array:
     """A value for each place of the kept axes, with dims of one for the others."""
     shape = [1] * x.rank
     if value.ndim > len(kept):

@@ -44,22 +44,14 @@ def count_not_above(
     while step:
         # Is the bound that is `step` further still not above?
         reach = context.constant(step)
-        tried = context.op(
-            "Add", [count, reach], shape=_shape(count), dtype="int64"
-        )
+        tried = context.op("Add", [count, reach], shape=_shape(count), dtype="int64")
         at = context.op("Sub", [tried, context.constant(1)])
         at = context.op("Min", [at, last])
         bound = context.op("Gather", [table, at], shape=at.shape, axis=0)
-        fits = context.op(
-            "GreaterOrEqual", [x, bound], shape=x.shape, dtype="bool"
-        )
-        inside = context.op(
-            "LessOrEqual", [tried, context.constant(n)], dtype="bool"
-        )
+        fits = context.op("GreaterOrEqual", [x, bound], shape=x.shape, dtype="bool")
+        inside = context.op("LessOrEqual", [tried, context.constant(n)], dtype="bool")
         fits = context.op("And", [fits, inside], shape=x.shape, dtype="bool")
-        count = context.op(
-            "Where", [fits, tried, count], shape=x.shape, dtype="int64"
-        )
+        count = context.op("Where", [fits, tried, count], shape=x.shape, dtype="int64")
         step >>= 1
     assert isinstance(count, Tensor)
     return count

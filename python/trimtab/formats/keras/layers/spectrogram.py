@@ -8,6 +8,7 @@ import numpy as np
 
 from trimtab.formats.keras.layer import LayerContext, Tensor
 from trimtab.formats.keras.layers.channels import is_channels_first
+from trimtab.formats.keras.layers.reshapes import merge_axes, split_axis
 
 __all__ = ["mel_spectrogram", "stft_spectrogram"]
 
@@ -78,22 +79,25 @@ def _stft(context: LayerContext, x: Tensor, name: str) -> Tensor:
     """One part of the transform of [batch, channels, time], by bins and frames."""
     config = context.config
     length = config.int("frame_length", 256, least=1)
-    step = config.int("frame_step", least=1) if config.has("frame_step") else length // 2
+    step = (
+        config.int("frame_step", least=1) if config.has("frame_step") else length // 2
+    )
     is_same = config.text("padding", "valid", choices=("valid", "same")) == "same"
     kernel = context.array(name, (length, 1, None))
-    bins, channels = kernel.shape[2], context.size(x, 1)
-    each = np.tile(kernel.transpose(2, 1, 0), (channels, 1, 1))
-    weights = context.made(name, each)
+    bins, axis = kernel.shape[2], context.constant([1])
+    weights = context.made(name, kernel.transpose(2, 1, 0))
+    samples = merge_axes(context, x)
     y = context.op(
         "Conv",
-        [x, weights],
-        shape=(x.shape[0], channels * bins, None),
-        group=channels,
+        [
+            context.op("Unsqueeze", [samples, axis], shape=(None, 1, x.shape[2])),
+            weights,
+        ],
+        shape=(None, bins, None),
         strides=[max(step, 1)],
         auto_pad="SAME_UPPER" if is_same else "VALID",
     )
-    sizes = context.constant([0, channels, bins, -1])
-    return context.op("Reshape", [y, sizes], shape=(x.shape[0], channels, bins, None))
+    return split_axis(context, y, x)
 
 
 def _arrange(context: LayerContext, y: Tensor, is_first: bool) -> Tensor:
@@ -157,9 +161,7 @@ def _power(context: LayerContext, x: Tensor, n: int) -> Tensor:
     step = config.int("sequence_stride", 512, least=1)
     pads = context.constant([half, half])
     axis = context.constant([1])
-    y = context.op(
-        "Pad", [x, pads, "", axis], shape=(x.shape[0], None), mode="reflect"
-    )
+    y = context.op("Pad", [x, pads, "", axis], shape=(x.shape[0], None), mode="reflect")
     y = context.op("Unsqueeze", [y, axis], shape=(x.shape[0], 1, None))
     kernel = context.made("transform", _transform(context, n))
     bins = half + 1
@@ -231,7 +233,7 @@ def _decibel(context: LayerContext, y: Tensor) -> Tensor:
     """10 log10, not more than top_db below the largest of all."""
     config = context.config
     least = config.number("min_power", 1e-10)
-    if not 0.0 < least:
+    if not least > 0.0:
         raise config.error("min_power", "a positive number")
     factor = 10.0 / np.log(10.0)
     y = context.op("Log", [context.op("Max", [y, context.constant(least)])])

@@ -121,7 +121,7 @@ def test_one_model_takes_other_batches_and_lengths(tmp_path: Any) -> None:
         value = rng.normal(size=(batch, steps, 3)).astype(np.float32)
         value *= rng.random((batch, steps, 1)) < 0.6
         want = [keras.ops.convert_to_numpy(y) for y in model(value)]
-        assert_close(list(loaded.run([value]).values()), want)
+        assert_close(list(loaded.run(value).values()), want)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -143,7 +143,7 @@ def test_states_that_a_call_begins_with(tmp_path: Any, suffix: str) -> None:
     feeds = [rng.normal(size=s).astype(np.float32) for s in ((3, 5, 3), (3, 4), (3, 4))]
     feeds[0][0, :2], feeds[0][1, 3:] = 0, 0
     want = [keras.ops.convert_to_numpy(y) for y in model(feeds)]
-    got = trimtab.load_model(tmp_path / f"m{suffix}").run(feeds)
+    got = trimtab.load_model(tmp_path / f"m{suffix}").run(tuple(feeds))
     assert_close(list(got.values()), want)
 
 
@@ -183,7 +183,7 @@ def test_any_mask_gives_what_keras_gives(masked_pair: Any, rows: Any) -> None:
     value = np.random.default_rng(mask.size).normal(size=(*mask.shape, 3))
     feeds = [value.astype(np.float32), mask]
     want = [keras.ops.convert_to_numpy(y) for y in model(feeds)]
-    assert_close(list(loaded.run(feeds).values()), want)
+    assert_close(list(loaded.run(tuple(feeds)).values()), want)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_convolutional_lstm_obeys_masks(tmp_path: Any) -> None:
     value = np.random.default_rng(2).normal(size=(3, 4, 5, 6, 2)).astype(np.float32)
     rows = np.array([[1, 0, 1, 0], [0, 1, 1, 1], [0, 0, 0, 0]], bool)
     want = [keras.ops.convert_to_numpy(y) for y in model([value, rows])]
-    got = trimtab.load_model(tmp_path / "m.keras").run([value, rows])
+    got = trimtab.load_model(tmp_path / "m.keras").run((value, rows))
     assert_close(list(got.values()), want)
 
 
@@ -303,7 +303,7 @@ def test_layers_of_cudnn_in_old_files(tmp_path: Any, name: str, n_gates: int) ->
             group[key] = array
     value = np.random.default_rng(8).normal(size=(2, 6, 3)).astype(np.float32)
     want = keras.ops.convert_to_numpy(model(value))
-    assert_close(list(trimtab.load_model(path).run([value]).values()), [want])
+    assert_close(list(trimtab.load_model(path).run(value).values()), [want])
 
 
 def test_a_cell_that_is_unknown_is_refused(tmp_path: Any) -> None:
@@ -345,4 +345,4 @@ def test_the_published_sentiment_model_is_read(tmp_path: Any) -> None:
     for row, n in enumerate((100, 40, 7, 1, 0)):
         words[row, 100 - n :] = rng.integers(1, 5000, n)
     want = keras.ops.convert_to_numpy(model(words, training=False))
-    assert_close(list(trimtab.load_model(path).run([words]).values()), [want])
+    assert_close(list(trimtab.load_model(path).run(words).values()), [want])

@@ -39,7 +39,7 @@ def category_encoding(context: LayerContext) -> Tensor:
     depth = context.config.int("num_tokens", least=1)
     mode = _mode(context, ("one_hot", "multi_hot", "count"), "multi_hot")
     weights = context.argument("count_weights", 1)
-    index = context.cast(context.inputs[0].masked(None), "int64")
+    index = context.cast(context.x.masked(None), "int64")
     return _encode(context, index, mode, depth, weights)
 
 

@@ -185,7 +185,7 @@ def test_masks_of_the_call(tmp_path: Any) -> None:
             rng.random((batch, n_queries, n_keys)) < 0.6,
         ]
         want = [keras.ops.convert_to_numpy(y) for y in model(feeds)]
-        assert_close(list(loaded.run(feeds).values()), want)
+        assert_close(list(loaded.run(tuple(feeds)).values()), want)
 
 
 def test_heads_become_the_operator_attention(tmp_path: Any) -> None:

@@ -209,7 +209,7 @@ def test_normalization_that_was_adapted(tmp_path: Any, suffix: str) -> None:
     path = tmp_path / f"m{suffix}"
     model.save(path)
     want = [keras.ops.convert_to_numpy(y) for y in model(data)]
-    assert_close(list(trimtab.load_model(path).run([data]).values()), want)
+    assert_close(list(trimtab.load_model(path).run(data).values()), want)
 
 
 def test_counts_may_have_weights(tmp_path: Any) -> None:
@@ -218,7 +218,7 @@ def test_counts_may_have_weights(tmp_path: Any) -> None:
     keras.Model([x, w], y).save(tmp_path / "m.keras")
     index = np.array([[0, 1, 1, 4], [2, 2, 2, 2]], np.int32)
     weights = np.array([[0.5, 1, 2, 3], [1, 1, 1, 0.25]], np.float32)
-    got = trimtab.load_model(tmp_path / "m.keras").run([index, weights])
+    got = trimtab.load_model(tmp_path / "m.keras").run((index, weights))
     want = [[0.5, 3, 0, 0, 3], [0, 0, 3.25, 0, 0]]
     np.testing.assert_array_equal(next(iter(got.values())), np.float32(want))
 
@@ -242,7 +242,7 @@ def test_bicubic_is_that_of_tensorflow_and_jax(tmp_path: Any) -> None:
     value = np.random.default_rng(6).normal(size=(2, *IMAGE)).astype(np.float32)
     want = cubic(value.astype(np.float64), 13)
     want = cubic(want.swapaxes(1, 2), 4).swapaxes(1, 2)
-    got = trimtab.load_model(tmp_path / "m.keras").run([value])
+    got = trimtab.load_model(tmp_path / "m.keras").run(value)
     assert_close(list(got.values()), [want])
 
 
@@ -311,7 +311,7 @@ def test_an_integer_lookup_finds_what_is_in_its_vocabulary(
     }
     write_layer(path, "IntegerLookup", config)
     x = np.arange(-60, 60, dtype=np.int64).reshape(-1, 4)
-    got = next(iter(trimtab.load_model(path).run([x]).values()))
+    got = next(iter(trimtab.load_model(path).run(x).values()))
     want = look_up(words, x, mask, n_unknown, int(mask is not None))
     np.testing.assert_array_equal(got, want)
 
@@ -324,7 +324,7 @@ def test_an_integer_lookup_reads_its_vocabulary_file(tmp_path: Any) -> None:
         files={"assets/layers/integer_lookup/vocabulary.txt": "-1\n12\n7\n9\n"},
     )
     x = np.array([[12, 12, 7, 7], [9, 3, 12, 9]], np.int64)
-    got = next(iter(trimtab.load_model(path).run([x]).values()))
+    got = next(iter(trimtab.load_model(path).run(x).values()))
     np.testing.assert_array_equal(got, np.float32([[0, 1, 1, 0], [1, 1, 0, 1]]))
 
 
@@ -332,7 +332,7 @@ def test_an_inverted_lookup_gives_numbers_back(tmp_path: Any) -> None:
     config = {"vocabulary": [12, 7], "oov_token": -1, "invert": True, "mask_token": 0}
     path = write_layer(tmp_path / "m.keras", "IntegerLookup", config)
     x = np.array([[0, 1, 2, 3], [4, -1, 3, 2]], np.int64)
-    got = next(iter(trimtab.load_model(path).run([x]).values()))
+    got = next(iter(trimtab.load_model(path).run(x).values()))
     np.testing.assert_array_equal(got, [[0, -1, 12, 7], [-1, -1, 7, 12]])
 
 

@@ -80,7 +80,7 @@ LAYERS: dict[str, str] = {
     ),
     "Masking": "regular:masking",
     # recurrent layers
-    **_each("LSTM GRU SimpleRNN RNN", "recurrent:recurrent"),
+    **_each("LSTM GRU SimpleRNN RNN CuDNNLSTM CuDNNGRU", "recurrent:recurrent"),
     **_each("ConvLSTM1D ConvLSTM2D ConvLSTM3D", "conv_lstm:conv_lstm"),
     "Bidirectional": "wrappers:bidirectional",
     "TimeDistributed": "wrappers:time_distributed",

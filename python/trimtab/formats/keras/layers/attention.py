@@ -69,7 +69,7 @@ def multi_head_attention(context: LayerContext) -> list[Tensor]:
     >>> multi_head_attention(context)                      # doctest: +SKIP
     """
     config = context.config
-    query = context.inputs[0]
+    query = _query(context)
     axes = config.ints("attention_axes") if config.has("attention_axes") else (1,)
     if query.rank != 3 or axes not in ((1,), (-2,)):
         raise context.unsupported(
@@ -115,7 +115,7 @@ def group_query_attention(context: LayerContext) -> list[Tensor]:
     kv = config.int("num_key_value_heads", least=1)
     if n % kv:
         raise config.error("num_key_value_heads", f"a divisor of {n} query heads")
-    query = context.inputs[0]
+    query = _query(context)
     context.rank(query, 3)
     sizes = _Heads(n, kv, size, size, context.size(query, -1))
     return _heads(context, sizes, "_")
@@ -155,6 +155,12 @@ def _heads(context: LayerContext, heads: _Heads, prefix: str) -> list[Tensor]:
     return [y, Tensor(names[3], "float32", shape)]
 
 
+def _query(context: LayerContext) -> Tensor:
+    if not context.inputs:
+        raise context.error("expected a query and a value, got nothing")
+    return context.inputs[0]
+
+
 def _arguments(context: LayerContext) -> tuple[Tensor, Tensor, Tensor]:
     """Query, key and value of the call."""
     value = context.argument("value", 1)
@@ -163,7 +169,7 @@ def _arguments(context: LayerContext) -> tuple[Tensor, Tensor, Tensor]:
         raise context.error("expected a query and a value")
     key = key if isinstance(key, Tensor) else value
     found = []
-    for tensor in (context.inputs[0], key, value):
+    for tensor in (_query(context), key, value):
         context.rank(tensor, 3)
         found.append(context.cast(tensor, "float32"))
     return found[0], found[1], found[2]

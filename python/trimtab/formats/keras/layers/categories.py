@@ -12,6 +12,7 @@ from trimtab.formats.keras.layers.searching import count_not_above
 __all__ = ["category_encoding", "discretization", "integer_lookup", "refuse_strings"]
 
 _Array: TypeAlias = "np.ndarray[Any, Any]"
+_MAX_UNKNOWN = 1 << 20
 _MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
 
@@ -38,7 +39,7 @@ def category_encoding(context: LayerContext) -> Tensor:
     depth = context.config.int("num_tokens", least=1)
     mode = _mode(context, ("one_hot", "multi_hot", "count"), "multi_hot")
     weights = context.argument("count_weights", 1)
-    index = context.cast(context.inputs[0].masked(None), "int64")
+    index = context.cast(context.x.masked(None), "int64")
     return _encode(context, index, mode, depth, weights)
 
 
@@ -112,13 +113,15 @@ def integer_lookup(context: LayerContext) -> Tensor:
     mode = _mode(context, ("int", "one_hot", "multi_hot", "count", "tf_idf"), "int")
     mask = config.optional_int("mask_token")
     n_unknown = config.int("num_oov_indices", 1, least=0)
+    if n_unknown > _MAX_UNKNOWN:
+        raise config.error("num_oov_indices", f"{_MAX_UNKNOWN} or less")
     begin = int(mask is not None and mode == "int")
     unknown = config.optional_int("oov_token")
-    words = _vocabulary(context, [mask] * begin + [unknown] * n_unknown)
+    special = [0 if mask is None else mask] * begin
+    special += [0 if unknown is None else unknown] * n_unknown
+    words = _vocabulary(context, special)
     x = context.cast(context.x.masked(None), "int64")
     if config.flag("invert", False):
-        special = [0 if mask is None else mask] * begin
-        special += [unknown or 0] * n_unknown
         table = np.concatenate([np.array(special, np.int64), words])
         return _look_up(context, x, table, unknown or 0)
     index = _find(context, x, words, begin, n_unknown)
@@ -148,7 +151,7 @@ def integer_lookup(context: LayerContext) -> Tensor:
     return context.op("Mul", [counts, context.made("idf_weights", weights)])
 
 
-def _vocabulary(context: LayerContext, special: list[int | None]) -> _Array:
+def _vocabulary(context: LayerContext, special: list[int]) -> _Array:
     """The numbers of the vocabulary, without those that stand for others."""
     given = context.config.value("vocabulary", None)
     if given is None:
@@ -222,7 +225,7 @@ def _encode(
     context: LayerContext, index: Tensor, mode: str, depth: int, weights: Any
 ) -> Tensor:
     """Vectors of `depth`; an index outside of it counts for nothing."""
-    if depth > context.source.limits.max_tensor_bytes // 4:
+    if depth > context.source.limits.max_fold_bytes // 8:
         raise context.error(f"vectors of {depth} elements are too long")
     if mode == "one_hot" and index.rank > 1 and index.shape[-1] == 1:
         axis = context.constant([-1])

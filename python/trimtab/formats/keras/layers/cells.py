@@ -26,6 +26,8 @@ _KINDS = {
     "GRUCell": "GRU",
     "SimpleRNN": "RNN",
     "SimpleRNNCell": "RNN",
+    "CuDNNLSTM": "LSTM",
+    "CuDNNGRU": "GRU",
 }
 _N_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -158,17 +160,22 @@ def read_cell(
             "SimpleRNNCell and StackedRNNCells of them"
         )
     units = config.int("units", least=1)
-    columns = _N_GATES[kind] * units
     is_new = context.source.keras_major >= 3
-    reset_after = kind == "GRU" and config.flag("reset_after", is_new)
+    is_cudnn = class_name.startswith("CuDNN")
+    reset_after = kind == "GRU" and (is_cudnn or config.flag("reset_after", is_new))
     activation = config.function("activation", "tanh")
     gate = None if kind == "RNN" else config.function("recurrent_activation", "sigmoid")
-    kernel = context.array("kernel", (features, columns), part=part)
-    recurrent = context.array("recurrent_kernel", (units, columns), part=part)
-    bias = None
-    if config.flag("use_bias", True):
-        shape = (2, columns) if reset_after else (columns,)
-        bias = context.array("bias", shape, part=part)
+    if is_cudnn:
+        weights = _read_cudnn(context, features, units, _N_GATES[kind])
+    else:
+        has_bias = config.flag("use_bias", True)
+        columns = _N_GATES[kind] * units
+        bias_shape = (2, columns) if reset_after else (columns,)
+        weights = (
+            context.array("kernel", (features, columns), part=part),
+            context.array("recurrent_kernel", (units, columns), part=part),
+            context.array("bias", bias_shape, part=part) if has_bias else None,
+        )
     functions = [activation] if kind == "RNN" else [gate, activation]
     if kind == "LSTM":
         functions.append(activation)
@@ -178,14 +185,30 @@ def read_cell(
         kind,
         key,
         units,
-        kernel,
-        recurrent,
-        bias,
+        *weights,
         activation,
         gate,
         reset_after,
         known if len(known) == len(found) else [],
     )
+
+
+def _read_cudnn(
+    context: LayerContext, features: int, units: int, n_gates: int
+) -> tuple[_Array, _Array, _Array | None]:
+    """Weights of CuDNNLSTM and CuDNNGRU, as the other layers have them.
+
+    A gate's kernel of shape (rows, units) holds cuDNN's matrix of (units, rows),
+    element after element; there are two biases.
+    """
+    columns = n_gates * units
+    found = []
+    for name, rows in (("kernel", features), ("recurrent_kernel", units)):
+        array = context.array(name, (rows, columns))
+        gates = [gate.reshape(units, rows).T for gate in np.split(array, n_gates, 1)]
+        found.append(np.concatenate(gates, axis=1))
+    bias = context.array("bias", (2 * columns,)).reshape(2, columns)
+    return found[0], found[1], bias if n_gates == 3 else bias.sum(axis=0)
 
 
 def _operator_activation(

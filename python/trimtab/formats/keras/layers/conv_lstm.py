@@ -15,7 +15,7 @@ from trimtab.formats.keras.layers.recurrent import (
 )
 from trimtab.formats.keras.layers.reshapes import merge_axes, split_axis
 from trimtab.formats.keras.layers.runs import zero_state
-from trimtab.formats.keras.layers.sequences import pack, reverse
+from trimtab.formats.keras.layers.sequences import first_input, pack, reverse
 from trimtab.formats.keras.layers.steps import lstm_state
 
 __all__ = ["conv_lstm"]
@@ -75,8 +75,7 @@ def conv_lstm(context: LayerContext) -> list[Tensor]:
         config.ints("kernel_size", rank, least=1),
         data_format == "channels_last",
     )
-    x = context.inputs[0]
-    context.rank(x, rank + 3)
+    x = first_input(context, rank + 3)
     x = context.transpose(context.cast(x, "float32"), spec.inward(2)).masked(None)
     mask, packed = steps_mask(context), None
     if config.flag("go_backwards", False):

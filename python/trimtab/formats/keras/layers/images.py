@@ -224,8 +224,9 @@ def _pad(
     ]
     half = _half(context, outer, sides)
     pads = context.op("Concat", [half, half], shape=(4,), axis=0)
-    inputs = [x, pads, context.constant(fill), context.constant([2, 3])]
-    return context.op("Pad", inputs, shape=(*x.shape[:2], None, None))
+    value, axes = context.constant(fill), context.constant([2, 3])
+    shape = (*x.shape[:2], None, None)
+    return context.op("Pad", [x, pads, value, axes], shape=shape)
 
 
 def _saturate(context: LayerContext, y: Tensor, dtype: str) -> Tensor:

@@ -9,7 +9,7 @@ from trimtab.formats.keras.apply import check_layer
 from trimtab.formats.keras.layer import LayerContext, Tensor
 from trimtab.formats.keras.layers.cells import Cell, read_cell
 from trimtab.formats.keras.layers.runs import run_cell
-from trimtab.formats.keras.layers.sequences import pack, reverse
+from trimtab.formats.keras.layers.sequences import first_input, pack, reverse
 
 __all__ = [
     "Recurrent",
@@ -78,8 +78,7 @@ def recurrent(context: LayerContext) -> list[Tensor]:
     --------
     >>> recurrent(context)                                 # doctest: +SKIP
     """
-    x = context.inputs[0]
-    context.rank(x, 3)
+    x = first_input(context, 3)
     layer = read_recurrent(context, context.size(x, -1))
     states = initial_states(context, layer.n_states)
     output, ends = run_recurrent(context, layer, x, steps_mask(context), states)

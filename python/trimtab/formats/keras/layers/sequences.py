@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from trimtab.formats.keras.layer import LayerContext, Tensor
 from trimtab.graph import Dims
 
-__all__ = ["Packed", "pack", "reverse", "take_last"]
+__all__ = ["Packed", "first_input", "pack", "reverse", "take_last"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,35 @@ class Packed:
         end = context.constant(-1)
         keep = context.op("Gather", [self.mask, end], shape=shape, axis=1)
         return _keep(context, keep, found, context.constant(0.0))
+
+
+def first_input(context: LayerContext, rank: int) -> Tensor:
+    """Give the first tensor of a call, which may have states or others behind it.
+
+    Parameters
+    ----------
+    context : LayerContext
+    rank : int
+        Number of dims that it must have.
+
+    Returns
+    -------
+    x : Tensor
+
+    Raises
+    ------
+    ModelFormatError
+        There is none, or it has another number of dims.
+
+    Examples
+    --------
+    >>> first_input(context, 3)                            # doctest: +SKIP
+    """
+    found = context.inputs
+    if not found:
+        raise context.error("expected an input, got none")
+    context.rank(found[0], rank)
+    return found[0]
 
 
 def pack(context: LayerContext, x: Tensor, mask: Tensor) -> Packed:

@@ -8,6 +8,7 @@ import numpy as np
 
 from trimtab.formats.keras.layer import LayerContext, Tensor
 from trimtab.formats.keras.layers.channels import is_channels_first
+from trimtab.formats.keras.layers.reshapes import merge_axes, split_axis
 
 __all__ = ["mel_spectrogram", "stft_spectrogram"]
 
@@ -83,19 +84,20 @@ def _stft(context: LayerContext, x: Tensor, name: str) -> Tensor:
     )
     is_same = config.text("padding", "valid", choices=("valid", "same")) == "same"
     kernel = context.array(name, (length, 1, None))
-    bins, channels = kernel.shape[2], context.size(x, 1)
-    each = np.tile(kernel.transpose(2, 1, 0), (channels, 1, 1))
-    weights = context.made(name, each)
+    bins, axis = kernel.shape[2], context.constant([1])
+    weights = context.made(name, kernel.transpose(2, 1, 0))
+    samples = merge_axes(context, x)
     y = context.op(
         "Conv",
-        [x, weights],
-        shape=(x.shape[0], channels * bins, None),
-        group=channels,
+        [
+            context.op("Unsqueeze", [samples, axis], shape=(None, 1, x.shape[2])),
+            weights,
+        ],
+        shape=(None, bins, None),
         strides=[max(step, 1)],
         auto_pad="SAME_UPPER" if is_same else "VALID",
     )
-    sizes = context.constant([0, channels, bins, -1])
-    return context.op("Reshape", [y, sizes], shape=(x.shape[0], channels, bins, None))
+    return split_axis(context, y, x)
 
 
 def _arrange(context: LayerContext, y: Tensor, is_first: bool) -> Tensor:

@@ -15,7 +15,7 @@ from trimtab.formats.keras.layers.recurrent import (
 )
 from trimtab.formats.keras.layers.reshapes import merge_axes, split_axis
 from trimtab.formats.keras.layers.runs import run_pair
-from trimtab.formats.keras.layers.sequences import reverse
+from trimtab.formats.keras.layers.sequences import first_input, reverse
 
 __all__ = ["bidirectional", "time_distributed"]
 
@@ -44,8 +44,7 @@ def bidirectional(context: LayerContext) -> list[Tensor]:
     --------
     >>> bidirectional(context)                             # doctest: +SKIP
     """
-    x = context.inputs[0]
-    context.rank(x, 3)
+    x = first_input(context, 3)
     ahead = _open(context, "forward_layer", context.size(x, -1))
     back = _open(context, "backward_layer", context.size(x, -1))
     one, other = ahead.layer, back.layer

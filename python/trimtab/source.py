@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from trimtab.errors import InputTypeError, ModelFormatError
 from trimtab.formats import OBJECTS, find_object_format
 
 __all__ = ["Source"]
+
+# Of a folder, which may be anyone's by mistake.
+_MAX_STAMPED = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,15 +120,30 @@ class Source:
 
 
 def _stamp(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+    """Bytes, and the last change; of a folder those of its files."""
+    each = [os.stat(name) for name in islice(_files(path), _MAX_STAMPED)]
+    n_bytes = sum(status.st_size for status in each)
+    return n_bytes, max((status.st_mtime_ns for status in each), default=0)
 
 
 def _digest(path: str) -> str:
     import hashlib  # brings OpenSSL: 3 MB and 4 ms that only pickling needs
 
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for name in sorted(_files(path)):
+        if name != path:  # of a folder: what is where counts too
+            digest.update(os.path.relpath(name, path).encode() + b"\0")
+        with open(name, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def _files(path: str) -> Iterator[str]:
+    """The file, or all files of a folder."""
+    if not os.path.isdir(path):
+        yield path
+    for top, _, names in os.walk(path):
+        for name in names:
+            if os.path.isfile(found := os.path.join(top, name)):
+                yield found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from trimtab.errors import InputTypeError, ModelFormatError
@@ -10,6 +12,9 @@ from trimtab.formats import OBJECTS, find_object_format
 from trimtab.record import FrozenRecord
 
 __all__ = ["Source", "digest_of"]
+
+# Of a folder, which may be anyone's by mistake.
+_MAX_STAMPED = 10_000
 
 
 class Source(FrozenRecord):
@@ -148,10 +153,10 @@ class Source(FrozenRecord):
         if self.content is not None:
             return self.content
         path = self.path or ""
-        if self.sha256 and _digest(path) != self.sha256:
+        if self.sha256 and digest_of(path) != self.sha256:
             raise ModelFormatError(
                 f"{path} is not the file that was pickled: expected SHA-256 "
-                f"{self.sha256}, got {_digest(path)}"
+                f"{self.sha256}, got {digest_of(path)}"
             )
         return path
 
@@ -170,15 +175,18 @@ class Source(FrozenRecord):
                 f"{self.path} has changed since it was loaded: it cannot be pickled "
                 "by path"
             )
-        return self.__replace__(sha256=_digest(self.path))
+        return self.__replace__(sha256=digest_of(self.path))
 
 
 def _stamp(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+    """Bytes, and the last change; of a folder those of its files."""
+    each = [os.stat(name) for name in islice(_files(path), _MAX_STAMPED)]
+    n_bytes = sum(status.st_size for status in each)
+    return n_bytes, max((status.st_mtime_ns for status in each), default=0)
 
 
 def _digest(path: str) -> str:
+    """Of one file."""
     import hashlib  # brings OpenSSL: 3 MB and 4 ms that only pickling needs
 
     digest = hashlib.sha256()
@@ -215,11 +223,17 @@ def digest_of(given: str | bytes) -> str:
     if not os.path.isdir(given):
         return _digest(given)
     whole = hashlib.sha256()
-    for path in sorted(
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(given)
-        for name in names
-    ):
+    for path in sorted(_files(given)):
         name = os.path.relpath(path, given)
         whole.update(f"{name}\0{_digest(path)}\n".encode())
     return whole.hexdigest()
+
+
+def _files(path: str) -> Iterator[str]:
+    """The file, or all files of a folder."""
+    if not os.path.isdir(path):
+        yield path
+    for top, _, names in os.walk(path):
+        for name in names:
+            if os.path.isfile(found := os.path.join(top, name)):
+                yield found

@@ -447,7 +447,7 @@ def tone_and_noise() -> dict[str, np.ndarray]:
 def record_audio(folder: Path) -> None:
     """What TensorFlow gives, without its oneDNN and, in another process, with it."""
     import tensorflow as tf
-    import tf_keras  # noqa: F401 (first, or models of Keras 2 do not load)
+    import tf_keras  # noqa: F401 (or models of Keras 2 do not load)
 
     uses_onednn = os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
     run = tf.saved_model.load(str(folder / "model")).signatures["serving_default"]
@@ -497,7 +497,7 @@ def facts() -> dict[str, Any]:
     from tf2onnx.handler import tf_op
 
     listed = op_def_pb2.OpList()
-    listed.ParseFromString(session.get_buffer(session.TF_GetAllOpList()))
+    listed.ParseFromString(session.TF_GetBuffer(session.TF_GetAllOpList()))
     handled = {
         op for table in tf_op.get_opsets().values() for ops in table for op in ops
     }
@@ -511,10 +511,10 @@ def facts() -> dict[str, Any]:
                 waiting.append(inner)
     return {
         "version": tf.__version__,
-        "messages": {
-            message.name: {field.name: field.number for field in message.fields}
+        "messages": [
+            [message.name, {field.name: field.number for field in message.fields}]
             for message in found.values()
-        },
+        ],
         "operators": {
             op.name: [a.name for a in [*op.input_arg, *op.attr]] for op in listed.op
         },

@@ -27,6 +27,7 @@ from trimtab.formats.saved_model_ops import (
     signature_functions,
 )
 from trimtab.formats.saved_model_proto import parse_saved_model
+from trimtab.source import Source
 
 from .saved_models import STRING, saved_model, write
 
@@ -305,6 +306,29 @@ def test_a_bomb_of_messages_meets_the_limit_of_the_child(tmp_path: Path) -> None
 def test_the_option_is_for_this_format_only(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it is for saved_model"):
         trimtab.load_model(b"\x08\x07\x12\x00", signature="serve")
+
+
+def test_a_folder_is_pickled_by_the_digest_of_all_its_files(tmp_path: Path) -> None:
+    path = write(saved_model(HONEST), tmp_path / "m")
+    frozen = Source.of(path).frozen()
+    assert frozen.open() == path
+    index = Path(path, "variables", "variables.index")
+    index.write_bytes(b"other")
+    with pytest.raises(ModelFormatError, match="not the file that was pickled"):
+        frozen.open()
+    index.write_bytes(b"")
+    assert frozen.open() == path
+    index.rename(index.with_name("renamed"))
+    with pytest.raises(ModelFormatError, match="not the file that was pickled"):
+        frozen.open()
+
+
+def test_a_folder_that_changed_is_not_pickled(tmp_path: Path) -> None:
+    path = write(saved_model(HONEST), tmp_path / "m")
+    source = Source.of(path)
+    Path(path, "variables", "variables.index").write_bytes(b"longer")
+    with pytest.raises(ModelFormatError, match="has changed since"):
+        source.frozen()
 
 
 def test_outputs_are_ordered_by_number() -> None:

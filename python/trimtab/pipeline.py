@@ -26,6 +26,8 @@ __all__ = ["MAX_STEPS", "Pipeline"]
 
 StepLike: TypeAlias = "Step | Callable[[Any], Any]"
 
+#: What NumPy and Python raise at a value that a step did not expect.
+_CANNOT_TAKE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 #: Steps of one stage, at most.
 MAX_STEPS = 64
 
@@ -361,7 +363,7 @@ def _apply(stage: str, steps: Sequence[StepLike], value: Any, context: Context) 
         except TrimtabError as error:
             where = f"{stage}[{position}] ({step.kind})"
             raise type(error)(f"{where}: {error}") from error
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
+        except _CANNOT_TAKE as error:
             raise InputError(
                 f"{stage}[{position}] ({step.kind}): cannot take "
                 f"{describe(value)}: {error}"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import trimtab
 from trimtab import steps
 from trimtab.errors import InputError, ModelFormatError
-from trimtab.pipeline import MAX_STEPS, Pipeline
+from trimtab.pipeline import MAX_STEPS, Pipeline, _apply
 from trimtab.processing import STEPS, make_step
 from trimtab.processing.boxes import ssd_anchors
 from trimtab.processing.step import Context, Step
@@ -272,3 +272,35 @@ def test_a_pickled_model_keeps_its_pipeline(model: trimtab.Model, x: Any) -> Non
     assert again.pipeline.model is again
     assert again.pipeline.preprocess == model.pipeline.preprocess
     np.testing.assert_array_equal(again.pipeline(x), model.pipeline(x))
+
+
+def odd_value(data: Any) -> Any:
+    """Arrays of any shape and type, tuples of them, and things that are no arrays."""
+    kind = data.draw(st.sampled_from(["array", "array", "array", "tuple", "other"]))
+    if kind == "tuple":
+        return tuple(odd_value(data) for _ in range(data.draw(st.integers(0, 3))))
+    if kind == "other":
+        return data.draw(
+            st.sampled_from([None, 5, "x\0", b"", b"\x89PNG\r\n\x1a\n", [[1], [2, 3]]])
+        )
+    shape = data.draw(st.lists(st.integers(0, 6), max_size=4))
+    dtype = data.draw(st.sampled_from("u1 i1 u2 i8 f2 f4 f8 c8 ? O U3 M8[s]".split()))
+    array = np.zeros(shape, dtype)
+    if array.dtype.kind == "f" and array.size:
+        array.flat[0] = data.draw(st.sampled_from([0.0, np.nan, np.inf, 1e38, -1.0]))
+    return array
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("step", SAMPLES, ids=lambda step: step.kind)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_comes_a_step_answers_or_says_why_not(step: Any, data: Any) -> None:
+    message = f"({step.kind})"
+    try:
+        _apply("preprocess", [step], odd_value(data), {})
+    except OSError:
+        return
+    except InputError as error:
+        message = str(error)
+    assert f"({step.kind})" in message

@@ -137,6 +137,32 @@ def test_the_imagenet_preset_is_torchvisions(
     np.testing.assert_array_equal(value, expected.transpose(2, 0, 1)[None])
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(5, 120), st.integers(5, 120), st.integers(4, 60), st.integers(4, 70))
+def test_torchvision_itself_says_the_same(
+    height: int, width: int, size: int, shortest: int
+) -> None:
+    pytest.importorskip("torchvision")
+    from torchvision import transforms
+
+    image = picture(height, width)
+    transform = transforms.Compose(
+        [
+            transforms.Resize(shortest),
+            transforms.CenterCrop(size),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    is_new = int(PIL.__version__.split(".")[0]) >= 13
+    method = "pillow13-bilinear" if is_new else "pillow-bilinear"
+    value: Any = image
+    for step in steps.imagenet(size, resize=shortest, method=method):
+        value = step(value, {})
+    expected = transform(Image.fromarray(image)).numpy()
+    np.testing.assert_array_equal(value[0], expected)
+
+
 def test_the_shortest_side_that_is_right_stays() -> None:
     image = picture(20, 30)
     assert steps.ResizeShortest(20)(image, {}) is image

@@ -319,15 +319,21 @@ def _check_size(n_weights: int) -> None:
         raise InputError(f"resizing: {n_weights} weights are more than can be had")
 
 
-def _in_range(first: npt.NDArray[np.int32], weights: Floats, n_src: int) -> Table:
-    """Only taps that exist: rows that would reach beyond the end begin earlier."""
+def _in_range(
+    first: npt.NDArray[np.int32], weights: Floats, n_src: int, least: int
+) -> Table:
+    """Only taps that exist: rows that would reach beyond the end begin earlier.
+
+    As many as are used, but `least` where there are so many pixels.
+    """
     used = np.flatnonzero(weights.any(axis=0))
-    n_taps = min(int(used[-1]) + 1 if used.size else 1, n_src)
+    n_taps = min(max(least, int(used[-1]) + 1 if used.size else 1), n_src)
     start = np.minimum(first, n_src - n_taps)
     shift = (first - start)[:, None]
     at = np.arange(n_taps) - shift
-    moved = np.take_along_axis(weights, at.clip(0, weights.shape[1] - 1), axis=1)
-    return start.astype(np.int32), np.where(at >= 0, moved, 0.0)
+    last = weights.shape[1] - 1
+    moved = np.take_along_axis(weights, at.clip(0, last), axis=1)
+    return start.astype(np.int32), np.where((at >= 0) & (at <= last), moved, 0.0)
 
 
 @lru_cache(maxsize=64)
@@ -335,7 +341,8 @@ def _axis(how: Method, n_src: int, n_dst: int, is_down: bool) -> tuple[Any, Any]
     if is_down and how.down is not None:
         first, weights = how.down(n_src, n_dst)
     else:
-        first, weights = _in_range(*how.table(n_src, n_dst), n_src)
+        least = 2 if how.math == FIXED11 else 1  # two taps have loops of their own
+        first, weights = _in_range(*how.table(n_src, n_dst), n_src, least)
     if how.math == FLOAT:
         return first, np.ascontiguousarray(weights, np.float32)
     if how.math in (FIXED11, COPY):

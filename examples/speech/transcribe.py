@@ -122,6 +122,7 @@ def load_pipeline(*, n_beams: int = 1, threads: int | None = None) -> Pipeline:
     model = trimtab.load_model(save_artefact(), threads=threads)
     pipeline = model.pipeline
     decode, text = pipeline.postprocess
+    decode = replace(decode, threads=threads or 0)
     if n_beams > 1:
         decode = replace(decode, n_beams=n_beams, length_penalty=1.0)
     return Pipeline(pipeline.preprocess, model, [decode, text])

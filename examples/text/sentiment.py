@@ -195,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pipeline.model.save(out, pipeline=pipeline, golden=golden)
     loaded = trimtab.load_model(out).pipeline
     for text in args.text:
+        loaded(text)  # a new number of tokens is planned for once
         started = time.perf_counter()
         (best,) = loaded(text)
         took = (time.perf_counter() - started) * 1e3

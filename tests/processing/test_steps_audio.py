@@ -240,6 +240,16 @@ def test_whispers_spectrum_is_its_definition_in_float64() -> None:
     assert np.abs(got[0] - want).mean() < 1e-5
 
 
+def test_what_whisper_would_not_hear_is_not_dropped_silently() -> None:
+    samples = sound(16000 + 1)
+    with pytest.raises(InputError, match="split_at_quiet"):
+        step("whisper_log_mel", seconds=1)(samples)
+    cut = step("whisper_log_mel", seconds=1, cut=True)(samples)
+    np.testing.assert_array_equal(
+        cut, step("whisper_log_mel", seconds=1)(samples[:16000])
+    )
+
+
 def test_whispers_spectrum_is_the_published_recipe_in_torch() -> None:
     torch = pytest.importorskip("torch")
     samples = fit_length(sound(RATE * 12), 30 * RATE)

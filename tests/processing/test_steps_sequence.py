@@ -475,6 +475,7 @@ def test_a_stored_step_holds_its_decoder() -> None:
             "position": "position",
             "max_tokens": 9,
             "n_beams": 3,
+            "threads": 1,
         },
         {"decoder": with_slots()},
     )
@@ -513,6 +514,7 @@ GOOD: dict[str, Any] = {"prompt": [1], "end": 7}
         {"constants": [["a", -1]]},
         {"tokens": 3},
         {"no_repeat": -1},
+        {"threads": -1},
         {"decoder": "x"},
     ],
 )

@@ -111,7 +111,7 @@ def test_texts_become_padded_ids_and_a_mask() -> None:
     assert got["attention_mask"].tolist() == [[1] * 8, [1] * 3 + [0] * 5]
     assert got["token_type_ids"].tolist() == [[0] * 8] * 2
     assert {m.dtype for m in got.values()} == {np.dtype(np.int64)}
-    assert context["attention_mask"] is got["attention_mask"]
+    assert context["attention_mask"].tolist() == got["attention_mask"].tolist()
     assert context["n_tokens"] == [8, 3]
 
 
@@ -122,8 +122,9 @@ def test_truncation_keeps_special_tokens_and_padding_has_a_side() -> None:
     left = tokenize(max_tokens=6, pad="max", pad_side="pre", pad_id=9)("try", {})
     assert left["input_ids"].tolist() == [[9, 9, 9, 2, 9, 3]]
     assert left["attention_mask"].tolist() == [[0, 0, 0, 1, 1, 1]]
-    bare = tokenize(special_tokens=False)("try", {})
+    bare = tokenize(special_tokens=False, dtype="int32")("try", {})
     assert bare["input_ids"].tolist() == [[9]]
+    assert bare["input_ids"].dtype == np.int32
 
 
 @settings(max_examples=60, deadline=None)
@@ -226,6 +227,7 @@ def test_a_mutated_tokenizer_works_or_is_refused(data: st.DataObject) -> None:
         {"outputs": ["ids"]},
         {"outputs": "input_ids"},
         {"special_tokens": 1},
+        {"dtype": "uint8"},
     ],
 )
 def test_hostile_tokenizing_is_refused(bad: dict[str, Any]) -> None:

@@ -183,6 +183,8 @@ class DecodeSequence(Step):
         As `trimtab.processing.decoder_model.DecoderModel` has them.
     max_tokens, n_beams, length_penalty, suppress, suppress_first, no_repeat
         As `trimtab.processing.decode_sequence.Decoding` has them.
+    threads : int, default=0
+        That the decoder may use; 0: as `load_model` decides.
 
     Raises
     ------
@@ -205,9 +207,11 @@ class DecodeSequence(Step):
     suppress: tuple[int, ...] = ()
     suppress_first: tuple[int, ...] = ()
     no_repeat: int = 0
+    threads: int = 0
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        check_integer("threads", self.threads, 0, 1024)
         if not isinstance(self.decoder, bytes) or not self.decoder:
             raise InputError("decoder: expected the bytes of a model file")
         check_integers("prompt", self.prompt, 0, MAX_TOKEN)
@@ -237,7 +241,7 @@ class DecodeSequence(Step):
         """The decoder, loaded once."""
         from trimtab.load import load_model
 
-        return load_model(self.decoder)
+        return load_model(self.decoder, threads=self.threads or None)
 
     def __call__(self, value: Any, context: Context) -> Any:
         """Apply `trimtab.processing.decode_sequence.decode_sequence`.

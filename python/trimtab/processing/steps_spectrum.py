@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from trimtab.errors import InputError
 from trimtab.processing import mel
 from trimtab.processing.parameters import (
     check_choice,
@@ -298,6 +299,9 @@ class WhisperLogMel(Step):
     ----------
     n_mels : int, default=80
     seconds : int, default=30
+    cut : bool, default=False
+        Drop what is beyond `seconds`. False: refuse longer recordings, which
+        `trimtab.processing.audio.split_at_quiet` cuts into pieces.
 
     Raises
     ------
@@ -308,11 +312,13 @@ class WhisperLogMel(Step):
     kind: ClassVar[str] = "whisper_log_mel"
     n_mels: int = 80
     seconds: int = 30
+    cut: bool = False
 
     def __post_init__(self) -> None:
         """Check the parameters."""
         check_integer("n_mels", self.n_mels, 1, 1024)
         check_integer("seconds", self.seconds, 1, 600)
+        check_flag("cut", self.cut)
 
     def __call__(self, value: Any, context: Context) -> Any:
         """Apply `trimtab.processing.mel.log_mel_whisper`.
@@ -325,7 +331,19 @@ class WhisperLogMel(Step):
         Returns
         -------
         mel : ndarray of float32, shape (1, n_mels, 100 * seconds)
+
+        Raises
+        ------
+        InputError
+            The recording is longer.
         """
+        n_samples, most = np.size(value), self.seconds * 16000
+        if n_samples > most and not self.cut:
+            raise InputError(
+                f"expected at most {self.seconds} s of 16 kHz, got "
+                f"{n_samples / 16000:g} s: cut it with "
+                "trimtab.processing.audio.split_at_quiet"
+            )
         return mel.log_mel_whisper(value, n_mels=self.n_mels, seconds=self.seconds)[
             None
         ]

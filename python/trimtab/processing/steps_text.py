@@ -111,6 +111,7 @@ class Tokenize(Step):
         Which of these and "token_type_ids" the model takes.
     special_tokens : bool, default=True
         Add what the file says stands around a text.
+    dtype : {"int64", "int32"}, default="int64"
 
     Raises
     ------
@@ -128,6 +129,7 @@ class Tokenize(Step):
     pad_side: str = "post"
     outputs: tuple[str, ...] = ("input_ids", "attention_mask")
     special_tokens: bool = True
+    dtype: str = "int64"
 
     def __post_init__(self) -> None:
         """Check the parameters."""
@@ -140,6 +142,7 @@ class Tokenize(Step):
         for name in self.outputs:
             check_choice("outputs", name, _OUTPUTS)
         check_flag("special_tokens", self.special_tokens)
+        check_choice("dtype", self.dtype, ("int32", "int64"))
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -155,7 +158,7 @@ class Tokenize(Step):
 
         Returns
         -------
-        inputs : dict of str to ndarray of int64, shape (n_texts, n_tokens)
+        inputs : dict of str to ndarray of `dtype`, shape (n_texts, n_tokens)
 
         Raises
         ------
@@ -181,7 +184,7 @@ class Tokenize(Step):
         }
         context["attention_mask"] = matrices["attention_mask"]
         context["n_tokens"] = [len(e.ids) for e in encodings]
-        return {name: matrices[name] for name in self.outputs}
+        return {name: matrices[name].astype(self.dtype) for name in self.outputs}
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,8 @@ class TensorPlace:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        names = sorted(name for name, _ in pairs)
+        twice = next(a for a, b in zip(names, names[1:], strict=False) if a == b)
         raise ModelFormatError(f"the key {twice[:100]!r} is given twice")
     return found
 

@@ -590,6 +590,10 @@ HEADERS: dict[str, tuple[bytes, str]] = {
     "header of 0": (b"\0" * 8, "begins with"),
     "weights only": (container({"a": U8}, b"ab"), "weights only"),
     "no tensors": (container({}), "weights only"),
+    "half a pair": (
+        container(b'{"__metadata__":{"trimtab":"\\ud83d","trimtab.graph":""}}'),
+        "no text",
+    ),
 }
 
 

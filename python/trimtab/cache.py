@@ -401,7 +401,8 @@ class CacheFile:
                     os.close(descriptor)
                 os.replace(temporary, place)
                 return True
-            except (OSError, RuntimeError):  # a full disk
+            except (OSError, RuntimeError, MemoryError):  # a full disk, ...
+                # nothing depends on the cache
                 pass
             finally:
                 if os.path.exists(temporary):

@@ -361,7 +361,13 @@ def replay_golden(
     worst, wrong, n_replayed, first_s = 0.0, "", 0, 0.0
     for read in readers:
         pair = read()
-        difference, wrong = compare(pair.outputs, runner.run(pair.inputs), tolerances)
+        try:
+            got = runner.run(pair.inputs)
+        except InputError as error:
+            raise ModelFormatError(
+                f"golden pair {n_replayed} does not fit the model: {error}"
+            ) from error
+        difference, wrong = compare(pair.outputs, got, tolerances)
         n_replayed += 1
         worst = max(worst, difference)
         spent_s = time.perf_counter() - begin

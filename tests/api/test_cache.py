@@ -406,3 +406,51 @@ def test_a_full_disk_is_no_reason_to_fail(
     want = answer(path, cache=False)
     assert answer(path) == want
     assert [p for p in path.parent.rglob("*") if p.suffix in (".cache", ".tmp")] == []
+
+
+def test_memory_may_run_out_anywhere_on_the_way(path: Path) -> None:
+    want = answer(path)
+    whole = cache_of(path).read_bytes()
+    failures = 0
+    for k in range(1, 400, 3):
+        cache_of(path).write_bytes(whole)
+        _core.fail_alloc(k)
+        try:
+            got = answer(path)
+        except trimtab.OutOfMemoryError:
+            failures += 1
+        else:
+            assert got == want
+        finally:
+            _core.fail_alloc(0)
+    assert answer(path) == want
+    assert failures < 133  # what fails once is tried again without the cache
+
+
+@pytest.mark.parametrize("verify", ["error", "off"])
+def test_replaying_leaves_no_memory_behind(tmp_path: Path, verify: str) -> None:
+    """Of a model of 64 MB whose pair has an odd shape."""
+    path = tmp_path / "m.safetensors"
+    w = RNG.standard_normal((2048, 8192)).astype(np.float32)
+    content = serialize(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [("x", TensorProto.FLOAT, ("n", "t", 2048))],
+        ["y"],
+        {"w": w},
+    )
+    x = RNG.standard_normal((1, 7, 2048)).astype(np.float32)
+    trimtab.load_model(content).save(path, golden=x)
+    code = (
+        "import gc, trimtab\n"
+        "def resident():\n"
+        "    gc.collect()\n"
+        "    return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "before = resident()\n"
+        f"model = trimtab.load_model({str(path)!r}, threads=1, cache=False, "
+        f"verify={verify!r})\n"
+        "print(resident() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 16 << 20

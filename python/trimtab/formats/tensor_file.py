@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from trimtab.errors import ModelFormatError, ModelLimitError
@@ -86,8 +87,8 @@ class TensorPlace:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        names = sorted(name for name, _ in pairs)
+        twice = next(a for a, b in pairwise(names) if a == b)
         raise ModelFormatError(f"the key {twice[:100]!r} is given twice")
     return found
 
@@ -123,7 +124,10 @@ def parse_json(text: bytes | str, what: str, limits: Limits) -> Any:
     >>> parse_json('{"a": [1]}', "the header", Limits())
     {'a': [1]}
     """
-    data = text.encode() if isinstance(text, str) else text
+    try:
+        data = text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError:  # half a pair, written as an escape
+        raise ModelFormatError(f"{what} is no text") from None
     n_values = data.count(b"[") + data.count(b"{") + data.count(b",")
     if n_values * _VALUE_BYTES + len(data) > limits.max_model_bytes:
         raise ModelLimitError(

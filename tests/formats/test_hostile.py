@@ -49,7 +49,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     done = subprocess.run(
         [sys.executable, "-m", "tests.formats.hostile.worker", str(work)],
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+            "TRIMTAB_CACHE": str(folder / f"{CHILD_FOLDER}cache"),
+        },
         capture_output=True,
         text=True,
         check=False,

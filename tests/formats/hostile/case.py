@@ -15,6 +15,9 @@ FAMILIES = [
     "folders",
     "keras_configs",
     "hdf5_files",
+    "artefacts",
+    "tflite_files",
+    "torch_archives",
 ]
 
 

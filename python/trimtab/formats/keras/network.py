@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trimtab.errors import ModelFormatError, ModelLimitError
@@ -18,7 +18,8 @@ from trimtab.limits import Limits
 
 __all__ = ["Entry", "Network", "read_layers", "read_network", "sequential_config"]
 
-_MODELS = ("Functional", "Model", "Sequential")
+_GRAPHS = ("Functional", "Model")
+_MODELS = (*_GRAPHS, "Sequential")
 
 # Classes that Keras exports by another name than their own, by which weights go.
 _OWN_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
@@ -180,6 +181,7 @@ def read_network(config: Mapping[str, Any], where: str, limits: Limits) -> Netwo
     outputs = read_refs(config["output_layers"], f"{where}: output_layers")
     found: dict[str, list[Call]] = {}
     n_calls = 0
+    is_new = False
     for entry in layers:
         nodes = entry.serialised.get("inbound_nodes", [])
         if not isinstance(nodes, list):
@@ -188,9 +190,12 @@ def read_network(config: Mapping[str, Any], where: str, limits: Limits) -> Netwo
         if n_calls > limits.max_nodes:
             raise ModelLimitError(f"{where} has more than {limits.max_nodes} calls")
         here = f"{where}: layer {entry.name[:80]!r}"
+        is_new = is_new or any(isinstance(n, dict) and "args" in n for n in nodes)
         found[entry.name] = [read_call(node, here) for node in nodes if node]
-    calls = _number(layers, found, [*_refs(inputs), *_refs(outputs)])
     by_name = {entry.name: entry for entry in layers}
+    if is_new:
+        outputs = _from_zero(outputs, by_name)
+    calls = _number(layers, found, _refs(outputs), is_new)
     order = _sort(by_name, calls, where)
     return Network(by_name, order, calls, inputs, outputs)
 
@@ -199,15 +204,36 @@ def _refs(refs: dict[str, Ref] | list[Ref]) -> Iterable[Ref]:
     return refs.values() if isinstance(refs, dict) else refs
 
 
+def _from_zero(
+    refs: dict[str, Ref] | list[Ref], layers: dict[str, Entry]
+) -> dict[str, Ref] | list[Ref]:
+    """Number calls of functional models among the outputs from 0.
+
+    Keras 3 counts their own making as call 0 there, and not in the calls' arguments.
+    """
+
+    def moved(ref: Ref) -> Ref:
+        entry = layers.get(ref.layer)
+        is_graph = entry is not None and entry.serialised.get("class_name") in _GRAPHS
+        return replace(ref, node=ref.node - 1) if is_graph and ref.node else ref
+
+    if isinstance(refs, dict):
+        return {key: moved(ref) for key, ref in refs.items()}
+    return [moved(ref) for ref in refs]
+
+
 def _number(
-    layers: list[Entry], found: dict[str, list[Call]], ends: list[Ref]
+    layers: list[Entry],
+    found: dict[str, list[Call]],
+    ends: Iterable[Ref],
+    is_new: bool,
 ) -> dict[tuple[str, int], Call]:
-    """Number the calls. A functional model's own making counts as its call 0."""
+    """Number the calls. Before Keras 3 a model's own making counts as its call 0."""
     refs = [r for c in found.values() for call in c for r in _call_refs(call)]
     referred = {(ref.layer, ref.node) for ref in [*refs, *ends]}
     numbered = {}
     for entry in layers:
-        is_model = entry.serialised.get("class_name") in _MODELS
+        is_model = entry.serialised.get("class_name") in _MODELS and not is_new
         first = int(is_model and (entry.name, 0) not in referred)
         for number, call in enumerate(found[entry.name], first):
             numbered[entry.name, number] = call

@@ -111,7 +111,7 @@ LAYERS: dict[str, str] = {
         "RandomGrayscale RandomHeight RandomHue RandomInvert RandomPerspective "
         "RandomPosterization RandomRotation RandomSaturation RandomSharpness "
         "RandomShear RandomTranslation RandomWidth RandomZoom Solarization",
-        "regular:identity",
+        "images:augmentation",
     ),
     # TensorFlow's calls; operations of keras.ops are in layers/operations.py
     **_each("TFOpLambda SlicingOpLambda", "operations:tensorflow_operation"),

@@ -1,4 +1,4 @@
-"""Resizing, CenterCrop and RandomCrop."""
+"""Resizing, CenterCrop, RandomCrop and other augmentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trimtab.formats.keras.layers.channels import (
     to_last,
 )
 
-__all__ = ["center_crop", "random_crop", "resizing"]
+__all__ = ["augmentation", "center_crop", "random_crop", "resizing"]
 
 # Keras on TensorFlow and JAX: cubic filters of Keys (a = -1/2) whose taps outside of
 # the image count for nothing. (Its torch backend has a = -3/4 without antialias.)
@@ -105,6 +105,34 @@ def center_crop(context: LayerContext) -> Tensor:
     axes = context.constant([2, 3])
     y = context.op("Slice", [x, starts, ends, axes], shape=shape)
     return to_last(context, y, is_first)
+
+
+def augmentation(context: LayerContext) -> Tensor:
+    """Random layers, which do nothing at inference.
+
+    Keras 3 notes training=True for each call of them and overrides it in predict.
+
+    Parameters
+    ----------
+    context : LayerContext
+
+    Returns
+    -------
+    y : Tensor
+
+    Raises
+    ------
+    UnsupportedOpError
+        An older file calls it with training=True.
+
+    Examples
+    --------
+    >>> augmentation(context)                              # doctest: +SKIP
+    """
+    is_old = context.source.keras_major < 3
+    if is_old and context.argument("training", 1) is True:
+        raise context.unsupported("it is called with training=True, which is random")
+    return context.x
 
 
 def random_crop(context: LayerContext) -> Tensor:

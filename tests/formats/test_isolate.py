@@ -323,8 +323,8 @@ def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
         ],
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    assert waits_for(lambda: list(tmp_path.glob("trimtab-*/work/pid")))
-    (path,) = tmp_path.glob("trimtab-*/work/pid")
+    assert waits_for(lambda: list(tmp_path.glob("trimtab-*/*/pid")))
+    (path,) = tmp_path.glob("trimtab-*/*/pid")
     assert waits_for(path.read_text)
     child = int(path.read_text())
     assert is_alive(child)

@@ -37,7 +37,7 @@ def make_venv(name: str, requirements: Sequence[str]) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     python, ready = folder / "bin" / "python", folder / "ready"
     wanted = "\n".join(requirements)
-    with open(folder.with_suffix(".lock"), "w") as lock:
+    with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if ready.is_file() and ready.read_text() == wanted:
             return python

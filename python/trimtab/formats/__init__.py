@@ -404,6 +404,7 @@ def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Mod
     trimtab.errors.ModelFormatError: the content is of no known format (it begins \
 with b'GIF89a'); supported are: ...
 with b'GIF89a'); supported are: onnx (.onnx)...
+with b'GIF89a'); supported are: onnx (.onnx), saved_model
     """
     limits = limits or Limits()
     entry: Format | ObjectFormat

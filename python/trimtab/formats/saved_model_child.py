@@ -7,10 +7,12 @@ following links and copied first, so that what is looked at is what TensorFlow r
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from trimtab.errors import (
@@ -245,7 +247,14 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
             initialized_tables=tables,
             custom_op_handlers=HANDLERS,
         )
-        converted = optimizer.optimize_graph(converted, catch_errors=False)
+        converted = optimizer.optimize_graph(
+            converted,
+            catch_errors=False,
+            optimizers={
+                name: partial(_collect_first, make)
+                for name, make in optimizer._get_optimizers().items()
+            },
+        )
         model = converted.make_model(signature, external_tensor_storage=storage)
     if storage is not None:
         _write_tensors(model, storage.name_to_tensor_data, target + ".weights")
@@ -263,6 +272,12 @@ def _stage(what: str, kind: type[TrimtabError]) -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split())[:1500]
         raise kind(f"{what} failed: {type(error).__name__}: {text}") from None
+
+
+def _collect_first(make: Callable[[], Any]) -> Any:
+    """Let go of the last optimizer's graph: each copies it with all weights."""
+    gc.collect()
+    return make()
 
 
 def _mend_numpy() -> None:

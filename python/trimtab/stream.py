@@ -208,6 +208,17 @@ class Stream:
 
     @states.setter
     def states(self, values: Mapping[str, Any]) -> None:
+        """Put states in their place; the others keep their value.
+
+        Parameters
+        ----------
+        values : mapping of str to array-like
+            By input.
+
+        Examples
+        --------
+        >>> stream.states = {"h": kept["h"]}               # doctest: +SKIP
+        """
         fitting = {name: self._fitting(name, value) for name, value in values.items()}
         self._values = {**self._values, **fitting}
 

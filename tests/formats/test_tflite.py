@@ -21,6 +21,7 @@ pytest.importorskip("tflite")
 pytest.importorskip("ai_edge_litert")
 
 import tflite
+from flatbuffers import flexbuffers
 from tests.zoo.files import fetch, photo
 
 from .test_tflite_states import interpreter_steps
@@ -474,3 +475,86 @@ def test_a_stream_over_a_model_that_does_not_tell_its_states() -> None:
         y_true, state = session.run(None, {"input": x, "state": state, "sr": rate})
         np.testing.assert_allclose(stream(x, sr=rate), y_true, atol=1e-5)
     np.testing.assert_allclose(stream.states["state"], state, atol=1e-4)
+
+
+# ---- the custom operator of detectors ------------------------------------------
+
+
+def detector(**options: Any) -> tuple[bytes, list[Any]]:
+    """A file with the operator over random boxes, and what goes in."""
+    n, classes = 40, 3
+    centres = np.stack(np.meshgrid(*[np.linspace(0.1, 0.9, 7)] * 2), -1).reshape(-1, 2)
+    anchors = np.concatenate([centres[:n], np.full((n, 2), 0.25)], 1).astype("float32")
+    options = {
+        "max_detections": 8,
+        "max_classes_per_detection": 1,
+        "detections_per_class": 5,
+        "use_regular_nms": False,
+        "nms_score_threshold": 0.3,
+        "nms_iou_threshold": 0.4,
+        "num_classes": classes,
+        "y_scale": 10.0,
+        "x_scale": 10.0,
+        "h_scale": 5.0,
+        "w_scale": 5.0,
+        **options,
+    }
+    writer = flexbuffers.Builder()
+    with writer.Map():
+        for key, value in options.items():
+            add = {bool: writer.Bool, int: writer.Int, float: writer.Float}
+            add[type(value)](key, value)
+    most = int(options["max_detections"])
+    tensors = [
+        Tensor("boxes", (1, n, 4)),
+        Tensor("scores", (1, n, classes + 1)),
+        Tensor.of("anchors", anchors),
+        Tensor("detected", (1, most, 4)),
+        Tensor("classes", (1, most)),
+        Tensor("best", (1, most)),
+        Tensor("count", (1,)),
+    ]
+    op = Op(
+        "CUSTOM",
+        [0, 1, 2],
+        [3, 4, 5, 6],
+        custom="TFLite_Detection_PostProcess",
+        custom_options=bytes(writer.Finish()),
+    )
+    rng = np.random.default_rng(4)
+    feeds = [
+        rng.uniform(-1, 1, (1, n, 4)).astype(np.float32),
+        rng.uniform(0, 1, (1, n, classes + 1)).astype(np.float32),
+    ]
+    return make_file(Subgraph(tensors, [op], [0, 1], [3, 4, 5, 6])), feeds
+
+
+@pytest.mark.parametrize("is_regular", [False, True])
+@pytest.mark.parametrize("threshold", [0.3, 0.9])
+def test_detections_are_those_of_the_interpreter(
+    is_regular: bool, threshold: float
+) -> None:
+    data, feeds = detector(use_regular_nms=is_regular, nms_score_threshold=threshold)
+    found = trimtab.load_model(data)(*feeds)
+    expected = run_interpreter(data, *feeds)
+    count = int(expected[3][0])
+    assert count > 1
+    assert found[3].tolist() == expected[3].tolist()
+    for y, y_true in zip(found[:3], expected[:3], strict=True):
+        assert y.shape == y_true.shape
+        np.testing.assert_allclose(y[:, :count], y_true[:, :count], atol=1e-5)
+        assert not y[:, count:].any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_detections": 0},
+        {"y_scale": 0.0},
+        {"num_classes": 9},
+        {"nms_iou_threshold": float("nan")},
+    ],
+)
+def test_options_of_a_detector_are_checked(options: Any) -> None:
+    with pytest.raises(ModelFormatError):
+        read_model(detector(**options)[0])

@@ -25,6 +25,7 @@ from . import test_tflite_operators as operators
 from .test_tflite_states import RECURRENT, accumulator
 from .tflite_files import Op, Subgraph, Tensor, make_file
 
+BYTES = ("FusedActivationFunction", "Padding", "Mode", "OutputType", "OutType")
 SECONDS = 1.0  # of the processor, for one file
 
 
@@ -139,7 +140,7 @@ def wrong_op(op: Op, n: int, rng: random.Random) -> Op:
     elif kind == 3 and options:
         key = rng.choice(sorted(options))
         value = wrong_numbers(rng)
-        if key in ("FusedActivationFunction", "Padding", "Mode", "OutputType"):
+        if key in BYTES:
             value = rng.randrange(-128, 128)
         if isinstance(options[key], int) and not isinstance(options[key], bool):
             options[key] = value

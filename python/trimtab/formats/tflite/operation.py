@@ -264,6 +264,11 @@ class Operation:
         -------
         numbers : list of int
 
+        Raises
+        ------
+        ModelFormatError
+            It has other elements, or very many.
+
         Examples
         --------
         >>> operation.ints(1, "the permutation")           # doctest: +SKIP
@@ -287,6 +292,11 @@ class Operation:
         Returns
         -------
         tensor : str
+
+        Raises
+        ------
+        ModelFormatError
+            It has other elements.
 
         Examples
         --------
@@ -437,6 +447,11 @@ class Operation:
             Of the output.
         channels_first : bool, default=False
 
+        Raises
+        ------
+        UnsupportedOpError
+            There is no such activation here.
+
         Examples
         --------
         >>> operation.finish("Conv_3", channels_first=True)    # doctest: +SKIP
@@ -518,6 +533,11 @@ class Operation:
         Returns
         -------
         tensor : str
+
+        Raises
+        ------
+        UnsupportedOpError
+            The tensor has several scales.
 
         Examples
         --------

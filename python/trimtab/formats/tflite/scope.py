@@ -324,6 +324,11 @@ class Scope:
         -------
         tensor : str
 
+        Raises
+        ------
+        ModelFormatError
+            It has another number of dims.
+
         Examples
         --------
         >>> scope.channels_first(0)                        # doctest: +SKIP

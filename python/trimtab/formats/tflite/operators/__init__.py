@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from trimtab.formats.tflite.operation import Operation
 from trimtab.formats.tflite.operators.control import CONTROL
 from trimtab.formats.tflite.operators.convolution import CONVOLUTIONS
+from trimtab.formats.tflite.operators.detection import DETECTION
 from trimtab.formats.tflite.operators.elementwise import ELEMENTWISE
 from trimtab.formats.tflite.operators.recurrent import RECURRENT
 from trimtab.formats.tflite.operators.reduction import REDUCTIONS
@@ -20,6 +21,7 @@ __all__ = ["OPERATORS"]
 OPERATORS: Mapping[str, Callable[[Operation], None]] = {
     **CONTROL,
     **CONVOLUTIONS,
+    **DETECTION,
     **ELEMENTWISE,
     **RECURRENT,
     **REDUCTIONS,

@@ -361,17 +361,35 @@ static inline void one_pair(const tt_image_pairs *p, const uint8_t *src, int64_t
     }
 }
 
+static inline void one_quad(const tt_image_pairs *p, const uint8_t *src, int64_t j,
+                            int32_t *dst)
+{
+    const uint8_t *pixel = src + p->first[j] * p->n_channels;
+    for (int64_t c = 0; c < p->n_channels; ++c) {
+        int sum = 0;
+        for (int t = 0; t < 4; ++t)
+            sum += pixel[c + t * p->n_channels] * p->weights[4 * j + t];
+        dst[j * p->n_channels + c] = sum;
+    }
+}
+
 #if defined(__AVX2__)
+
+/* Bytes of two pixels -> pairs of words, one pair for each channel. */
+static inline __m256i order_of_pairs(int64_t channels)
+{
+    return _mm256_broadcastsi128_si256(
+        channels == 3
+            ? _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1)
+            : _mm_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1));
+}
 
 /* Both pixels of a pair come in one load of 8 bytes, and one shuffle makes them pairs of
  * words.  Two at a time; where a load would leave the row, the plain way is taken. */
 static inline void across_pairs_of(const tt_image_pairs *p, const uint8_t *src,
                                    int16_t *restrict dst, int64_t channels)
 {
-    const __m256i order = _mm256_broadcastsi128_si256(
-        channels == 3
-            ? _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1)
-            : _mm_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1));
+    const __m256i order = order_of_pairs(channels);
     const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
     const int32_t *first = p->first;
     const int16_t *weights = p->weights;
@@ -403,6 +421,45 @@ static inline void across_pairs_of(const tt_image_pairs *p, const uint8_t *src,
         one_pair(p, src, j, dst);
 }
 
+/* The first pair goes into the lower half, the second into the upper one. */
+static inline void across_quads_of(const tt_image_pairs *p, const uint8_t *src,
+                                   int32_t *restrict dst, int64_t channels)
+{
+    const __m256i order = order_of_pairs(channels);
+    const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    const int32_t *first = p->first;
+    const int16_t *weights = p->weights;
+    int64_t n = p->n_dst, need = 2 * channels + 8, n_bytes = p->n_src * channels;
+    int64_t limit = n_bytes < need ? -1 : (n_bytes - need) / channels;
+    for (int64_t j = 0; j < n; ++j) {
+        const uint8_t *from = src + first[j] * channels;
+        __m256i pixels, sums;
+        __m128i both;
+        if (first[j] > limit || j + 1 == n) { /* four words are stored */
+            one_quad(p, src, j, dst);
+            continue;
+        }
+        pixels = _mm256_inserti128_si256(
+            _mm256_castsi128_si256(_mm_loadl_epi64((const void *)from)),
+            _mm_loadl_epi64((const void *)(from + 2 * channels)), 1);
+        both = _mm_loadl_epi64((const void *)(weights + 4 * j));
+        sums = _mm256_madd_epi16(
+            _mm256_shuffle_epi8(pixels, order),
+            _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(both), spread));
+        _mm_storeu_si128((void *)(dst + j * channels),
+                         _mm_add_epi32(_mm256_castsi256_si128(sums),
+                                       _mm256_extracti128_si256(sums, 1)));
+    }
+}
+
+static void across_quads(const tt_image_pairs *p, const uint8_t *src, int32_t *dst)
+{
+    if (p->n_channels == 3)
+        across_quads_of(p, src, dst, 3);
+    else
+        across_quads_of(p, src, dst, 4);
+}
+
 static void across_pairs(const tt_image_pairs *p, const uint8_t *src, int16_t *dst)
 {
     if (p->n_channels == 3)
@@ -431,6 +488,12 @@ static void down_pairs(const int16_t *one, const int16_t *two, const int32_t *we
 
 #else
 
+static void across_quads(const tt_image_pairs *p, const uint8_t *src, int32_t *dst)
+{
+    for (int64_t j = 0; j < p->n_dst; ++j)
+        one_quad(p, src, j, dst);
+}
+
 static void across_pairs(const tt_image_pairs *p, const uint8_t *src, int16_t *dst)
 {
     for (int64_t j = 0; j < p->n_dst; ++j)
@@ -449,5 +512,5 @@ static void down_pairs(const int16_t *one, const int16_t *two, const int32_t *we
 
 #endif
 
-const tt_image_resize_table IMAGE_TABLE = {IMAGE_NAME, across_pairs, down_pairs, across,
-                                           down};
+const tt_image_resize_table IMAGE_TABLE = {IMAGE_NAME, across_pairs, across_quads,
+                                           down_pairs, across,       down};

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         DecodeAnchors,
         DecodeWindows,
         DecodeYolo,
-        FindTextLines,
         NameBoxes,
         ReadBoxes,
         SuppressBoxes,
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
         Threshold,
         TopK,
     )
+    from trimtab.processing.steps_decode import DecodeImage
     from trimtab.processing.steps_image import (
         CenterCrop,
         CentralFraction,
-        DecodeImage,
         Letterbox,
         Pad,
         PadToMultiple,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
         ResizeShortest,
         ResizeToMultiple,
     )
+    from trimtab.processing.steps_lines import FindTextLines
     from trimtab.processing.steps_tensor import (
         AddBatch,
         Cast,

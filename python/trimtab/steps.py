@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TopK,
     )
     from trimtab.processing.steps_decode import DecodeImage
+    from trimtab.processing.steps_find_lines import FindTextLines
     from trimtab.processing.steps_image import (
         CenterCrop,
         CentralFraction,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
         ResizeShortest,
         ResizeToMultiple,
     )
-    from trimtab.processing.steps_lines import FindTextLines
     from trimtab.processing.steps_tensor import (
         AddBatch,
         Cast,

@@ -26,7 +26,7 @@ STEPS: dict[str, str] = {
     "decode_image": "steps_decode:DecodeImage",
     "decode_windows": "steps_boxes:DecodeWindows",
     "decode_yolo": "steps_boxes:DecodeYolo",
-    "find_text_lines": "steps_lines:FindTextLines",
+    "find_text_lines": "steps_find_lines:FindTextLines",
     "gray": "steps_tensor:Gray",
     "layout": "steps_tensor:Layout",
     "letterbox": "steps_image:Letterbox",

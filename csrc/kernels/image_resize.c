@@ -214,6 +214,66 @@ static tt_status run_pairs(const tt_image_resize *r, const uint8_t *src,
     return status;
 }
 
+/* ---- four taps --------------------------------------------------------------------- */
+
+/* Weights that fit into 16 bits, and 3 or 4 channels?  Where a picture becomes wider, turning
+ * rows is cheaper (1.0 instead of 1.2 ms from 224 x 224 to 640 x 640). */
+static bool is_quads(const tt_image_resize *r)
+{
+    const int32_t *x = r->x.weights;
+    if (r->math != TT_IMAGE_FIXED11 || r->x.n_taps != 4 || r->y.n_taps != 4)
+        return false;
+    if (r->n_channels != 3 && r->n_channels != 4) return false;
+    if (r->x.n_dst > r->x.n_src) return false;
+    for (int64_t i = 0; i < r->x.n_dst * 4; ++i)
+        if (x[i] < INT16_MIN || x[i] > INT16_MAX) return false;
+    return true;
+}
+
+/* The last four rows that went across, each at two places, so that any four lie one after
+ * the other. */
+static void run_quad_rows(const tt_image_resize *r, const tt_image_pairs *quads,
+                          const uint8_t *src, int64_t src_stride, int32_t *rows,
+                          int64_t room, uint8_t *dst)
+{
+    int64_t held[4] = {-1, -1, -1, -1}, n = r->x.n_dst * r->n_channels;
+    tt_image_down row = {.math = r->math, .n_taps = 4, .row_bytes = room * 4, .n = n};
+    for (int64_t j = 0; j < r->y.n_dst; ++j) {
+        for (int t = 0; t < 4; ++t) {
+            int64_t from = r->y.first[j] + t, slot = from % 4;
+            if (held[slot] == from) continue;
+            table()->across_quads(quads, src + from * src_stride, rows + slot * room);
+            memcpy(rows + (slot + 4) * room, rows + slot * room, (size_t)n * 4);
+            held[slot] = from;
+        }
+        row.rows = (const char *)(rows + r->y.first[j] % 4 * room);
+        row.weights = (const int32_t *)r->y.weights + 4 * j;
+        row.dst = dst + j * n;
+        table()->down(&row);
+    }
+}
+
+static tt_status run_quads(const tt_image_resize *r, const uint8_t *src,
+                           int64_t src_stride, uint8_t *dst, tt_error *err)
+{
+    int64_t room = r->x.n_dst * r->n_channels + TT_IMAGE_PAIRS_ROOM;
+    const int32_t *x = r->x.weights;
+    int16_t *weights = tt_calloc((size_t)r->x.n_dst, 4 * sizeof *weights);
+    int32_t *rows = tt_calloc((size_t)room, 8 * sizeof *rows);
+    tt_image_pairs quads = {r->x.n_src, r->x.n_dst, r->n_channels, r->x.first, weights};
+    tt_status status = TT_OK;
+    if (weights == NULL || rows == NULL) {
+        status = tt_fail(err, TT_NO_MEMORY, "four rows of pixels");
+    } else {
+        for (int64_t i = 0; i < r->x.n_dst * 4; ++i)
+            weights[i] = (int16_t)x[i];
+        run_quad_rows(r, &quads, src, src_stride, rows, room, dst);
+    }
+    tt_free(weights);
+    tt_free(rows);
+    return status;
+}
+
 /* ---- copies ------------------------------------------------------------------------- */
 
 static void copy_row(const tt_image_axis *x, size_t n_bytes, const char *src, char *dst)
@@ -256,6 +316,7 @@ tt_status tt_image_resize_run(const tt_image_resize *resize, const void *src,
         return TT_OK;
     }
     if (is_pairs(resize)) return run_pairs(resize, src, src_stride, dst, err);
+    if (is_quads(resize)) return run_quads(resize, src, src_stride, dst, err);
     status = work_new(resize, &w, err);
     if (status == TT_OK) {
         run_across(&w, src, src_stride);

@@ -74,13 +74,14 @@ typedef struct {
     void *dst;
 } tt_image_down;
 
-/* The frequent case of FIXED11: two taps on both axes, 3 or 4 channels.  A row goes across
- * by itself, and its sums lose 4 bits at once, so that they fit into 16. */
+/* The frequent cases of FIXED11: 2 or 4 taps across, 3 or 4 channels.  A row goes across
+ * by itself.  With two taps on both axes, its sums lose 4 bits at once, so that they fit
+ * into 16. */
 typedef struct {
     int64_t n_src, n_dst; /* pixels */
     int64_t n_channels;
     const int32_t *first;
-    const int16_t *weights; /* n_dst x 2 */
+    const int16_t *weights; /* n_dst x 2, or n_dst x 4 */
 } tt_image_pairs;
 
 enum { TT_IMAGE_PAIRS_ROOM = 16 /* samples that may be written beyond a row's end */ };
@@ -88,7 +89,8 @@ enum { TT_IMAGE_PAIRS_ROOM = 16 /* samples that may be written beyond a row's en
 typedef struct {
     const char *name;
     void (*across_pairs)(const tt_image_pairs *pairs, const uint8_t *src, int16_t *dst);
-    /* n samples of two such rows to bytes */
+    void (*across_quads)(const tt_image_pairs *quads, const uint8_t *src, int32_t *dst);
+    /* n samples of two rows of across_pairs to bytes */
     void (*down_pairs)(const int16_t *one, const int16_t *two, const int32_t *weights,
                        int64_t n, uint8_t *dst);
     void (*across)(const tt_image_across *across);

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         DecodeAnchors,
         DecodeWindows,
         DecodeYolo,
-        FindTextLines,
         NameBoxes,
         ReadBoxes,
         SuppressBoxes,
@@ -41,10 +40,11 @@ if TYPE_CHECKING:
         Threshold,
         TopK,
     )
+    from trimtab.processing.steps_decode import DecodeImage
+    from trimtab.processing.steps_find_lines import FindTextLines
     from trimtab.processing.steps_image import (
         CenterCrop,
         CentralFraction,
-        DecodeImage,
         Letterbox,
         Pad,
         PadToMultiple,

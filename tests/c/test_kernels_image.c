@@ -190,6 +190,34 @@ TT_TEST(two_taps_on_both_axes_are_summed_by_the_definition)
     }
 }
 
+/* Random tables of 4 taps for a picture that does not become wider. */
+static void make_quads(resizing *r)
+{
+    do
+        make(r, TT_IMAGE_FIXED11, false);
+    while (r->resize.x.n_src < 4 || r->resize.y.n_src < 4);
+    r->resize.x.n_taps = r->resize.y.n_taps = 4;
+    r->resize.x.n_dst = random_to(1, (int)r->resize.x.n_src);
+    r->resize.n_channels = random_to(3, 4);
+    for (int64_t j = 0; j < r->resize.x.n_dst; ++j)
+        r->x_first[j] = random_to(0, (int)r->resize.x.n_src - 4);
+    for (int64_t j = 0; j < r->resize.y.n_dst; ++j)
+        r->y_first[j] = random_to(0, (int)r->resize.y.n_src - 4);
+    for (int i = 0; i < MAX_SIDE * 4; ++i) {
+        r->x_weights.whole[i] = random_to(-300, 900);
+        r->y_weights.whole[i] = random_to(-300, 900);
+    }
+}
+
+TT_TEST(four_taps_on_both_axes_are_summed_by_the_definition)
+{
+    static resizing r;
+    for (int i = 0; i < 60; ++i) {
+        make_quads(&r);
+        check_against_loops(&r);
+    }
+}
+
 TT_TEST(rows_beyond_the_border_repeat_the_last_one)
 {
     static resizing r;
@@ -238,21 +266,33 @@ TT_TEST(sizes_that_overflow_are_refused)
                  TT_LIMIT);
 }
 
-TT_TEST(resizing_without_memory_fails)
+/* As many allocations as given, each of which may fail. */
+static void check_failing(resizing *r, int64_t n_expected)
 {
-    static resizing r;
     int64_t n;
-    make(&r, TT_IMAGE_FIXED22, false);
     (void)tt_alloc_fail_at(0, false);
-    CHECK_OK(tt_image_resize_run(&r.resize, r.bytes, 0, r.dst_bytes, ERR));
+    CHECK_OK(tt_image_resize_run(&r->resize, r->bytes, 0, r->dst_bytes, ERR));
     n = tt_alloc_fail_at(0, false);
-    CHECK_INT(n, 4);
+    CHECK_INT(n, n_expected);
     for (int64_t k = 1; k <= n; ++k) {
         (void)tt_alloc_fail_at(k, false);
-        CHECK_STATUS(tt_image_resize_run(&r.resize, r.bytes, 0, r.dst_bytes, ERR),
+        CHECK_STATUS(tt_image_resize_run(&r->resize, r->bytes, 0, r->dst_bytes, ERR),
                      TT_NO_MEMORY);
     }
     (void)tt_alloc_fail_at(0, false);
+}
+
+TT_TEST(resizing_without_memory_fails)
+{
+    static resizing r;
+    make(&r, TT_IMAGE_FIXED22, false);
+    check_failing(&r, 4);
+    make_quads(&r);
+    check_failing(&r, 2);
+    r.resize.x.n_taps = r.resize.y.n_taps = 2;
+    for (int i = 0; i < MAX_SIDE * 2; ++i)
+        r.x_weights.whole[i] = r.y_weights.whole[i] = 1024;
+    check_failing(&r, 2);
 }
 
 /* ---- bytes to floats ------------------------------------------------------------- */

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.graph import Constant, Graph, Model, Node, Value
+from trimtab.processing.steps_decode import DecodeImage
 from trimtab.processing.steps_image import (
-    DecodeImage,
     Letterbox,
     Resize,
     ResizeShortest,

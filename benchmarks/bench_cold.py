@@ -11,6 +11,7 @@ interpreter and NumPy, which every contender needs: importing, loading, running.
 
 from __future__ import annotations
 
+import compileall
 import json
 import subprocess
 import sys
@@ -69,21 +70,6 @@ SMALL = (
 )
 
 
-def make_artefact(folder: Path, case: Case) -> str:
-    """The case's model with its own inputs as a golden pair."""
-    import numpy as np
-
-    import trimtab
-
-    path = folder / f"{case.name.replace(':', '__')}.safetensors"
-    model = trimtab.load_model(case.path)
-    with np.load(case.feeds_path) as arrays:
-        feeds = {name: arrays[name] for name in arrays.files}
-    # some nets of the zoo amplify rounding: see tests/test_zoo.py
-    model.save(path, golden=[feeds], tolerance={"float32": 1e-2})
-    return str(path)
-
-
 def run_once(contender: str, path: str, case: Case, threads: int) -> dict[str, float]:
     """Seconds of one fresh process."""
     begin = time.perf_counter()
@@ -115,14 +101,12 @@ def run_once(contender: str, path: str, case: Case, threads: int) -> dict[str, f
     }
 
 
-def measure(
-    cases: Sequence[Case], folder: Path, threads: int, n_rounds: int
-) -> list[dict[str, Any]]:
+def measure(cases: Sequence[Case], threads: int, n_rounds: int) -> list[dict[str, Any]]:
     """Medians of every part, and ratios to onnxruntime of paired rounds."""
     entries = []
     for case in cases:
         paths = dict.fromkeys(PROGRAMS, case.path)
-        paths["trimtab_artefact"] = make_artefact(folder, case)
+        paths["trimtab_artefact"] = case.artefact()
         rounds: dict[str, list[dict[str, float]]] = {x: [] for x in PROGRAMS}
         for i in range(n_rounds + 1):
             for contender, path in paths.items():
@@ -152,10 +136,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line: rounds, then models as in the other benchmarks."""
     words = list(sys.argv[1:] if argv is None else argv)
     n_rounds = int(words[0]) if words else 11
+    compileall.compile_dir(ROOT / "python", quiet=1)  # as pip leaves it
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         cases, _ = zoo_cases(folder, words[1] if len(words) > 1 else SMALL)
-        entries = measure(cases, folder, 1, n_rounds)
+        entries = measure(cases, 1, n_rounds)
     for entry in entries:
         for contender in PROGRAMS:
             parts = "  ".join(

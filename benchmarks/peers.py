@@ -222,6 +222,7 @@ class Trimtab:
 # name -> (class, module to import, distribution that carries its version)
 ENGINES: dict[str, tuple[type, str, str]] = {
     "trimtab": (Trimtab, "trimtab", "trimtab"),
+    "trimtab_artefact": (Trimtab, "trimtab", "trimtab"),
     "onnxruntime": (OnnxRuntime, "onnxruntime", "onnxruntime"),
     "openvino": (OpenVino, "openvino", "openvino"),
     "openvino_static": (OpenVinoStatic, "openvino", "openvino"),

@@ -98,6 +98,16 @@ void tt_model_stats_get(tt_model *model, tt_model_stats *stats);
 /* Drops plans and contexts that nobody uses at the moment. */
 void tt_model_trim(tt_model *model);
 
+/* Takes packed weights from a file of tt_model_write_packed that begins at `offset`,
+ * where it has them intact; the descriptor is duplicated.  Before the first plan; a
+ * descriptor of -1 prepares for writing only.  False: nothing of use was found.  The
+ * caller must see to it that the file is of this build, processor and model: what it
+ * holds is checked for damage and size, not for what it means. */
+bool tt_model_read_packed(tt_model *model, int descriptor, uint64_t offset);
+/* Writes all packed weights at the descriptor's position, after tt_model_read_packed. */
+tt_status tt_model_write_packed(tt_model *model, int descriptor, int *n_written,
+                                tt_error *err);
+
 /* ---- program ------------------------------------------------------------- */
 
 /* Program for these value names (outputs or any intermediate tensor); n_outputs 0

@@ -89,6 +89,17 @@ static PyObject *has_operator(PyObject *module, PyObject *args)
     return PyBool_FromLong(tt_op_find(domain, name, version) != NULL);
 }
 
+static PyObject *digest(PyObject *module, PyObject *data)
+{
+    Py_buffer view;
+    tt_hash hash;
+    (void)module;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
+    hash = tt_hash_bytes(view.buf, (size_t)view.len, /*seed=*/0);
+    PyBuffer_Release(&view);
+    return PyBytes_FromStringAndSize((const char *)hash.word, sizeof hash.word);
+}
+
 /* onnx_gate(data, limits=None): raises what the gate refuses */
 static PyObject *onnx_gate(PyObject *module, PyObject *args)
 {
@@ -152,6 +163,8 @@ PyMethodDef tt_module_functions[] = {
      "onnx_gate(data, limits=None)\n\nRaise if protobuf must not parse these bytes."                 },
     {"measure_peaks",   measure_peaks,        METH_VARARGS,
      "measure_peaks(threads=1)\n\nArithmetic and bandwidth, measured now."                           },
+    {"digest",          digest,               METH_O,
+     "digest(data)\n\n16 bytes that tell contents apart; not cryptographic."                         },
     {"keep_descriptor", tt_descriptor_keeper, METH_O,
      "keep_descriptor(descriptor)\n\nAn object that closes it when it goes."                         },
     {"fail_alloc",      fail_alloc,           METH_VARARGS,

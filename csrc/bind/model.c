@@ -292,12 +292,50 @@ static PyObject *model_program(PyObject *self, PyObject *args)
     return tt_program_object_new((tt_model_object *)self, names);
 }
 
+static PyObject *model_read_packed(PyObject *object, PyObject *args)
+{
+    tt_model_object *self = (tt_model_object *)object;
+    tt_unlocked unlocked;
+    long long offset;
+    int descriptor;
+    bool found;
+    if (!PyArg_ParseTuple(args, "iL:read_packed", &descriptor, &offset)) return NULL;
+    if (offset < 0) {
+        PyErr_SetString(PyExc_ValueError, "the offset must not be negative");
+        return NULL;
+    }
+    tt_unlock(&unlocked, self->state);
+    found = tt_model_read_packed(self->model, descriptor, (uint64_t)offset);
+    tt_relock(&unlocked);
+    return PyBool_FromLong(found);
+}
+
+static PyObject *model_write_packed(PyObject *object, PyObject *args)
+{
+    tt_model_object *self = (tt_model_object *)object;
+    tt_unlocked unlocked;
+    tt_error err = {0};
+    tt_status status;
+    int descriptor, n_written = 0;
+    if (!PyArg_ParseTuple(args, "i:write_packed", &descriptor)) return NULL;
+    tt_unlock(&unlocked, self->state);
+    status = tt_model_write_packed(self->model, descriptor, &n_written, &err);
+    tt_relock(&unlocked);
+    if (status != TT_OK) return tt_raise(self->state, status, &err);
+    return PyLong_FromLong(n_written);
+}
+
 static PyMethodDef methods[] = {
-    {"program", model_program, METH_VARARGS,
-     "program(names=None)\n\nProgram that computes these values; None: the outputs."         },
-    {"stats",   model_stats,   METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."      },
-    {"trim",    model_trim,    METH_NOARGS,  "trim()\n\nGive back working memory not in use."},
-    {NULL,      NULL,          0,            NULL                                            },
+    {"program",      model_program,      METH_VARARGS,
+     "program(names=None)\n\nProgram that computes these values; None: the outputs."                   },
+    {"stats",        model_stats,        METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."      },
+    {"trim",         model_trim,         METH_NOARGS,  "trim()\n\nGive back working memory not in use."},
+    {"read_packed",  model_read_packed,  METH_VARARGS,
+     "read_packed(descriptor, offset)\n\nTake packed weights from a file where it has "
+     "them."                                                                                           },
+    {"write_packed", model_write_packed, METH_VARARGS,
+     "write_packed(descriptor)\n\nWrite the packed weights; how many."                                 },
+    {NULL,           NULL,               0,            NULL                                            },
 };
 
 static PyGetSetDef getters[] = {

@@ -214,6 +214,51 @@ size_t tt_layout_bytes(const tt_layout *layout)
     return dnnl_memory_desc_get_size(layout->md);
 }
 
+bool tt_layout_key(const tt_layout *layout, tt_hash *out)
+{
+    struct {
+        int64_t bytes, offset, ndims, dtype, n_blocks;
+        dnnl_dims_t dims, padded, padding, strides, blocks, indices;
+    } all;
+    std::memset(&all, 0, sizeof all);
+    bool is_known = false;
+    (void)guarded("describing a layout", nullptr, [&] {
+        auto ask = [&](dnnl_query_t what, void *to) {
+            check(dnnl_memory_desc_query(layout->md, what, to));
+        };
+        auto list = [&](dnnl_query_t what, dnnl_dims_t &to, int n) {
+            dnnl_dims_t *found = nullptr;
+            ask(what, static_cast<void *>(&found));
+            if (found == nullptr) throw failure{dnnl_invalid_arguments};
+            std::memcpy(to, *found, static_cast<size_t>(n) * sizeof(to[0]));
+        };
+        dnnl_format_kind_t kind = dnnl_format_kind_undef;
+        dnnl_data_type_t dtype = dnnl_data_type_undef;
+        dnnl_dim_t offset = 0;
+        int ndims = 0, n_blocks = 0;
+        ask(dnnl_query_format_kind, &kind);
+        ask(dnnl_query_data_type, &dtype);
+        if (kind != dnnl_blocked || dtype == dnnl_s8 || dtype == dnnl_u8) return;
+        ask(dnnl_query_ndims_s32, &ndims);
+        ask(dnnl_query_inner_nblks_s32, &n_blocks);
+        ask(dnnl_query_submemory_offset_s64, &offset);
+        list(dnnl_query_dims, all.dims, ndims);
+        list(dnnl_query_padded_dims, all.padded, ndims);
+        list(dnnl_query_padded_offsets, all.padding, ndims);
+        list(dnnl_query_strides, all.strides, ndims);
+        list(dnnl_query_inner_blks, all.blocks, n_blocks);
+        list(dnnl_query_inner_idxs, all.indices, n_blocks);
+        all.bytes = static_cast<int64_t>(tt_layout_bytes(layout));
+        all.offset = offset;
+        all.ndims = ndims;
+        all.dtype = dtype;
+        all.n_blocks = n_blocks;
+        is_known = true;
+    });
+    if (is_known) *out = tt_hash_bytes(&all, sizeof all, /*seed=*/5);
+    return is_known;
+}
+
 bool tt_layout_is(const tt_layout *layout, const tt_md *plain)
 {
     bool same = false;

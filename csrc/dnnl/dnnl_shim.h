@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/shape.h"
 #include "base/status.h"
 
@@ -286,6 +287,9 @@ tt_status tt_layout_new(const tt_prim *prim, tt_arg arg, tt_layout **out,
 void tt_layout_free(tt_layout *layout);
 bool tt_layout_equal(const tt_layout *a, const tt_layout *b);
 size_t tt_layout_bytes(const tt_layout *layout);
+/* A name for the layout that is the same in another process; false where oneDNN does
+ * not tell all of it (opaque formats, compensation of 8-bit weights). */
+bool tt_layout_key(const tt_layout *layout, tt_hash *out);
 /* Does the layout equal the plain strided description? Then no packing needed. */
 bool tt_layout_is(const tt_layout *layout, const tt_md *plain);
 /* Reorders `src`, described by `plain`, into `dst` of tt_layout_bytes bytes,

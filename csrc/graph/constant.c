@@ -24,6 +24,8 @@ struct tt_constant {
     void (*release)(void *owner);
     void *owner;
     lazy_part *lazy; /* owned, or NULL */
+    bool has_key;
+    tt_hash key;
 };
 
 /* Inline bytes begin at the next alignment unit behind the header. */
@@ -199,6 +201,55 @@ tt_constant *tt_constant_base(const tt_constant *constant, const int64_t **strid
     if (constant->lazy == NULL || constant->lazy->base == NULL) return NULL;
     *strides = constant->lazy->strides;
     return constant->lazy->base;
+}
+
+/* ---- keys ---------------------------------------------------------------- */
+
+void tt_constant_set_key(tt_constant *constant, tt_hash key)
+{
+    constant->has_key = true;
+    constant->key = key;
+}
+
+/* The key of bytes or of a base, together with the shape and the strides over it. */
+static tt_hash key_over(const tt_constant *constant, tt_hash under)
+{
+    struct {
+        tt_hash under;
+        int64_t dtype, rank, dims[TT_MAX_RANK], strides[TT_MAX_RANK];
+    } all;
+    memset(&all, 0, sizeof all);
+    all.under = under;
+    all.dtype = constant->shape.dtype;
+    all.rank = constant->shape.rank;
+    memcpy(all.dims, constant->shape.dims, (size_t)all.rank * sizeof all.dims[0]);
+    if (constant->lazy != NULL)
+        memcpy(all.strides, constant->lazy->strides,
+               (size_t)all.rank * sizeof all.strides[0]);
+    return tt_hash_bytes(&all, sizeof all, /*seed=*/2);
+}
+
+static bool own_key(const tt_constant *constant, tt_hash *out)
+{
+    const void *data = tt_constant_data(constant);
+    size_t bytes;
+    if (constant->has_key) {
+        *out = constant->key;
+        return true;
+    }
+    if (constant->lazy != NULL || !tt_packed_bytes(&constant->shape, &bytes))
+        return false;
+    *out = key_over(constant, tt_hash_bytes(data, bytes, /*seed=*/1));
+    return true;
+}
+
+bool tt_constant_key(const tt_constant *constant, tt_hash *out)
+{
+    if (constant->lazy == NULL || constant->lazy->base == NULL)
+        return own_key(constant, out);
+    if (!own_key(constant->lazy->base, out)) return false;
+    *out = key_over(constant, *out);
+    return true;
 }
 
 /* ---- bytes on demand ------------------------------------------------------ */

@@ -112,6 +112,18 @@ static void release_joint(void *owner)
     tt_free(j);
 }
 
+/* No key where a part has none. */
+static void set_joint_key(tt_constant *made, const joint *j)
+{
+    tt_hash keys[MAX_PARTS];
+    for (int i = 0; i < j->n; ++i)
+        if (!tt_constant_is_lazy(j->parts[i]) ||
+            !tt_constant_key(j->parts[i], &keys[i]))
+            return;
+    tt_constant_set_key(made,
+                        tt_hash_bytes(keys, (size_t)j->n * sizeof keys[0], /*seed=*/4));
+}
+
 /* Made when they are packed; what is joined again is made now, or making one could
  * take any number of others. */
 static tt_status joint_constant(const tt_shape *shape, joint *j, tt_constant **out,
@@ -122,7 +134,11 @@ static tt_status joint_constant(const tt_shape *shape, joint *j, tt_constant **o
     bool again = false;
     for (int i = 0; i < j->n; ++i)
         again = again || tt_constant_fills_by(j->parts[i], fill_joint);
-    if (!again) return tt_constant_lazy(shape, fill_joint, release_joint, j, out, err);
+    if (!again) {
+        TT_TRY(tt_constant_lazy(shape, fill_joint, release_joint, j, out, err));
+        set_joint_key(*out, j);
+        return TT_OK;
+    }
     TT_TRY(tt_constant_empty(shape, out, &data, err));
     status = fill_joint(j, data, err);
     if (status != TT_OK)

@@ -11,6 +11,7 @@
 #ifndef TT_GRAPH_GRAPH_H
 #define TT_GRAPH_GRAPH_H
 
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/shape.h"
 #include "base/status.h"
@@ -62,6 +63,13 @@ bool tt_constant_is_lazy(const tt_constant *constant);
 bool tt_constant_fills_by(const tt_constant *constant, tt_constant_fill fill);
 /* What a view reads, and its strides; NULL for others. */
 tt_constant *tt_constant_base(const tt_constant *constant, const int64_t **strides);
+/* A name for the contents that is the same in another process that loads the same
+ * file; what was made of them is found again by it.  Set it before anyone else sees
+ * the constant. */
+void tt_constant_set_key(tt_constant *constant, tt_hash key);
+/* The key that was set; of a view its base's and the strides; of bytes that are there
+ * their hash.  False for a lazy constant without one. */
+bool tt_constant_key(const tt_constant *constant, tt_hash *out);
 /* Bytes of the dense tensor, two items of 4 bits to a byte; false when that
  * overflows, or the dtype has no size. */
 bool tt_packed_bytes(const tt_shape *shape, size_t *out);

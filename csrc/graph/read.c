@@ -212,8 +212,19 @@ static bool is_worth_leaving(const tt_shape *shape, size_t n_bytes)
             shape->dtype == TT_BF16);
 }
 
-static tt_status make_stored(const tt_shape *shape, holder *from, uint64_t offset,
-                             size_t n_bytes, tt_constant **out, tt_error *err)
+/* Which bytes of which file, and as what. */
+static tt_hash key_of_place(const tt_shape *shape, int buffer, uint64_t offset,
+                            size_t n_bytes)
+{
+    uint64_t words[5 + TT_MAX_RANK] = {(uint64_t)buffer, offset, n_bytes, shape->dtype,
+                                       (uint64_t)shape->rank};
+    memcpy(words + 5, shape->dims, (size_t)shape->rank * sizeof shape->dims[0]);
+    return tt_hash_bytes(words, sizeof words, /*seed=*/3);
+}
+
+static tt_status make_stored(const tt_shape *shape, holder *from, int number,
+                             uint64_t offset, size_t n_bytes, tt_constant **out,
+                             tt_error *err)
 {
     const tt_buffer *buffer = &from->buffer;
     tt_status status;
@@ -234,6 +245,7 @@ static tt_status make_stored(const tt_shape *shape, holder *from, uint64_t offse
         tt_free(owner);
         return status;
     }
+    tt_constant_set_key(*out, key_of_place(shape, number, offset, n_bytes));
     atomic_fetch_add_explicit(&from->n_refs, 1, memory_order_relaxed);
     return TT_OK;
 }
@@ -307,7 +319,7 @@ static tt_status read_constant(tt_reader *reader, holder *const *holders, int n_
         return tt_constant_empty(&shape, out, &nothing, err);
     }
     if (buffer->read != NULL)
-        return make_stored(&shape, holders[index], where[0], expected, out, err);
+        return make_stored(&shape, holders[index], index, where[0], expected, out, err);
     return make_constant(&shape, holders[index],
                          (const uint8_t *)buffer->data + where[0], expected, out, err);
 }

@@ -29,10 +29,18 @@ tt_plan *tt_plan_new(tt_model *model, tt_error *err)
     return plan;
 }
 
+tt_status tt_block_hold(tt_block *block, tt_error *err)
+{
+    if (block->kind != TT_BLOCK_CONSTANT || block->data != NULL) return TT_OK;
+    TT_TRY(tt_constant_pin(block->constant, err));
+    block->data = (void *)(uintptr_t)tt_constant_data(block->constant);
+    return TT_OK;
+}
+
 void tt_block_let_go(tt_block *block)
 {
     if (block->kind != TT_BLOCK_CONSTANT || block->constant == NULL) return;
-    tt_constant_unpin(block->constant);
+    if (block->data != NULL) tt_constant_unpin(block->constant);
     tt_constant_unref(block->constant);
     block->constant = NULL;
     block->data = NULL;

@@ -154,19 +154,25 @@ static tt_status make_patches(tt_plan *plan, tt_error *err)
     return TT_OK;
 }
 
-/* Constants that no step reads, since their packed form is read, are let go. */
-static tt_status drop_unread(tt_plan *plan, tt_error *err)
+/* Constants that no step reads, since their packed form is read, are let go; the bytes
+ * of the others must be there from now on. */
+static tt_status hold_what_is_read(tt_plan *plan, tt_error *err)
 {
+    tt_status status = TT_OK;
     bool *is_read = tt_calloc((size_t)plan->n_blocks + 1, sizeof *is_read);
     if (is_read == NULL) return tt_fail(err, TT_NO_MEMORY, "the blocks of a plan");
     for (int i = 0; i < plan->n_pointers; ++i) {
         tt_operand operand = plan->pointer_operands[i];
         if (operand != TT_NO_OPERAND) is_read[plan->operands[operand].block] = true;
     }
-    for (int i = 0; i < plan->n_blocks; ++i)
-        if (!is_read[i]) tt_block_let_go(&plan->blocks[i]);
+    for (int i = 0; i < plan->n_blocks && status == TT_OK; ++i) {
+        if (is_read[i])
+            status = tt_block_hold(&plan->blocks[i], err);
+        else
+            tt_block_let_go(&plan->blocks[i]);
+    }
     tt_free(is_read);
-    return TT_OK;
+    return status;
 }
 
 /* Small kernels never split their work and may run where the caller is. */
@@ -200,7 +206,7 @@ tt_status tt_plan_lower(tt_plan *plan, tt_graph *graph, const tt_tensor *inputs,
     for (int i = 0; i < graph->n_outputs && status == TT_OK; ++i)
         status = finish_output(&lower, i, err);
     if (status == TT_OK) status = make_patches(plan, err);
-    if (status == TT_OK) status = drop_unread(plan, err);
+    if (status == TT_OK) status = hold_what_is_read(plan, err);
     if (status == TT_OK)
         status = tt_plan_memory_assign(plan, (passes & TT_PASS_REUSE) != 0, err);
     plan->needs_arena = wants_arena(plan);

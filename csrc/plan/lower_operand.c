@@ -56,9 +56,12 @@ tt_md tt_operand_md(const tt_lower *lower, tt_operand operand)
 const void *tt_operand_constant(const tt_lower *lower, tt_operand operand)
 {
     const tt_operand_record *record = &lower->plan->operands[operand];
-    const tt_block *block = &lower->plan->blocks[record->block];
+    tt_block *block = &lower->plan->blocks[record->block];
+    tt_error err = {0};
     if (block->kind != TT_BLOCK_CONSTANT) return NULL;
     if (!tt_is_row_major(&record->shape, record->strides)) return NULL;
+    /* Failing here is not lost: a step that reads the constant fails the same way. */
+    if (tt_block_hold(block, &err) != TT_OK) return NULL;
     return (const char *)block->data + record->offset;
 }
 
@@ -123,12 +126,10 @@ tt_status tt_lower_constant(tt_lower *lower, tt_constant *constant, tt_operand *
                       .bytes = tt_shape_bytes(&record.shape),
                       .constant = constant,
                       .last_reader = INT_MAX};
-    tt_status status = tt_constant_pin(constant, err);
-    if (status == TT_OK) {
-        block.data = (void *)(uintptr_t)tt_constant_data(constant);
-        status = tt_lower_add_block(lower, &block, &record.block, err);
-        if (status != TT_OK) tt_constant_unpin(constant);
-    }
+    tt_status status = TT_OK;
+    /* A lazy one may be needed in packed form only, which may be there. */
+    if (!tt_constant_is_lazy(constant)) status = tt_block_hold(&block, err);
+    if (status == TT_OK) status = tt_lower_add_block(lower, &block, &record.block, err);
     if (status != TT_OK) {
         tt_constant_unref(constant);
         return status;
@@ -234,8 +235,8 @@ static tt_status copy_constant(tt_lower *lower, tt_operand src, const int64_t *s
                                tt_operand *out, tt_error *err)
 {
     tt_operand_record from = lower->plan->operands[src];
-    const tt_block *block = &lower->plan->blocks[from.block];
-    const void *data = (const char *)block->data + from.offset;
+    tt_block *block = &lower->plan->blocks[from.block];
+    const char *data;
     size_t item = tt_dtype_bytes(from.shape.dtype);
     tt_shape flat = {
         .dtype = from.shape.dtype, .rank = 1, .dims = {tt_span(&from.shape, strides)}};
@@ -243,6 +244,8 @@ static tt_status copy_constant(tt_lower *lower, tt_operand src, const int64_t *s
     tt_operand whole;
     tt_copy *copy;
     void *dst;
+    TT_TRY(tt_block_hold(block, err));
+    data = (const char *)block->data + from.offset;
     TT_TRY(tt_constant_empty(&flat, &constant, &dst, err));
     tt_status status =
         tt_copy_compile(item, &from.shape, from.strides, strides, &copy, err);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "plan/lower_state.h"
+#include "plan/packed_file.h"
 
 struct tt_packed {
     tt_packed *next;
@@ -17,6 +18,10 @@ struct tt_packed {
     tt_derive make;
     void *data; /* in the model's pool */
     size_t bytes;
+    bool has_source_key; /* of a lazy source */
+    tt_hash source_key;
+    bool has_key;
+    tt_hash key; /* names it in a file of packed weights */
 };
 
 /* What is asked for: the same fields. */
@@ -30,9 +35,17 @@ static bool md_equal(const tt_md *a, const tt_md *b)
     return true;
 }
 
+/* Joined weights are made anew for each plan: they are the same by their key. */
+static bool same_source(const tt_packed *made, const request *wanted)
+{
+    if (made->source == wanted->source) return true;
+    return made->has_source_key && wanted->has_source_key &&
+           tt_hash_equal(made->source_key, wanted->source_key);
+}
+
 static bool is_same(const tt_packed *made, const request *wanted)
 {
-    if (made->source != wanted->source || made->offset != wanted->offset) return false;
+    if (!same_source(made, wanted) || made->offset != wanted->offset) return false;
     if (made->make != wanted->make || !md_equal(&made->plain, &wanted->plain))
         return false;
     if (made->layout == NULL || wanted->layout == NULL)
@@ -42,13 +55,80 @@ static bool is_same(const tt_packed *made, const request *wanted)
 
 static tt_status fill(tt_model *model, const request *wanted, void *dst, tt_error *err)
 {
-    const void *src = (const char *)tt_constant_data(wanted->source) + wanted->offset;
+    tt_status status = TT_OK;
+    const char *src;
+    TT_TRY(tt_constant_pin(wanted->source, err));
+    src = (const char *)tt_constant_data(wanted->source) + wanted->offset;
     if (wanted->layout != NULL)
-        return tt_layout_pack(model->engine, &wanted->plain, src, wanted->layout, dst,
-                              err);
-    wanted->make(&wanted->plain, src, dst);
-    return TT_OK;
+        status = tt_layout_pack(model->engine, &wanted->plain, src, wanted->layout, dst,
+                                err);
+    else
+        wanted->make(&wanted->plain, src, dst);
+    tt_constant_unpin(wanted->source);
+    return status;
 }
+
+/* ---- in a file ----------------------------------------------------------- */
+
+/* What was packed, from where, and into what.  A function's name is its place in this
+ * library, which the file's owner keeps apart from other builds. */
+static bool key_of(const request *wanted, tt_hash *out)
+{
+    struct {
+        tt_hash source, layout;
+        int64_t offset, bytes, make, dtype, ndims;
+        int64_t dims[TT_MAX_RANK], strides[TT_MAX_RANK];
+    } all;
+    memset(&all, 0, sizeof all);
+    all.source = wanted->source_key;
+    if (!wanted->has_source_key && !tt_constant_key(wanted->source, &all.source))
+        return false;
+    if (wanted->layout != NULL && !tt_layout_key(wanted->layout, &all.layout))
+        return false;
+    if (wanted->layout == NULL)
+        all.make = (int64_t)((intptr_t)wanted->make - (intptr_t)tt_packed_free_all);
+    all.offset = wanted->offset;
+    all.bytes = (int64_t)wanted->bytes;
+    all.dtype = wanted->plain.dtype;
+    all.ndims = wanted->plain.ndims;
+    memcpy(all.dims, wanted->plain.dims, sizeof all.dims[0] * (size_t)all.ndims);
+    memcpy(all.strides, wanted->plain.strides,
+           sizeof all.strides[0] * (size_t)all.ndims);
+    *out = tt_hash_bytes(&all, sizeof all, /*seed=*/6);
+    return true;
+}
+
+tt_status tt_model_write_packed(tt_model *model, int descriptor, int *n_written,
+                                tt_error *err)
+{
+    tt_packed_piece *pieces = NULL;
+    tt_status status = TT_OK;
+    size_t n = 0, capacity = 0;
+    pthread_mutex_lock(&model->packed_lock);
+    for (tt_packed *p = model->packed; p != NULL && status == TT_OK; p = p->next) {
+        if (!p->has_key) continue;
+        if (!tt_grow((void **)&pieces, &capacity, n + 1, sizeof *pieces))
+            status = tt_fail(err, TT_NO_MEMORY, "a list of packed weights");
+        else
+            pieces[n++] = (tt_packed_piece){p->key, p->data, p->bytes};
+    }
+    pthread_mutex_unlock(&model->packed_lock); /* they stay as long as the model */
+    if (status == TT_OK) status = tt_packed_file_write(descriptor, pieces, n, err);
+    tt_free(pieces);
+    *n_written = (int)n;
+    return status;
+}
+
+bool tt_model_read_packed(tt_model *model, int descriptor, uint64_t offset)
+{
+    pthread_mutex_lock(&model->packed_lock);
+    if (model->packed_file == NULL)
+        model->packed_file = tt_packed_file_open(descriptor, offset);
+    pthread_mutex_unlock(&model->packed_lock);
+    return tt_packed_file_n(model->packed_file) > 0;
+}
+
+/* ---- in memory ----------------------------------------------------------- */
 
 /* Models of some size get large blocks, which have huge pages. */
 static void *take(tt_model *model, size_t bytes)
@@ -72,7 +152,14 @@ static tt_status make_packed(tt_model *model, const request *wanted, tt_packed *
     if (packed == NULL || data == NULL)
         status =
             tt_fail(err, TT_NO_MEMORY, "%zu bytes of packed weights", wanted->bytes);
-    if (status == TT_OK) status = fill(model, wanted, data, err);
+    bool has_key = false;
+    tt_hash key = {
+        {0, 0}
+    };
+    if (status == TT_OK && model->packed_file != NULL) has_key = key_of(wanted, &key);
+    if (status == TT_OK &&
+        !(has_key && tt_packed_file_read(model->packed_file, key, data, wanted->bytes)))
+        status = fill(model, wanted, data, err);
     if (status != TT_OK) {
         tt_pool_undo(&model->packed_pool, data);
         tt_free(packed);
@@ -80,6 +167,8 @@ static tt_status make_packed(tt_model *model, const request *wanted, tt_packed *
     }
     *packed = *wanted;
     packed->data = data;
+    packed->has_key = has_key;
+    packed->key = key;
     tt_constant_ref(packed->source);
     packed->next = model->packed;
     model->packed = packed;
@@ -128,6 +217,8 @@ static tt_status source_of(const tt_lower *lower, const tt_operand_record *recor
     if (block->kind != TT_BLOCK_CONSTANT || block->constant == NULL)
         return tt_fail(err, TT_INTERNAL, "packing weights that are not constant");
     wanted->source = block->constant;
+    wanted->has_source_key = tt_constant_is_lazy(block->constant) &&
+                             tt_constant_key(block->constant, &wanted->source_key);
     wanted->offset = record->offset;
     return TT_OK;
 }
@@ -169,4 +260,6 @@ void tt_packed_free_all(tt_model *model)
         model->packed = next;
     }
     tt_pool_free(&model->packed_pool);
+    tt_packed_file_close(model->packed_file);
+    model->packed_file = NULL;
 }

@@ -25,7 +25,7 @@ typedef struct {
     tt_block_kind kind;
     size_t bytes;
     void *data;            /* CONSTANT; never written through */
-    tt_constant *constant; /* CONSTANT: pinned reference that holds data, or NULL */
+    tt_constant *constant; /* CONSTANT: reference, pinned once data is there, or NULL */
     int external;          /* INPUT, OUTPUT: number */
     int first, last;       /* ARENA: steps that use it; last = -1: none */
     size_t offset;         /* ARENA: filled by memory.c */
@@ -129,7 +129,8 @@ struct tt_program {
     int64_t plan_bytes;
 };
 
-typedef struct tt_packed tt_packed; /* packed.c */
+typedef struct tt_packed tt_packed;           /* packed.c */
+typedef struct tt_packed_file tt_packed_file; /* packed_file.c */
 
 struct tt_model {
     tt_options options;
@@ -142,7 +143,8 @@ struct tt_model {
         packed_lock; /* guards packed and its pool; taken after all others */
     tt_program *programs;
     tt_packed *packed;
-    tt_pool packed_pool; /* their memory */
+    tt_pool packed_pool;         /* their memory */
+    tt_packed_file *packed_file; /* where packed weights may lie already, or NULL */
     atomic_llong packed_bytes, contexts_bytes, n_contexts, n_compiles, n_runs;
 };
 
@@ -158,6 +160,8 @@ tt_status tt_plan_compile(tt_program *program, const tt_tensor *inputs, tt_plan 
 /* An empty plan with one reference; NULL: out of memory, err says so. */
 tt_plan *tt_plan_new(tt_model *model, tt_error *err);
 void tt_plan_free(tt_plan *plan);
+/* Makes the bytes of the block's constant, if it has one and they are not there. */
+tt_status tt_block_hold(tt_block *block, tt_error *err);
 /* Gives the block's constant back, if it has one. */
 void tt_block_let_go(tt_block *block);
 /* Lowers a specialised graph into plan->steps and plans its memory. */

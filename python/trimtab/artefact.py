@@ -35,8 +35,9 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "torch": ("torch", "onnxscript", "onnx"),
     "torch_export": ("torch", "onnxscript", "onnx"),
     "keras": ("keras",),
+    "tf_keras": ("tf_keras", "tensorflow"),
     "sklearn": ("scikit-learn", "skl2onnx"),
-    "savedmodel": ("tensorflow", "tf2onnx"),
+    "saved_model": ("tensorflow", "tf2onnx"),
 }
 
 
@@ -191,7 +192,7 @@ def _carried_golden(writer: GraphWriter, artefact: Artefact) -> dict[str, Any] |
             }
         kept["pairs"].append(entry)
     trace = golden.get("trace")
-    if trace is not None:
+    if isinstance(trace, dict) and "summaries" in trace:
         rows = artefact.array(trace["summaries"], "the trace")
         kept["trace"] = {**trace, "summaries": writer.array("golden/0/trace", rows)}
     return kept

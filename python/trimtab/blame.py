@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trimtab.errors import GoldenMismatch, TrimtabError
+from trimtab.errors import GoldenMismatch, ModelFormatError, TrimtabError
 from trimtab.golden import TOLERANCES, Pair, compare, read_pairs
 from trimtab.graph import Constant, Graph, Node
 from trimtab.types import Array
@@ -22,6 +22,7 @@ __all__ = ["changed_tensors", "explain_mismatch", "trace_of"]
 
 _TOGETHER = 32  # tensors that are read in one run
 _TOLERANCE = 1e-4
+_SOUGHT = 64  # changed tensors whose reader is looked for
 
 
 def _summary(array: Array) -> list[float]:
@@ -174,7 +175,10 @@ def _first_traced(artefact: Artefact, plain: Model, inputs: Any) -> str:
     if not isinstance(trace, dict) or not isinstance(trace.get("tensors"), list):
         return ""
     rows = artefact.array(trace.get("summaries"), "the trace")
-    stored = dict(zip(trace["tensors"], rows, strict=False))
+    names = trace["tensors"]
+    if rows.shape != (len(names), 4) or not all(isinstance(x, str) for x in names):
+        raise ModelFormatError("the trace: expected four numbers for each tensor")
+    stored = dict(zip(names, rows, strict=True))
     for name, array in _tensors(plain, inputs):
         row = stored.get(name)
         if row is None:
@@ -270,9 +274,10 @@ def _content(
             None,
             "The graph in the file is not the one that was saved.",
         )
-    readers = {name: _first_reader(graph, artefact, name) for name in changed}
+    named = changed[:_SOUGHT]
+    readers = {name: _first_reader(graph, artefact, name) for name in named}
     order = {id(node): i for i, node in enumerate(graph.nodes)}
-    first = min(changed, key=lambda name: order.get(id(readers[name]), len(order)))
+    first = min(named, key=lambda name: order.get(id(readers[name]), len(order)))
     node = readers[first]
     text = f"The weights in the file are not those that were saved: {first!r} differs"
     if node is not None:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trimtab.errors import GoldenMismatch, GoldenWarning, InputError, ModelFormatError
+from trimtab.errors import (
+    GoldenMismatch,
+    GoldenWarning,
+    InputError,
+    ModelFormatError,
+)
+from trimtab.record import FrozenRecord
 from trimtab.signature import check_inputs, probe_inputs
 from trimtab.types import Array
 from trimtab.verify import find_probe, largest_difference
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TOLERANCES",
     "Pair",
+    "Replay",
     "Verification",
     "read_pairs",
     "replay_golden",
@@ -50,16 +56,25 @@ BUDGET_S = 0.1
 _N_RANDOM = 2
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Inputs, and the outputs that belong to them; empty as long as nobody said."""
+class Pair(FrozenRecord):
+    """Inputs, and the outputs that belong to them.
 
+    Parameters
+    ----------
+    inputs : dict of str to ndarray
+    outputs : dict of str to ndarray
+        Empty as long as nobody said.
+    """
+
+    __slots__ = ("inputs", "outputs")
     inputs: Tensors
     outputs: Tensors
 
+    def __init__(self, inputs: Tensors, outputs: Tensors) -> None:
+        self._set(inputs, outputs)
 
-@dataclass(frozen=True)
-class Verification:
+
+class Verification(FrozenRecord):
     """How a loaded model compares with its golden pairs.
 
     Parameters
@@ -74,13 +89,61 @@ class Verification:
         What replaying took.
     reference : str
         Who computed the stored outputs.
+    is_remembered : bool
+        The pairs were replayed at an earlier load of this very file by this build on
+        this processor, and that was not cheap enough to be done again.
     """
 
+    __slots__ = (
+        "n_pairs",
+        "n_replayed",
+        "difference",
+        "seconds",
+        "reference",
+        "is_remembered",
+    )
     n_pairs: int
     n_replayed: int
     difference: float
     seconds: float
     reference: str
+    is_remembered: bool
+
+    def __init__(
+        self,
+        n_pairs: int,
+        n_replayed: int,
+        difference: float,
+        seconds: float,
+        reference: str,
+        is_remembered: bool = False,
+    ) -> None:
+        self._set(n_pairs, n_replayed, difference, seconds, reference, is_remembered)
+
+
+class Replay(FrozenRecord):
+    """What replaying found out.
+
+    Parameters
+    ----------
+    verification : Verification
+    runner : Model
+        What ran the pairs: the model or a copy of it.
+    is_met : bool
+    first_s : float
+        What the first pair took, compiling included.
+    """
+
+    __slots__ = ("verification", "runner", "is_met", "first_s")
+    verification: Verification
+    runner: Model
+    is_met: bool
+    first_s: float
+
+    def __init__(
+        self, verification: Verification, runner: Model, is_met: bool, first_s: float
+    ) -> None:
+        self._set(verification, runner, is_met, first_s)
 
 
 # ---- taking -------------------------------------------------------------------------
@@ -244,7 +307,7 @@ def read_pairs(artefact: Artefact) -> tuple[list[Callable[[], Pair]], dict[str, 
     return [reader(i, plain) for i, plain in enumerate(pairs)], tolerances
 
 
-def _is_usual(model: Model) -> bool:
+def is_usual(model: Model) -> bool:
     """Are a pair's shapes those of the calls to come? Only a batch may vary."""
     return all(
         spec.shape is not None and all(isinstance(dim, int) for dim in spec.shape[1:])
@@ -258,7 +321,7 @@ def replay_golden(
     load: Callable[[int | None], Model],
     mode: str,
     budget_s: float | None = None,
-) -> Verification | None:
+) -> Replay | None:
     """Compare a model with the golden pairs of its artefact.
 
     Plans for the pairs' shapes stay only where these are the usual ones; else the
@@ -276,7 +339,7 @@ def replay_golden(
 
     Returns
     -------
-    verification : Verification or None
+    replay : Replay or None
         None where there are no pairs.
 
     Raises
@@ -287,35 +350,53 @@ def replay_golden(
     Examples
     --------
     >>> replay_golden(model, artefact, load, "error")      # doctest: +SKIP
-    Verification(n_pairs=2, n_replayed=2, difference=1.1e-06, ...)
+    Replay(verification=Verification(n_pairs=2, ...), ...)
     """
     readers, tolerances = read_pairs(artefact)
     if not readers:
         return None
     begin = time.perf_counter()
     budget_s = BUDGET_S if budget_s is None else budget_s
-    runner = model if _is_usual(model) else load(None)
-    worst, n_replayed = 0.0, 0
+    runner = model if is_usual(model) else load(None)
+    worst, wrong, n_replayed, first_s = 0.0, "", 0, 0.0
     for read in readers:
         pair = read()
-        difference, wrong = compare(pair.outputs, runner.run(pair.inputs), tolerances)
+        try:
+            got = runner.run(pair.inputs)
+        except InputError as error:
+            raise ModelFormatError(
+                f"golden pair {n_replayed} does not fit the model: {error}"
+            ) from error
+        difference, wrong = compare(pair.outputs, got, tolerances)
         n_replayed += 1
         worst = max(worst, difference)
+        spent_s = time.perf_counter() - begin
+        first_s = first_s or spent_s
         if wrong:
-            from trimtab.blame import explain_mismatch
-
-            error = explain_mismatch(
-                artefact, pair, n_replayed - 1, wrong, difference, load
-            )
-            if mode == "error":
-                raise error
-            warnings.warn(str(error), GoldenWarning, stacklevel=4)
-            break
-        if time.perf_counter() - begin >= budget_s:
+            _report(artefact, pair, n_replayed - 1, (wrong, difference), load, mode)
+        if wrong or spent_s >= budget_s:
             break
     reference = str((artefact.golden or {}).get("reference", ""))
-    seconds = time.perf_counter() - begin
-    return Verification(len(readers), n_replayed, worst, seconds, reference)
+    found = Verification(
+        len(readers), n_replayed, worst, time.perf_counter() - begin, reference
+    )
+    return Replay(found, runner, not wrong, first_s)
+
+
+def _report(
+    artefact: Artefact,
+    pair: Pair,
+    number: int,
+    wrong: tuple[str, float],
+    load: Callable[[int | None], Model],
+    mode: str,
+) -> None:
+    from trimtab.blame import explain_mismatch
+
+    error = explain_mismatch(artefact, pair, number, *wrong, load)
+    if mode == "error":
+        raise error
+    warnings.warn(str(error), GoldenWarning, stacklevel=6)
 
 
 def check_pairs(

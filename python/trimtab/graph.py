@@ -15,6 +15,7 @@ import numpy as np
 
 from trimtab import _core
 from trimtab.errors import ModelFormatError
+from trimtab.record import ComparedRecord, Record
 from trimtab.types import Array, numpy_dtype
 
 if TYPE_CHECKING:
@@ -63,31 +64,7 @@ Dims: TypeAlias = "tuple[int | str | None, ...]"
 """Sizes: a number, a symbol that stands for one number, or None for any."""
 
 
-class _Record:
-    """Fields in slots, shown by name. (Six dataclasses took 3 ms of the import.)"""
-
-    __slots__: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        """Give the fields."""
-        fields = (f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"{type(self).__name__}({', '.join(fields)})"
-
-
-class _ComparedRecord(_Record):
-    """Records that are equal when their fields are."""
-
-    __slots__: tuple[str, ...] = ()
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        """Compare all fields."""
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(getattr(self, x) == getattr(other, x) for x in self.__slots__)
-
-
-class Value(_ComparedRecord):
+class Value(ComparedRecord):
     """A tensor as far as the file declares it.
 
     Parameters
@@ -183,7 +160,7 @@ class WeightFile:
         return out
 
 
-class Stored(_Record):
+class Stored(Record):
     """Elements that lie in a file.
 
     Parameters
@@ -211,7 +188,7 @@ class Stored(_Record):
         return self.file.read(self.offset, self.nbytes)
 
 
-class Constant(_Record):
+class Constant(Record):
     """A tensor whose elements are known.
 
     Parameters
@@ -321,7 +298,7 @@ Attribute: TypeAlias = Union[
 one counts as ints unless it is an array of float32."""
 
 
-class Node(_ComparedRecord):
+class Node(ComparedRecord):
     """One operator applied to tensors.
 
     Parameters
@@ -366,7 +343,7 @@ class Node(_ComparedRecord):
         return [v for v in self.attributes.values() if isinstance(v, Graph)]
 
 
-class Graph(_Record):
+class Graph(Record):
     """Nodes in topological order over named tensors.
 
     Parameters
@@ -401,7 +378,7 @@ class Graph(_Record):
         self.captures: list[str] = [] if captures is None else captures
 
 
-class Model(_Record):
+class Model(Record):
     """A model as read from a file.
 
     Parameters

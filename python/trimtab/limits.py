@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from trimtab.record import FrozenRecord
 
 __all__ = ["Limits"]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(FrozenRecord):
     """What a model may ask for; a file that asks for more is refused.
 
     Loading checks each bound before the memory is taken. The same fields with the
@@ -53,24 +52,59 @@ class Limits:
     ValueError: max_plans: expected 0 or more, got -1
     """
 
-    max_model_bytes: int = 8 << 30
-    max_nodes: int = 1 << 20
-    max_values: int = 1 << 22
-    max_depth: int = 32
-    max_tensor_bytes: int = 4 << 30
-    max_arena_bytes: int = 8 << 30
-    max_fold_bytes: int = 64 << 20
-    max_plan_bytes: int = 512 << 20
-    max_plans: int = 64
-    max_trip_count: int = 1 << 24
+    __slots__ = (
+        "max_model_bytes",
+        "max_nodes",
+        "max_values",
+        "max_depth",
+        "max_tensor_bytes",
+        "max_arena_bytes",
+        "max_fold_bytes",
+        "max_plan_bytes",
+        "max_plans",
+        "max_trip_count",
+    )
+    max_model_bytes: int
+    max_nodes: int
+    max_values: int
+    max_depth: int
+    max_tensor_bytes: int
+    max_arena_bytes: int
+    max_fold_bytes: int
+    max_plan_bytes: int
+    max_plans: int
+    max_trip_count: int
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+    def __init__(
+        self,
+        max_model_bytes: int = 8 << 30,
+        max_nodes: int = 1 << 20,
+        max_values: int = 1 << 22,
+        max_depth: int = 32,
+        max_tensor_bytes: int = 4 << 30,
+        max_arena_bytes: int = 8 << 30,
+        max_fold_bytes: int = 64 << 20,
+        max_plan_bytes: int = 512 << 20,
+        max_plans: int = 64,
+        max_trip_count: int = 1 << 24,
+    ) -> None:
+        self._set(
+            max_model_bytes,
+            max_nodes,
+            max_values,
+            max_depth,
+            max_tensor_bytes,
+            max_arena_bytes,
+            max_fold_bytes,
+            max_plan_bytes,
+            max_plans,
+            max_trip_count,
+        )
+        for name, value in self.to_dict().items():
             if not isinstance(value, int):
-                raise TypeError(f"{field.name}: expected an int, got {value!r}")
+                raise TypeError(f"{name}: expected an int, got {value!r}")
             if not 0 <= value < 1 << 63:
-                raise ValueError(f"{field.name}: expected 0 or more, got {value}")
+                raise ValueError(f"{name}: expected 0 or more, got {value}")
 
     def to_dict(self) -> dict[str, int]:
         """Give the bounds by name.
@@ -80,4 +114,4 @@ class Limits:
         >>> Limits().to_dict()["max_depth"]
         32
         """
-        return asdict(self)
+        return dict(zip(self.__slots__, self._values(), strict=True))

@@ -7,21 +7,24 @@ to the engine; an artefact's golden pairs are replayed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trimtab import _core
-from trimtab.errors import InputError
+from trimtab.errors import InputError, TrimtabError
 from trimtab.formats import read_model
 from trimtab.limits import Limits
-from trimtab.model import Model, Options
+from trimtab.model import Model
+from trimtab.options import Options
 from trimtab.source import Source
 
 if TYPE_CHECKING:
+    from trimtab.cache import CacheFile
     from trimtab.fallback import Fallback
     from trimtab.graph import Model as GraphModel
 
 __all__ = ["VERIFY", "load_model", "load_source", "make_model"]
+
+Encoded: TypeAlias = "tuple[bytes, list[Any]]"
 
 #: What `load_model` may be asked to check -> what it does.
 VERIFY: dict[str, str] = {
@@ -44,7 +47,13 @@ def _fallback_for(model: GraphModel, *, use_fallback: bool) -> Fallback:
     return Fallback(model)
 
 
-def make_model(graph: GraphModel, source: Source, options: Options) -> Model:
+def make_model(
+    graph: GraphModel,
+    source: Source,
+    options: Options,
+    encoded: Encoded | None = None,
+    cache: CacheFile | None = None,
+) -> Model:
     """Check what was read and hand it over to the engine.
 
     Parameters
@@ -53,6 +62,10 @@ def make_model(graph: GraphModel, source: Source, options: Options) -> Model:
     source : Source
         Where it came from.
     options : Options
+    encoded : (bytes, list), optional
+        What `trimtab.wire.encode` gave for it.
+    cache : CacheFile, optional
+        Where packed weights may lie.
 
     Returns
     -------
@@ -62,13 +75,22 @@ def make_model(graph: GraphModel, source: Source, options: Options) -> Model:
     --------
     >>> make_model(read_model("model.onnx"), source, options)  # doctest: +SKIP
     """
-    from trimtab.wire import encode
-
     fallback = None
     if _has_unknown_operator(graph):
         fallback = _fallback_for(graph, use_fallback=options.fallback)
-    data, buffers = encode(graph)
-    core = _core.Model(
+    if encoded is None:
+        from trimtab.wire import encode
+
+        encoded = encode(graph)
+    core = _core_of(encoded, options, fallback)
+    if cache is not None:
+        cache.lend_to(core)
+    return Model(core, source, options, graph, graph.artefact)
+
+
+def _core_of(encoded: Encoded, options: Options, fallback: Any) -> _core.Model:
+    data, buffers = encoded
+    return _core.Model(
         data,
         buffers,
         threads=options.threads or 0,
@@ -79,7 +101,6 @@ def make_model(graph: GraphModel, source: Source, options: Options) -> Model:
         fallback=fallback,
         copy=options.copy,
     )
-    return Model(core, source, options, graph)
 
 
 def load_source(source: Source, options: Options) -> Model:
@@ -98,23 +119,90 @@ def load_source(source: Source, options: Options) -> Model:
     --------
     >>> load_source(Source.of("model.onnx"), options)      # doctest: +SKIP
     """
-    graph = read_model(source.open(), options.limits, **options.reading)
-    model = make_model(graph, source, options)
+    given = source.open()
+    if options.cache and source.is_artefact and options.verify != "passes":
+        model = _from_cache(source, options)
+        if model is not None:
+            return model
+    graph = read_model(given, options.limits, **options.reading)
+    return _verified(graph, source, options)
+
+
+def _verified(graph: GraphModel, source: Source, options: Options) -> Model:
+    """What `verify` asks for; the cache of an artefact is made on the way."""
+    from trimtab.wire import encode
+
+    encoded = encode(graph)
+    cache = _cache_to_write(graph, source, options, encoded)
+    model = make_model(graph, source, options, encoded, cache)
 
     def load(passes: int | None) -> Model:
-        bits = options.passes if passes is None else passes
-        return make_model(graph, source, replace(options, passes=bits))
+        if passes is None:
+            return make_model(graph, source, options, encoded, cache)
+        return make_model(graph, source, options.__replace__(passes=passes), encoded)
 
-    artefact = graph.artefact
+    artefact, replay = graph.artefact, None
     if artefact is not None and artefact.golden and options.verify != "off":
         from trimtab.golden import replay_golden
 
         mode = "warn" if options.verify == "warn" else "error"
-        model.verification = replay_golden(model, artefact, load, mode)
+        replay = replay_golden(model, artefact, load, mode)
+        if replay is not None:
+            model.verification = replay.verification
+    if cache is not None:
+        from trimtab.remember import write_cache
+
+        write_cache(cache, model, replay, encoded[0])
     if options.verify == "passes":
         from trimtab.verify import verify_model
 
         verify_model(model, load)
+    return model
+
+
+def _cache_to_write(
+    graph: GraphModel, source: Source, options: Options, encoded: Encoded
+) -> CacheFile | None:
+    """The cache of an artefact that is loaded as usual, or None."""
+    artefact = graph.artefact
+    if not options.cache or artefact is None or artefact.file.file is None:
+        return None
+    if artefact.golden and options.verify == "off":
+        return None  # it would be taken for verified
+    if len(encoded[1]) > 1 or _has_unknown_operator(graph):
+        return None
+    from trimtab.cache import cache_for
+
+    return cache_for(source.path or "", artefact.file.file, options)
+
+
+def _from_cache(source: Source, options: Options) -> Model | None:
+    """The model by its cache; None where there is none of use."""
+    import os
+
+    from trimtab.cache import cache_for
+    from trimtab.graph import WeightFile
+
+    path = source.path or ""
+    file = WeightFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    cache = cache_for(path, file, options)
+    cached = cache.read() if cache is not None else None
+    if cache is None or cached is None:
+        return None
+    try:
+        core = _core_of((cached.wire, [file.lend()]), options, None)
+        cache.lend_to(core)
+        model = Model(core, source, options, None, file)
+        if options.verify != "off" and cached.verified is not None:
+            from trimtab.remember import recall
+
+            model.verification = recall(model, file, cached)
+            if model.verification is None:
+                return None
+    except TrimtabError:
+        return None  # whatever it is: the artefact itself decides
+    finally:
+        cache.close()
     return model
 
 
@@ -140,6 +228,7 @@ def load_model(
     precision: str | None = None,
     fallback: bool = True,
     verify: str = "error",
+    cache: bool = True,
     limits: Limits | None = None,
     passes: Sequence[str] | None = None,
     copy: bool | None = None,
@@ -170,6 +259,9 @@ def load_model(
         in any case): a difference is an error, or a warning. "passes" compares with
         the plan without optimisations on random inputs too, and names the pass that
         differs.
+    cache : bool, default=True
+        Artefacts: keep what the next process need not do again in a file beside it,
+        or in the user's cache folder where that cannot be written to.
     limits : Limits, optional
         Bounds on what the file may ask for.
     passes : sequence of str, optional
@@ -222,6 +314,7 @@ def load_model(
         copy=copy is not False,
         staging=staging,
         verify=verify,
+        cache=cache,
         reading={
             name: value
             for name, value in (

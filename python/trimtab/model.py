@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trimtab import _core
 from trimtab.errors import InputError
-from trimtab.limits import Limits
+from trimtab.kept import Kept
+from trimtab.options import Options
 from trimtab.signature import TensorSpec
 from trimtab.source import Source
 from trimtab.types import Array
 
 if TYPE_CHECKING:
     from trimtab.formats.native import Artefact
-    from trimtab.golden import Verification
     from trimtab.graph import Model as GraphModel
+    from trimtab.graph import WeightFile
     from trimtab.memory import MemoryReport
-    from trimtab.pipeline import Pipeline
     from trimtab.profile import Profile
     from trimtab.taps import Taps
 
-__all__ = ["Model", "Options"]
+__all__ = ["Model"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Options:
-    """What `load_model` was asked for, so that a pickle can ask again."""
-
-    threads: int | None
-    device: str
-    fallback: bool
-    limits: Limits
-    passes: int
-    copy: bool
-    staging: bool
-    verify: str
-    reading: Mapping[str, Any]
-
-
-class Model:
+class Model(Kept):
     """A loaded model; made by `load_model`.
 
     Calling it runs it: ``model(x)``, ``model(a, b)`` in graph order, or by the
@@ -64,28 +47,16 @@ class Model:
         source: Source,
         options: Options,
         graph: GraphModel | None = None,
+        artefact: Artefact | WeightFile | None = None,
     ) -> None:
         self._core: _core.Model | None = core
-        # What can be read again from its file is not kept.
-        self._graph = graph if source.is_costly else None
-        self._source = source
-        self._options = options
         self._lock = threading.Lock()
         self._programs: dict[tuple[str, ...], _core.Program] = {}
         self._program: Any = core.program()
         self._inputs = tuple(TensorSpec(*value) for value in core.inputs)
         self._outputs = tuple(TensorSpec(*value) for value in core.outputs)
         self._names = tuple(spec.name for spec in self._inputs)
-        #: Names of the classes that the model tells apart, or None.
-        self.class_names: tuple[str, ...] | None = None
-        #: Where the model came from, as its artefact says.
-        self.provenance: dict[str, Any] = {}
-        #: Steps before and after the model, or None.
-        self.pipeline: Pipeline | None = None
-        #: How it compares with its golden pairs, or None.
-        self.verification: Verification | None = None
-        if graph is not None and graph.artefact is not None:
-            self._take(graph.artefact)
+        super().__init__(source, options, graph, artefact)
 
     # ---- running -----------------------------------------------------------
 
@@ -340,119 +311,6 @@ class Model:
             ["", "name", "dtype", "shape"], rows
         )
 
-    # ---- saving ------------------------------------------------------------
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        golden: Any = None,
-        pipeline: Pipeline | None = None,
-        class_names: Sequence[str] | None = None,
-        metadata: Mapping[str, str] | None = None,
-        tolerance: Mapping[str, float] | None = None,
-        created: str | None = None,
-    ) -> None:
-        """Save the model as one safetensors file that `load_model` reads.
-
-        The name holds the old file or the new one, never a mix. Equal content gives
-        equal bytes.
-
-        Parameters
-        ----------
-        path : path
-            Usually ends with ``.safetensors``.
-        golden : str, array, tuple, mapping or list of these, optional
-            Inputs whose outputs are stored and compared at each load: "random";
-            inputs as in `run`; ``(inputs, {name: output})``; or a list of such.
-            Outputs that are not given come from the framework of the model. Pairs
-            that an artefact has already are kept by default.
-        pipeline : Pipeline, optional
-            Declarative steps before and after the model; its own by default.
-        class_names : sequence of str, optional
-            Its own by default.
-        metadata : mapping of str to str, optional
-            Added to what the model says of itself.
-        tolerance : mapping of str to float, optional
-            Dtype to the largest difference of golden outputs, relative to their
-            range; see `trimtab.golden.TOLERANCES`.
-        created : str, optional
-            Time to store, as ISO 8601 has it; none by default.
-
-        Raises
-        ------
-        InputError
-            Something cannot be stored.
-        GoldenMismatch
-            The model does not give the outputs of its framework.
-        ModelFormatError
-            The file of the model has changed since it was loaded.
-        OSError
-            The file cannot be written.
-
-        Examples
-        --------
-        >>> model.save("m.safetensors", golden=x)          # doctest: +SKIP
-        """
-        from trimtab.formats.tensor_file import write_file
-
-        pieces = self._pieces(
-            golden=golden,
-            pipeline=pipeline,
-            class_names=class_names,
-            metadata=metadata,
-            tolerance=tolerance,
-            created=created,
-        )
-        write_file(os.path.abspath(os.fsdecode(path)), pieces)
-
-    def _pieces(self, **given: Any) -> Iterator[bytes]:
-        """Bytes of the artefact, piece by piece."""
-        from trimtab.artefact import artefact_pieces
-
-        self._open_core()
-        given["pipeline"] = given.get("pipeline") or self.pipeline
-        given["class_names"] = given.get("class_names") or self.class_names
-        return artefact_pieces(self, self._graph_again(), self._source, **given)
-
-    def _graph_again(self) -> GraphModel:
-        """The graph as it was read."""
-        if self._graph is not None:
-            return self._graph
-        from trimtab.formats import read_model
-
-        self._source.check_unchanged()
-        options = self._options
-        return read_model(self._source.open(), options.limits, **options.reading)
-
-    def reloaded(self, *, passes: int) -> Model:
-        """Load the same model with other optimisations.
-
-        Parameters
-        ----------
-        passes : int
-            Bits of the passes.
-
-        Returns
-        -------
-        model : Model
-        """
-        from trimtab.load import make_model
-
-        options = replace(self._options, passes=passes)
-        return make_model(self._graph_again(), self._source, options)
-
-    def _take(self, artefact: Artefact) -> None:
-        """What an artefact holds beside the graph."""
-        self.class_names = artefact.class_names
-        self.provenance = artefact.provenance
-        if artefact.pipeline is not None:
-            from trimtab.pipeline import Pipeline
-
-            self.pipeline = Pipeline.from_config(
-                artefact.pipeline, artefact.assets(), self
-            )
-
     # ---- living ------------------------------------------------------------
 
     def trim(self) -> None:
@@ -467,6 +325,17 @@ class Model:
         self._core = None
         self._programs = {}
         self._program = _closed
+
+    @property
+    def core(self) -> _core.Model:
+        """The engine's half.
+
+        Raises
+        ------
+        InputError
+            The model is closed.
+        """
+        return self._open_core()
 
     def _open_core(self) -> _core.Model:
         if self._core is None:
@@ -491,7 +360,7 @@ class Model:
 
         if not self._source.is_costly:
             return load_source, (self._source.frozen(), self._options)
-        options = replace(self._options, reading={})
+        options = self._options.__replace__(reading={})
         return load_source, (Source(None, b"".join(self._pieces())), options)
 
 

@@ -28,6 +28,7 @@ REFERENCES: dict[str, str] = {
     "torch": "trimtab.reference:run_torch",
     "torch_export": "trimtab.reference:run_torch",
     "keras": "trimtab.reference:run_keras",
+    "tf_keras": "trimtab.reference:run_keras",
     "sklearn": "trimtab.reference:run_sklearn",
 }
 
@@ -180,24 +181,43 @@ def run_keras(source: Any, model: Model) -> Reference | None:
             raise ValueError(f"{len(arrays)} results for {len(model.outputs)} outputs")
         return found
 
-    return Reference(version_of("keras"), run)
+    package = type(source).__module__.partition(".")[0]
+    name = package if package in ("keras", "tf_keras") else "keras"
+    return Reference(version_of(name), run)
 
 
 def run_sklearn(source: Any, model: Model) -> Reference | None:
-    """The estimator itself: labels, and probabilities where there are two outputs."""
+    """The estimator itself; outputs are named as skl2onnx names them.
+
+    Labels that are texts become numbers, in the order of ``classes_``.
+    """
+    names = [spec.name for spec in model.outputs]
     if isinstance(source, (str, bytes)) or len(model.inputs) != 1:
         return None
+    if not set(names) <= {"label", "probabilities", "variable"}:
+        return None
+
+    def label(x: Array) -> Array:
+        found = np.asarray(source.predict(x))
+        if found.dtype.kind in "OUS":
+            found = np.searchsorted(np.asarray(source.classes_), found)
+        return found
+
+    def variable(x: Array) -> Array:
+        can_predict = hasattr(source, "predict")
+        return np.asarray(source.predict(x) if can_predict else source.transform(x))
 
     def run(inputs: dict[str, Array]) -> dict[str, Array]:
         (x,) = inputs.values()
-        methods = ["predict", "predict_proba"][: len(model.outputs)]
-        results = [np.asarray(getattr(source, method)(x)) for method in methods]
-        found = {}
-        for spec, result in zip(model.outputs, results, strict=True):
-            array = result.astype(spec.numpy_dtype)
-            if spec.shape is not None and len(spec.shape) == array.ndim + 1:
-                array = array[:, None]
-            found[spec.name] = array
-        return found
+        expected = model.run(inputs)  # for the shapes and dtypes
+        results = {}
+        for name in names:
+            if name == "probabilities":
+                array = np.asarray(source.predict_proba(x))
+            else:
+                array = label(x) if name == "label" else variable(x)
+            like = expected[name]
+            results[name] = array.astype(like.dtype).reshape(like.shape)
+        return results
 
     return Reference(version_of("scikit-learn"), run)

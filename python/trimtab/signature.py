@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trimtab.errors import InputError, InputTypeError
+from trimtab.record import FrozenRecord
 from trimtab.types import Array, numpy_dtype
 
 __all__ = ["TensorSpec", "check_inputs", "probe_inputs"]
@@ -16,8 +16,7 @@ __all__ = ["TensorSpec", "check_inputs", "probe_inputs"]
 Dims = tuple["int | str | None", ...]
 
 
-@dataclass(frozen=True)
-class TensorSpec:
+class TensorSpec(FrozenRecord):
     """One input or output of a model.
 
     Parameters
@@ -37,9 +36,13 @@ class TensorSpec:
     x: float32[N,3,224,224]
     """
 
+    __slots__ = ("name", "dtype", "shape")
     name: str
     dtype: str | None
     shape: Dims | None
+
+    def __init__(self, name: str, dtype: str | None, shape: Dims | None) -> None:
+        self._set(name, dtype, shape)
 
     def __str__(self) -> str:
         """Text like ``x: float32[N,3,224,224]``."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from typing import Any
 
 from trimtab.errors import InputTypeError, ModelFormatError
 from trimtab.formats import OBJECTS, find_object_format
+from trimtab.record import FrozenRecord
 
 __all__ = ["Source", "digest_of"]
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
+class Source(FrozenRecord):
     """A path, bytes, or an object of another framework.
 
     Parameters
@@ -30,14 +29,31 @@ class Source:
         Size and time of last change when it was first read.
     """
 
+    __slots__ = (
+        "path",
+        "content",
+        "object",
+        "sha256",
+        "stamp",
+    )
     path: str | None
     content: bytes | None
-    object: Any = None
-    sha256: str = ""
-    stamp: tuple[int, int] = (0, 0)
+    object: Any
+    sha256: str
+    stamp: tuple[int, int]
+
+    def __init__(
+        self,
+        path: str | None,
+        content: bytes | None,
+        object: Any = None,
+        sha256: str = "",
+        stamp: tuple[int, int] = (0, 0),
+    ) -> None:
+        self._set(path, content, object, sha256, stamp)
 
     @classmethod
-    def of(cls, model: object) -> Source:
+    def of(cls, model: Any) -> Source:
         """Take what `load_model` takes.
 
         Parameters
@@ -94,6 +110,14 @@ class Source:
             self.path is not None and os.path.isdir(self.path)
         )
 
+    @property
+    def is_artefact(self) -> bool:
+        """Is it a file that begins as an artefact does?"""
+        if self.path is None or not os.path.isfile(self.path):
+            return False
+        with open(self.path, "rb", buffering=0) as file:
+            return file.read(9)[4:] == b"\0\0\0\0{"
+
     def check_unchanged(self) -> None:
         """Check that a file is still the one that was loaded.
 
@@ -146,7 +170,7 @@ class Source:
                 f"{self.path} has changed since it was loaded: it cannot be pickled "
                 "by path"
             )
-        return replace(self, sha256=_digest(self.path))
+        return self.__replace__(sha256=_digest(self.path))
 
 
 def _stamp(path: str) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def test_convert_stores_what_it_is_given(
     assert (status, err) == (0, "")
     assert "2 golden pairs replayed" in out
     model = trimtab.load_model(target)
-    assert model.class_names == ("cat", "dog", "owl")
+    assert model.class_names == ["cat", "dog", "owl"]
     assert model(x).tobytes() == trimtab.load_model(path)(x).tobytes()
     values = json.loads(run(capsys, "info", str(target), "--json")[1])["artefact"]
     assert values["metadata"]["author"] == "me=you"

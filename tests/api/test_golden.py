@@ -193,11 +193,11 @@ def test_one_pair_is_replayed_and_more_within_the_budget(
 ) -> None:
     trimtab.load_model(content).save(path, golden=[x + i for i in range(4)])
     monkeypatch.setattr(golden, "BUDGET_S", 0.0)
-    verification = trimtab.load_model(path).verification
+    verification = trimtab.load_model(path, cache=False).verification
     assert verification is not None
     assert (verification.n_pairs, verification.n_replayed) == (4, 1)
     monkeypatch.setattr(golden, "BUDGET_S", 60.0)
-    verification = trimtab.load_model(path).verification
+    verification = trimtab.load_model(path, cache=False).verification
     assert verification is not None
     assert verification.n_replayed == 4
 
@@ -347,3 +347,71 @@ def test_a_wrong_optimisation_is_told_from_wrong_weights(
     assert error.operator == "Add 'add3'"
     assert error.tensor == "a3"
     assert "an optimisation is wrong, fuse (load without it: passes=)" in str(error)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "texts", "regressor", "scaler"])
+def test_an_estimator_gives_its_own_outputs(x: np.ndarray, kind: str) -> None:
+    sklearn = pytest.importorskip("sklearn")
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    from trimtab.reference import find_reference
+
+    y = np.arange(N) % 2
+    texts = np.where(y > 0, "b", "a")
+    estimator, outputs = {
+        "classifier": (LogisticRegression().fit(x, y), ["label", "probabilities"]),
+        "texts": (LogisticRegression().fit(x, texts), ["label", "probabilities"]),
+        "regressor": (LinearRegression().fit(x, y), ["variable"]),
+        "scaler": (StandardScaler().fit(x), ["variable"]),
+    }[kind]
+    shapes = {"label": (N,), "probabilities": (N, 2), "variable": (N, 1)}
+    shapes["variable"] = (N, 16) if kind == "scaler" else (N, 1)
+
+    class Like:
+        inputs = (trimtab.TensorSpec("X", "float32", ("n", 16)),)
+
+        def __init__(self) -> None:
+            self.outputs = [trimtab.TensorSpec(name, None, None) for name in outputs]
+
+        def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {
+                name: np.zeros(shapes[name], "i8" if name == "label" else "f4")
+                for name in outputs
+            }
+
+    reference = find_reference(estimator, "sklearn", Like())  # type: ignore[arg-type]
+    assert reference is not None
+    assert reference.name == f"scikit-learn {sklearn.__version__}"
+    found = reference.run({"X": x})
+    if "label" in outputs:
+        np.testing.assert_array_equal(
+            found["label"], estimator.predict(x) == estimator.classes_[1]
+        )
+        np.testing.assert_allclose(
+            found["probabilities"], estimator.predict_proba(x), rtol=1e-6
+        )
+    else:
+        run = estimator.transform if kind == "scaler" else estimator.predict
+        np.testing.assert_allclose(found["variable"].ravel(), run(x).ravel(), rtol=1e-5)
+
+
+def test_a_keras_model_gives_its_own_outputs(x: np.ndarray) -> None:
+    from trimtab.reference import find_reference
+
+    class Like:
+        inputs = (trimtab.TensorSpec("x", "float32", ("n", 16)),)
+        outputs = (
+            trimtab.TensorSpec("y", "float32", ("n", 3)),
+            trimtab.TensorSpec("z", "float32", ("n", 3)),
+        )
+
+    def model(value: np.ndarray) -> dict[str, np.ndarray]:
+        return {"y": value * 2, "z": value + 1}
+
+    reference = find_reference(model, "keras", Like())  # type: ignore[arg-type]
+    assert reference is not None
+    found = reference.run({"x": x})
+    np.testing.assert_array_equal(found["y"], x * 2)
+    np.testing.assert_array_equal(found["z"], x + 1)
+    assert find_reference("m.keras", "keras", Like()) is None  # type: ignore[arg-type]

@@ -66,6 +66,6 @@ def test_probes_fit_the_signature_and_are_the_same_every_time() -> None:
 
 def test_a_question_mark_stands_for_any_size() -> None:
     """Exports of Paddle name every open dim so."""
-    spec = TensorSpec("x", "float32", ("?", 3, "?", "?"))
+    spec = trimtab.TensorSpec("x", "float32", ("?", 3, "?", "?"))
     x = np.zeros((1, 3, 48, 192), np.float32)
     assert check_inputs([spec], {"x": x})["x"] is x

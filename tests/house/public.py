@@ -171,4 +171,4 @@ def test_importing_trimtab_loads_itself_and_numpy() -> None:
 def test_limits_mirror_the_header() -> None:
     header = (CSRC / "base/limits.h").read_text()
     fields = re.findall(r"^\s+X\((\w+),", header, re.M)
-    assert fields == list(Limits.__dataclass_fields__)
+    assert fields == list(Limits.__slots__)

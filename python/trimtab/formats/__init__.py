@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -22,6 +21,7 @@ from trimtab.errors import (
 )
 from trimtab.graph import Model
 from trimtab.limits import Limits
+from trimtab.record import FrozenRecord
 
 __all__ = [
     "FORMATS",
@@ -37,8 +37,7 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _HEAD_BYTES = 64
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(FrozenRecord):
     """What tells formats apart.
 
     Parameters
@@ -49,8 +48,12 @@ class Head:
         Members of a zip archive, or entries of a folder; empty for other files.
     """
 
+    __slots__ = ("first", "names")
     first: bytes
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...]
+
+    def __init__(self, first: bytes, names: tuple[str, ...] = ()) -> None:
+        self._set(first, names)
 
     def has(self, *endings: str) -> bool:
         """Does each of these end the name of a member?
@@ -83,8 +86,7 @@ def _read(reader: str, *arguments: Any, **options: Any) -> Model:
     return model
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(FrozenRecord):
     """A format of files and where its reader is.
 
     Parameters
@@ -100,10 +102,20 @@ class Format:
         Arguments of `load_model` that the reader takes.
     """
 
+    __slots__ = ("sniff", "suffixes", "reader", "options")
     sniff: Callable[[Head], bool]
     suffixes: tuple[str, ...]
     reader: str
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...]
+
+    def __init__(
+        self,
+        sniff: Callable[[Head], bool],
+        suffixes: tuple[str, ...],
+        reader: str,
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self._set(sniff, suffixes, reader, options)
 
     def read(self, source: str | bytes, limits: Limits, **options: Any) -> Model:
         """Read a model.
@@ -129,8 +141,7 @@ class Format:
         return _read(self.reader, source, limits, **options)
 
 
-@dataclass(frozen=True)
-class ObjectFormat:
+class ObjectFormat(FrozenRecord):
     """A kind of objects of another framework and where its reader is.
 
     Parameters
@@ -145,9 +156,13 @@ class ObjectFormat:
         Arguments of `load_model` that the reader takes.
     """
 
+    __slots__ = ("base", "reader", "options")
     base: str
     reader: str
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...]
+
+    def __init__(self, base: str, reader: str, options: tuple[str, ...] = ()) -> None:
+        self._set(base, reader, options)
 
     def read(self, source: object, limits: Limits, **options: Any) -> Model:
         """Convert an object.

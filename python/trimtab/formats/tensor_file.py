@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from trimtab.errors import ModelFormatError, ModelLimitError
@@ -86,8 +87,8 @@ class TensorPlace:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        names = sorted(name for name, _ in pairs)
+        twice = next(a for a, b in pairwise(names) if a == b)
         raise ModelFormatError(f"the key {twice[:100]!r} is given twice")
     return found
 
@@ -130,13 +131,18 @@ def parse_json(text: bytes | str, what: str, limits: Limits) -> Any:
             f"{what} has some {n_values} values, more than max_model_bytes allows"
         )
     try:
-        return json.loads(
+        value = json.loads(
             data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant
         )
+        if rb"\u" in data:  # an escape may spell half a pair of surrogates
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except ModelFormatError as error:
         raise ModelFormatError(f"{what}: {error}") from None
     except RecursionError:
         raise ModelFormatError(f"{what} is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ModelFormatError(f"{what}: it holds what is no text") from None
     except ValueError as error:  # malformed, no UTF-8, or numbers of 4,300 digits
         raise ModelFormatError(f"{what} is no JSON: {error}") from None
 
@@ -191,7 +197,7 @@ class TensorFile:
 
     Parameters
     ----------
-    source : path or bytes
+    source : path, bytes or WeightFile
         A path is opened once and stays open for as long as a tensor refers to it.
     limits : Limits
 
@@ -209,11 +215,13 @@ class TensorFile:
     b'ab'
     """
 
-    def __init__(self, source: str | bytes, limits: Limits) -> None:
+    def __init__(self, source: str | bytes | WeightFile, limits: Limits) -> None:
         self.file: WeightFile | None = None
         self._content = b""
         if isinstance(source, str):
-            self.file = WeightFile(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
+            source = WeightFile(os.open(source, os.O_RDONLY | os.O_CLOEXEC))
+        if isinstance(source, WeightFile):
+            self.file = source
             self.n_bytes = self.file.n_bytes
         else:
             self._content = source

@@ -1,0 +1,210 @@
+"""What a model keeps beside the engine: where it came from, names, steps; saving it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from trimtab.graph import WeightFile
+
+if TYPE_CHECKING:
+    from trimtab import _core
+    from trimtab.formats.native import Artefact
+    from trimtab.golden import Verification
+    from trimtab.graph import Model as GraphModel
+    from trimtab.model import Model
+    from trimtab.options import Options
+    from trimtab.pipeline import Pipeline
+    from trimtab.source import Source
+
+__all__ = ["Kept"]
+
+
+class Kept:
+    """The part of `trimtab.Model` that deals with its origin and with artefacts.
+
+    Parameters
+    ----------
+    source : Source
+    options : Options
+    graph : trimtab.graph.Model or None
+        What was read.
+    artefact : Artefact, WeightFile or None
+        Of the artefact that was loaded; as a file it is read when it is asked for.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        options: Options,
+        graph: GraphModel | None,
+        artefact: Artefact | WeightFile | None,
+    ) -> None:
+        self._source = source
+        self._options = options
+        # What can be read again from its file is not kept.
+        self._graph = graph if source.is_costly else None
+        self._metadata = None if graph is None else graph.metadata
+        self._given = artefact
+        #: How it compares with its golden pairs, or None.
+        self.verification: Verification | None = None
+        if artefact is not None and graph is not None:
+            _ = self.pipeline  # a malformed one is refused now
+
+    @property
+    def core(self) -> _core.Model:
+        """The engine's half."""
+        raise NotImplementedError
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        golden: Any = None,
+        pipeline: Pipeline | None = None,
+        class_names: Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        tolerance: Mapping[str, float] | None = None,
+        created: str | None = None,
+    ) -> None:
+        """Save the model as one safetensors file that `load_model` reads.
+
+        The name holds the old file or the new one, never a mix. Equal content gives
+        equal bytes.
+
+        Parameters
+        ----------
+        path : path
+            Usually ends with ``.safetensors``.
+        golden : str, array, tuple, mapping or list of these, optional
+            Inputs whose outputs are stored and compared at each load: "random";
+            inputs as in `run`; ``(inputs, {name: output})``; or a list of such.
+            Outputs that are not given come from the framework of the model. Pairs
+            that an artefact has already are kept by default.
+        pipeline : Pipeline, optional
+            Declarative steps before and after the model; its own by default.
+        class_names : sequence of str, optional
+            Its own by default.
+        metadata : mapping of str to str, optional
+            Added to what the model says of itself.
+        tolerance : mapping of str to float, optional
+            Dtype to the largest difference of golden outputs, relative to their
+            range; see `trimtab.golden.TOLERANCES`.
+        created : str, optional
+            Time to store, as ISO 8601 has it; none by default.
+
+        Raises
+        ------
+        InputError
+            Something cannot be stored.
+        GoldenMismatch
+            The model does not give the outputs of its framework.
+        ModelFormatError
+            The file of the model has changed since it was loaded.
+        OSError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> model.save("m.safetensors", golden=x)          # doctest: +SKIP
+        """
+        from trimtab.formats.tensor_file import write_file
+
+        pieces = self._pieces(
+            golden=golden,
+            pipeline=pipeline,
+            class_names=class_names,
+            metadata=metadata,
+            tolerance=tolerance,
+            created=created,
+        )
+        write_file(os.path.abspath(os.fsdecode(path)), pieces)
+
+    def _pieces(self, **given: Any) -> Iterator[bytes]:
+        """Bytes of the artefact, piece by piece."""
+        from trimtab.artefact import artefact_pieces
+
+        _ = self.core  # closed: refused
+        given["pipeline"] = given.get("pipeline") or self.pipeline
+        given["class_names"] = given.get("class_names") or self.class_names
+        return artefact_pieces(
+            cast("Model", self), self._graph_again(), self._source, **given
+        )
+
+    def _graph_again(self) -> GraphModel:
+        """The graph as it was read."""
+        if self._graph is not None:
+            return self._graph
+        from trimtab.formats import read_model
+
+        self._source.check_unchanged()
+        options = self._options
+        return read_model(self._source.open(), options.limits, **options.reading)
+
+    def reloaded(self, *, passes: int) -> Model:
+        """Load the same model with other optimisations.
+
+        Parameters
+        ----------
+        passes : int
+            Bits of the passes.
+
+        Returns
+        -------
+        model : Model
+        """
+        from trimtab.load import make_model
+
+        options = self._options.__replace__(passes=passes)
+        return make_model(self._graph_again(), self._source, options)
+
+    @cached_property
+    def artefact(self) -> Artefact | None:
+        """What the artefact that it was loaded from holds, or None."""
+        if not isinstance(self._given, WeightFile):
+            return self._given
+        from trimtab.formats.native import Artefact
+        from trimtab.formats.tensor_file import TensorFile
+
+        limits = self._options.limits
+        return Artefact(TensorFile(self._given, limits), limits)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself."""
+        if self._metadata is None and self.artefact is not None:
+            self._metadata = self.artefact.metadata
+        return dict(self._metadata or {})
+
+    @cached_property
+    def class_names(self) -> list[str] | None:
+        """Names of the classes by their number, where the model has names."""
+        if self.artefact is not None and self.artefact.class_names is not None:
+            return list(self.artefact.class_names)
+        import json
+
+        text = self.metadata.get("class_names")  # of readers of other formats
+        try:
+            names = json.loads(text) if text else None
+        except ValueError:
+            return None
+        return list(map(str, names)) if isinstance(names, list) else None
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Where the model came from, as its artefact says."""
+        return {} if self.artefact is None else self.artefact.provenance
+
+    @cached_property
+    def pipeline(self) -> Pipeline | None:
+        """Steps before and after the model, or None."""
+        artefact = self.artefact
+        if artefact is None or artefact.pipeline is None:
+            return None
+        from trimtab.pipeline import Pipeline
+
+        return Pipeline.from_config(
+            artefact.pipeline, artefact.assets(), cast("Model", self)
+        )

@@ -657,6 +657,8 @@ EDITS: dict[str, Callable[[Any, Any], Any]] = {
         pipeline={"preprocess": [{"kind": "no", "parameters": {}}]}
     ),
     "pipeline asset": lambda p, g: p.update(pipeline={"assets": {"a": {}}}),
+    "class of half a pair": lambda p, g: p.update(class_names=["\ud83d"]),
+    "origin of half a pair": lambda p, g: p["provenance"].update(created="\ud83d"),
     "golden list": lambda p, g: p.update(golden=[]),
     "golden pairs": lambda p, g: p["golden"].update(pairs={}),
     "golden pair": lambda p, g: p["golden"].update(pairs=[1]),

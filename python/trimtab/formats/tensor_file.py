@@ -124,23 +124,25 @@ def parse_json(text: bytes | str, what: str, limits: Limits) -> Any:
     >>> parse_json('{"a": [1]}', "the header", Limits())
     {'a': [1]}
     """
-    try:
-        data = text.encode() if isinstance(text, str) else text
-    except UnicodeEncodeError:  # half a pair, written as an escape
-        raise ModelFormatError(f"{what} is no text") from None
+    data = text.encode() if isinstance(text, str) else text
     n_values = data.count(b"[") + data.count(b"{") + data.count(b",")
     if n_values * _VALUE_BYTES + len(data) > limits.max_model_bytes:
         raise ModelLimitError(
             f"{what} has some {n_values} values, more than max_model_bytes allows"
         )
     try:
-        return json.loads(
+        value = json.loads(
             data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant
         )
+        if rb"\u" in data:  # an escape may spell half a pair of surrogates
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except ModelFormatError as error:
         raise ModelFormatError(f"{what}: {error}") from None
     except RecursionError:
         raise ModelFormatError(f"{what} is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ModelFormatError(f"{what}: it holds what is no text") from None
     except ValueError as error:  # malformed, no UTF-8, or numbers of 4,300 digits
         raise ModelFormatError(f"{what} is no JSON: {error}") from None
 

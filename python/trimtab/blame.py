@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["changed_tensors", "explain_mismatch", "trace_of"]
 
-_TOGETHER = 32  # tensors that are read in one run
+_TOGETHER = 64  # tensors that are read in one run
+_TOGETHER_BYTES = 256 << 20
 _TOLERANCE = 1e-4
 _SOUGHT = 64  # changed tensors whose reader is looked for
 
@@ -40,15 +41,25 @@ def _summary(array: Array) -> list[float]:
     return [float(finite.sum()), float(mean), float(kept.mean()), float(kept.max())]
 
 
-def _tensors(model: Model, inputs: Any) -> Iterator[tuple[str, Array]]:
-    """All tensors that nodes compute, in their order."""
-    names = list(model.taps)
-    for begin in range(0, len(names), _TOGETHER):
-        some = names[begin : begin + _TOGETHER]
-        yield from model.taps.run(inputs, some).items()
+def _tensors(
+    model: Model, inputs: Any, max_runs: int | None = None
+) -> Iterator[tuple[str, Array]]:
+    """All tensors that nodes compute, in their order.
+
+    Several come from one run, as many as take some 256 MB.
+    """
+    names, begin, n, largest = list(model.taps), 0, 1, 1
+    while begin < len(names) and max_runs != 0:
+        max_runs = None if max_runs is None else max_runs - 1
+        found = model.taps.run(inputs, names[begin : begin + n])
+        begin += n
+        model.trim()  # without optimisations a plan may take gigabytes
+        largest = max(largest, *(array.nbytes for array in found.values()))
+        n = max(1, min(2 * n, _TOGETHER, _TOGETHER_BYTES // largest))
+        yield from found.items()
 
 
-def trace_of(model: Model, inputs: Any) -> tuple[list[str], Array]:
+def trace_of(model: Model, inputs: Any, max_runs: int = 16) -> tuple[list[str], Array]:
     """Summarise every tensor that a model computes.
 
     Parameters
@@ -56,10 +67,13 @@ def trace_of(model: Model, inputs: Any) -> tuple[list[str], Array]:
     model : Model
         Without optimisations.
     inputs : mapping of str to ndarray
+    max_runs : int, default=16
+        After so many runs the rest is left out.
 
     Returns
     -------
     names : list of str
+        The first ones, in the order in which nodes compute them.
     summaries : ndarray of shape (len(names), 4)
         Number of finite elements, mean, mean magnitude, largest magnitude.
 
@@ -69,7 +83,7 @@ def trace_of(model: Model, inputs: Any) -> tuple[list[str], Array]:
     (['h', 'y'], array([[...], [...]], dtype=float32))
     """
     names, rows = [], []
-    for name, array in _tensors(model, inputs):
+    for name, array in _tensors(model, inputs, max_runs):
         names.append(name)
         rows.append(_summary(array))
     return names, np.asarray(rows, np.float32).reshape(-1, 4)
@@ -151,7 +165,10 @@ def _first_optimised(optimised: Model, plain: Model, inputs: Any) -> str:
 
     def departs(name: str) -> bool:
         a = plain.taps.run(inputs, [name])[name]
-        return _depart(a, optimised.taps.run(inputs, [name])[name])
+        b = optimised.taps.run(inputs, [name])[name]
+        plain.trim()
+        optimised.trim()
+        return _depart(a, b)
 
     if not names or not departs(names[-1]):
         outputs = [spec.name for spec in plain.outputs if spec.name in names]

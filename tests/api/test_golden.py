@@ -335,6 +335,9 @@ def test_a_wrong_optimisation_is_told_from_wrong_weights(
                 for k, v in arrays.items()
             }
 
+        def trim(self) -> None:
+            """Nothing to give back."""
+
         def run(self, inputs: Any, names: Any = None) -> dict[str, np.ndarray]:
             if names is None:
                 return self._bent(self._right.run(inputs))

@@ -40,8 +40,12 @@ if TYPE_CHECKING:
         Threshold,
         TopK,
     )
-    from trimtab.processing.steps_decode import DecodeImage
-    from trimtab.processing.steps_find_lines import FindTextLines
+    from trimtab.processing.steps_decode import (
+        DecodeImage,
+    )
+    from trimtab.processing.steps_find_lines import (
+        FindTextLines,
+    )
     from trimtab.processing.steps_image import (
         CenterCrop,
         CentralFraction,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
-from trimtab.processing.parameters import check_choice, check_integer
+from trimtab.processing.checks import check_choice, check_int
 
 __all__ = [
     "RESAMPLERS",
@@ -153,8 +153,8 @@ def resample(
     >>> y.shape, bool(abs(y[400] - np.sin(2 * np.pi * 100 * 400 / 16000)) < 1e-3)
     ((1600,), True)
     """
-    check_integer("rate", rate, 1, _MAX_RATE)
-    check_integer("new_rate", new_rate, 1, _MAX_RATE)
+    check_int("rate", rate, 1, _MAX_RATE)
+    check_int("new_rate", new_rate, 1, _MAX_RATE)
     check_choice("method", method, RESAMPLERS)
     source: Samples = np.asarray(samples, np.float32)
     if source.ndim != 1:
@@ -253,7 +253,7 @@ def fit_length(samples: npt.ArrayLike, n_samples: int, *, side: str = "end") -> 
     >>> fit_length([1.0, 2.0], 3).tolist(), fit_length([1.0, 2.0], 1).tolist()
     ([1.0, 2.0, 0.0], [1.0])
     """
-    check_integer("n_samples", n_samples, 0, _MAX_SAMPLES)
+    check_int("n_samples", n_samples, 0, _MAX_SAMPLES)
     check_choice("side", side, ("end", "start"))
     source: Samples = np.asarray(samples, np.float32)
     if source.ndim != 1:

@@ -20,6 +20,7 @@ __all__ = [
     "check_choice",
     "check_description",
     "check_int",
+    "check_integers",
     "check_number",
     "check_numbers",
     "check_texts",
@@ -112,6 +113,34 @@ def check_int(name: str, value: Any, low: int, high: int) -> int:
     if not low <= value <= high:
         raise InputError(f"{name}: expected {low} to {high}, got {value}")
     return int(value)
+
+
+def check_integers(name: str, value: Any, low: int, high: int) -> tuple[int, ...]:
+    """Check a list of integers.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    low, high : int
+        The least and the greatest.
+
+    Returns
+    -------
+    values : tuple of int
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_integers("suppress", [1, 2], 0, 9)
+    (1, 2)
+    """
+    if not isinstance(value, list | tuple) or len(value) > MAX_ITEMS:
+        raise InputError(f"{name}: expected a list of integers, got {describe(value)}")
+    return tuple(check_int(f"{name}[{i}]", x, low, high) for i, x in enumerate(value))
 
 
 def check_area(height: int, width: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
-from trimtab.processing.parameters import check_integer, check_number
+from trimtab.processing.checks import check_int, check_number
 
 __all__ = ["CtcHypothesis", "decode_ctc_beam"]
 
@@ -81,9 +81,9 @@ def decode_ctc_beam(
     if not ((steps >= 0) & (steps <= 1 + 1e-3)).all():
         raise InputError("expected probabilities from 0 to 1: apply a softmax first")
     n_classes = steps.shape[1]
-    check_integer("blank", blank, -n_classes, n_classes - 1)
-    check_integer("n_beams", n_beams, 1, 1 << 16)
-    check_integer("max_classes", max_classes, 1, 1 << 24)
+    check_int("blank", blank, -n_classes, n_classes - 1)
+    check_int("n_beams", n_beams, 1, 1 << 16)
+    check_int("max_classes", max_classes, 1, 1 << 24)
     check_number("min_probability", min_probability, 0, 1)
     blank %= n_classes
     beams: _Beams = {(): (1.0, 0.0)}

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
-from trimtab.processing.parameters import (
-    check_flag,
-    check_integer,
+from trimtab.processing.checks import (
+    check_bool,
+    check_int,
     check_integers,
     check_number,
 )
@@ -106,16 +106,16 @@ class Decoding:
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("end", self.end, 0, MAX_TOKEN)
-        check_integer("max_tokens", self.max_tokens, 1, 1 << 16)
-        check_integer("n_beams", self.n_beams, 1, 256)
+        check_int("end", self.end, 0, MAX_TOKEN)
+        check_int("max_tokens", self.max_tokens, 1, 1 << 16)
+        check_int("n_beams", self.n_beams, 1, 256)
         check_number("length_penalty", self.length_penalty, -8, 8)
         check_integers("suppress", self.suppress, 0, MAX_TOKEN)
         check_integers("suppress_first", self.suppress_first, 0, MAX_TOKEN)
-        check_integer("no_repeat", self.no_repeat, 0, 1 << 16)
+        check_int("no_repeat", self.no_repeat, 0, 1 << 16)
         check_number("temperature", self.temperature, 0, 1e6)
-        check_integer("top_k", self.top_k, 0, MAX_TOKEN)
-        check_flag("is_thorough", self.is_thorough)
+        check_int("top_k", self.top_k, 0, MAX_TOKEN)
+        check_bool("is_thorough", self.is_thorough)
         if self.temperature > 0 and self.n_beams > 1:
             raise InputError("temperature: tokens are drawn with n_beams=1 only")
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
-from trimtab.processing.parameters import check_integer
+from trimtab.processing.checks import check_int
 from trimtab.types import numpy_dtype
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class DecoderState:
         for name in (self.input, self.output):
             if not isinstance(name, str):
                 raise InputError(f"expected the name of a tensor, got {name!r:.80}")
-        check_integer("batch_axis", self.batch_axis, 0, 63)
-        check_integer("slot_axis", self.slot_axis, -1, 63)
+        check_int("batch_axis", self.batch_axis, 0, 63)
+        check_int("slot_axis", self.slot_axis, -1, 63)
 
 
 class DecoderModel:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from trimtab.errors import InputError
 from trimtab.processing.audio import fit_length
-from trimtab.processing.parameters import check_choice, check_integer, check_number
+from trimtab.processing.checks import check_choice, check_int, check_number
 from trimtab.processing.spectrum import Stft
 
 __all__ = [
@@ -111,9 +111,9 @@ def mel_filter_bank(
     >>> mel_filter_bank(80, 400, 16000).shape
     (80, 201)
     """
-    check_integer("n_mels", n_mels, 1, _MAX_MELS)
-    check_integer("n_fft", n_fft, 2, 1 << 16)
-    check_integer("rate", rate, 1, 1 << 24)
+    check_int("n_mels", n_mels, 1, _MAX_MELS)
+    check_int("n_fft", n_fft, 2, 1 << 16)
+    check_int("rate", rate, 1, 1 << 24)
     check_choice("scale", scale, MEL_SCALES)
     check_choice("norm", norm, ("none", "slaney"))
     check_number("low", low, 0, rate / 2)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
-from trimtab.processing.parameters import check_choice, check_flag, check_integer
+from trimtab.processing.checks import check_bool, check_choice, check_int
 
 __all__ = ["FRAMINGS", "PAD_MODES", "WINDOWS", "Stft", "window"]
 
@@ -75,7 +75,7 @@ def window(name: str, size: int, *, periodic: bool = True) -> npt.NDArray[np.flo
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
     check_choice("window", name, WINDOWS)
-    check_integer("size", size, 1, _MAX_FFT)
+    check_int("size", size, 1, _MAX_FFT)
     if size == 1:
         return np.ones(1)
     coefficients, power = WINDOWS[name]
@@ -129,11 +129,11 @@ class Stft:
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("n_fft", self.n_fft, 2, _MAX_FFT)
-        check_integer("hop", self.hop, 1, 1 << 24)
-        check_integer("win_length", self.win_length, 0, self.n_fft)
+        check_int("n_fft", self.n_fft, 2, _MAX_FFT)
+        check_int("hop", self.hop, 1, 1 << 24)
+        check_int("win_length", self.win_length, 0, self.n_fft)
         check_choice("window", self.window, WINDOWS)
-        check_flag("periodic", self.periodic)
+        check_bool("periodic", self.periodic)
         check_choice("framing", self.framing, FRAMINGS)
         check_choice("pad_mode", self.pad_mode, PAD_MODES)
 

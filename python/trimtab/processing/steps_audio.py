@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from trimtab.errors import InputError, InputTypeError
 from trimtab.processing import audio
-from trimtab.processing.parameters import (
+from trimtab.processing.checks import (
+    check_bool,
     check_choice,
-    check_flag,
-    check_integer,
+    check_int,
     check_number,
 )
 from trimtab.processing.step import Context, Step
@@ -56,7 +56,7 @@ class ReadWav(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("rate", self.rate, 0, _MAX_RATE)
+        check_int("rate", self.rate, 0, _MAX_RATE)
         check_choice("method", self.method, audio.RESAMPLERS)
 
     def __call__(self, value: Any, context: Context) -> Any:
@@ -124,8 +124,8 @@ class Resample(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("new_rate", self.new_rate, 1, _MAX_RATE)
-        check_integer("rate", self.rate, 0, _MAX_RATE)
+        check_int("new_rate", self.new_rate, 1, _MAX_RATE)
+        check_int("rate", self.rate, 0, _MAX_RATE)
         check_choice("method", self.method, audio.RESAMPLERS)
 
     def __call__(self, value: Any, context: Context) -> Any:
@@ -173,7 +173,7 @@ class MixToMono(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("axis", self.axis, -2, 1)
+        check_int("axis", self.axis, -2, 1)
 
     def __call__(self, value: Any, context: Context) -> Any:
         """Average along the axis; mono samples are kept.
@@ -221,7 +221,7 @@ class FitLength(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("n_samples", self.n_samples, 1, 1 << 26)
+        check_int("n_samples", self.n_samples, 1, 1 << 26)
         check_choice("side", self.side, ("end", "start"))
 
     def __call__(self, value: Any, context: Context) -> Any:
@@ -299,9 +299,9 @@ class FrameAudio(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("size", self.size, 1, 1 << 24)
-        check_integer("hop", self.hop, 1, 1 << 24)
-        check_flag("pad", self.pad)
+        check_int("size", self.size, 1, 1 << 24)
+        check_int("hop", self.hop, 1, 1 << 24)
+        check_bool("pad", self.pad)
 
     def __call__(self, value: Any, context: Context) -> Any:
         """Apply `trimtab.processing.audio.frame_audio`.

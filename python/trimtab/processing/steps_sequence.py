@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
+from trimtab.processing.checks import (
+    check_bool,
+    check_int,
+    check_integers,
+    check_number,
+    check_texts,
+)
 from trimtab.processing.decode_class import softmax
 from trimtab.processing.decode_ctc import decode_ctc
 from trimtab.processing.decode_ctc_beam import decode_ctc_beam
 from trimtab.processing.decode_sequence import MAX_TOKEN, Decoding, decode_sequence
 from trimtab.processing.decoder_model import DecoderModel, DecoderState
-from trimtab.processing.parameters import (
-    check_flag,
-    check_integer,
-    check_integers,
-    check_number,
-    check_texts,
-)
 from trimtab.processing.step import Context, Step
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class CtcBeam(Step):
     def __post_init__(self) -> None:
         """Check the parameters."""
         _check_ctc(self)
-        check_integer("n_beams", self.n_beams, 1, 1024)
+        check_int("n_beams", self.n_beams, 1, 1024)
         check_number("min_probability", self.min_probability, 0, 1)
 
     def __call__(self, value: Any, context: Context) -> Any:
@@ -139,12 +139,12 @@ class CtcBeam(Step):
 
 
 def _check_ctc(step: CtcGreedy | CtcBeam) -> None:
-    check_texts("labels", step.labels)
+    object.__setattr__(step, "labels", check_texts("labels", step.labels))
     n = len(step.labels)
     if n < 1:
         raise InputError("labels: expected at least the blank's")
-    check_integer("blank", step.blank, -n, n - 1)
-    check_flag("from_logits", step.from_logits)
+    check_int("blank", step.blank, -n, n - 1)
+    check_bool("from_logits", step.from_logits)
 
 
 def _ctc_steps(step: CtcGreedy | CtcBeam, value: Any) -> npt.NDArray[np.floating]:
@@ -211,7 +211,7 @@ class DecodeSequence(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("threads", self.threads, 0, 1024)
+        check_int("threads", self.threads, 0, 1024)
         if not isinstance(self.decoder, bytes) or not self.decoder:
             raise InputError("decoder: expected the bytes of a model file")
         check_integers("prompt", self.prompt, 0, MAX_TOKEN)
@@ -222,7 +222,7 @@ class DecodeSequence(Step):
             raise InputError("constants and states: expected tuples")
         for constant in self.constants:
             _check_fields("constants", constant, (str, int))
-            check_integer("batch axis", constant[1], 0, 63)
+            check_int("batch axis", constant[1], 0, 63)
         for state in self.states:
             _check_fields("states", state, (str, str, int, int))
         self._decoding, self._states  # noqa: B018 (they check their fields)

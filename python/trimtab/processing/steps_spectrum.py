@@ -10,10 +10,10 @@ import numpy as np
 
 from trimtab.errors import InputError
 from trimtab.processing import mel
-from trimtab.processing.parameters import (
+from trimtab.processing.checks import (
+    check_bool,
     check_choice,
-    check_flag,
-    check_integer,
+    check_int,
     check_number,
 )
 from trimtab.processing.spectrum import WINDOWS, Stft
@@ -124,7 +124,7 @@ class MelSpectrogram(Step):
         """Check the parameters."""
         _stft(self)
         self._bank()
-        check_flag("magnitude", self.magnitude)
+        check_bool("magnitude", self.magnitude)
 
     def _bank(self) -> mel.Floats:
         check_number("high", self.high, -(1 << 24), 1 << 24)
@@ -221,7 +221,7 @@ class Cepstrum(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("n_mfcc", self.n_mfcc, 1, 1024)
+        check_int("n_mfcc", self.n_mfcc, 1, 1024)
         check_number("lifter", self.lifter, 0, 1e6)
 
     def __call__(self, value: Any, context: Context) -> Any:
@@ -265,9 +265,9 @@ class NormalizeFeatures(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("axis", self.axis, -8, 7)
-        check_flag("scale", self.scale)
-        check_integer("ddof", self.ddof, 0, 1)
+        check_int("axis", self.axis, -8, 7)
+        check_bool("scale", self.scale)
+        check_int("ddof", self.ddof, 0, 1)
         check_number("epsilon", self.epsilon, 0, 1e6)
 
     def __call__(self, value: Any, context: Context) -> Any:
@@ -316,9 +316,9 @@ class WhisperLogMel(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("n_mels", self.n_mels, 1, 1024)
-        check_integer("seconds", self.seconds, 1, 600)
-        check_flag("cut", self.cut)
+        check_int("n_mels", self.n_mels, 1, 1024)
+        check_int("seconds", self.seconds, 1, 600)
+        check_bool("cut", self.cut)
 
     def __call__(self, value: Any, context: Context) -> Any:
         """Apply `trimtab.processing.mel.log_mel_whisper`.
@@ -385,8 +385,8 @@ class KaldiFbank(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("rate", self.rate, 1000, 1 << 20)
-        check_integer("n_mels", self.n_mels, 1, 1024)
+        check_int("rate", self.rate, 1000, 1 << 20)
+        check_int("n_mels", self.n_mels, 1, 1024)
         check_number("frame_ms", self.frame_ms, 2, 60)
         check_number("hop_ms", self.hop_ms, 1, 1000)
         check_number("low", self.low, 0, self.rate / 2)

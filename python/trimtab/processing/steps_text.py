@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from trimtab.errors import InputError, InputTypeError
-from trimtab.processing.parameters import (
+from trimtab.processing.checks import (
+    check_bool,
     check_choice,
-    check_flag,
-    check_integer,
+    check_int,
     check_texts,
 )
 from trimtab.processing.step import Context, Step
@@ -65,8 +65,8 @@ class NormalizeText(Step):
     def __post_init__(self) -> None:
         """Check the parameters."""
         check_choice("form", self.form, ("", "NFC", "NFD", "NFKC", "NFKD"))
-        check_flag("lower", self.lower)
-        check_flag("one_space", self.one_space)
+        check_bool("lower", self.lower)
+        check_bool("one_space", self.one_space)
 
     def __call__(self, value: Any, context: Context) -> Any:
         """Apply `trimtab.processing.text.normalize_text`.
@@ -134,14 +134,14 @@ class Tokenize(Step):
     def __post_init__(self) -> None:
         """Check the parameters."""
         check_tokenizer(self.tokenizer)
-        check_integer("max_tokens", self.max_tokens, 1, 1 << 20)
+        check_int("max_tokens", self.max_tokens, 1, 1 << 20)
         check_choice("pad", self.pad, ("longest", "max"))
-        check_integer("pad_id", self.pad_id, 0, _MAX_ID)
+        check_int("pad_id", self.pad_id, 0, _MAX_ID)
         check_choice("pad_side", self.pad_side, ("post", "pre"))
-        check_texts("outputs", self.outputs, max_count=len(_OUTPUTS))
+        check_texts("outputs", self.outputs)
         for name in self.outputs:
             check_choice("outputs", name, _OUTPUTS)
-        check_flag("special_tokens", self.special_tokens)
+        check_bool("special_tokens", self.special_tokens)
         check_choice("dtype", self.dtype, ("int32", "int64"))
 
     @cached_property
@@ -212,7 +212,7 @@ class Detokenize(Step):
     def __post_init__(self) -> None:
         """Check the parameters."""
         check_tokenizer(self.tokenizer)
-        check_flag("skip_special", self.skip_special)
+        check_bool("skip_special", self.skip_special)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -272,8 +272,8 @@ class DecodeBytes(Step):
             raise InputError("vocabulary: expected bytes, one token a line")
         if len(self.vocabulary) > _MAX_INDEX_BYTES:
             raise InputError(f"vocabulary: more than {_MAX_INDEX_BYTES} bytes")
-        check_integer("n_tokens", self.n_tokens, 0, _MAX_ID)
-        check_flag("strip", self.strip)
+        check_int("n_tokens", self.n_tokens, 0, _MAX_ID)
+        check_bool("strip", self.strip)
         self._lines  # noqa: B018 (it checks the text)
 
     @cached_property
@@ -348,9 +348,9 @@ class IndexWords(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("length", self.length, 0, 1 << 20)
-        check_integer("n_words", self.n_words, 0, _MAX_ID)
-        check_flag("lower", self.lower)
+        check_int("length", self.length, 0, 1 << 20)
+        check_int("n_words", self.n_words, 0, _MAX_ID)
+        check_bool("lower", self.lower)
         check_texts("texts", (self.unknown, self.filters, self.split))
         if len(self.split) != 1 or len(self.filters) > 4096:
             raise InputError("split: expected one character; filters: at most 4096")
@@ -373,7 +373,7 @@ class IndexWords(Step):
         if not isinstance(words, dict):
             raise InputError("word_index: expected a JSON object")
         for word, index in words.items():
-            check_integer(f"word_index[{word!r:.40}]", index, 1, _MAX_ID)
+            check_int(f"word_index[{word!r:.40}]", index, 1, _MAX_ID)
         return words
 
     def __call__(self, value: Any, context: Context) -> Any:

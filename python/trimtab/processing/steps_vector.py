@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
-from trimtab.processing.decode_class import decode_class
-from trimtab.processing.parameters import (
-    check_flag,
-    check_integer,
+from trimtab.processing.checks import (
+    check_bool,
+    check_int,
     check_number,
     check_texts,
 )
+from trimtab.processing.decode_class import decode_class
 from trimtab.processing.step import Context, Step
 from trimtab.processing.text import l2_normalize, mean_pool
 
@@ -45,7 +45,7 @@ class MeanPool(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("output", self.output, 0, 1024)
+        check_int("output", self.output, 0, 1024)
 
     def __call__(self, value: Any, context: Context) -> Any:
         """Apply `trimtab.processing.text.mean_pool`.
@@ -94,7 +94,7 @@ class L2Normalize(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_integer("axis", self.axis, -8, 7)
+        check_int("axis", self.axis, -8, 7)
         check_number("epsilon", self.epsilon, 1e-30, 1e30)
 
     def __call__(self, value: Any, context: Context) -> Any:
@@ -207,8 +207,8 @@ class BestLabel(Step):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_texts("labels", self.labels)
-        check_flag("from_logits", self.from_logits)
+        object.__setattr__(self, "labels", check_texts("labels", self.labels))
+        check_bool("from_logits", self.from_logits)
 
     def __call__(self, value: Any, context: Context) -> Any:
         """Name the best class.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.errors import InputError
-from trimtab.processing.parameters import check_choice, check_integer
+from trimtab.processing.checks import check_choice, check_int
 
 __all__ = [
     "KERAS_FILTERS",
@@ -144,7 +144,7 @@ def pad_rows(
     >>> pad_rows([[1, 2, 3], [4]], length=2, pad="pre", cut="pre").tolist()
     [[2, 3], [0, 4]]
     """
-    check_integer("length", length, 0, 1 << 24)
+    check_int("length", length, 0, 1 << 24)
     check_choice("pad", pad, ("pre", "post"))
     check_choice("cut", cut, ("pre", "post"))
     length = length or max(map(len, rows), default=0)

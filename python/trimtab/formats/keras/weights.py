@@ -215,7 +215,8 @@ class FlatWeights(LayerWeights):
             inner._left = self._left  # one list: what one takes, the other has not
             return inner
         mine = [entry for entry in self._left if _is_of(entry[0], name)]
-        self._left = [entry for entry in self._left if not _is_of(entry[0], name)]
+        # In place: the layer outside shares the list.
+        self._left[:] = [e for e in self._left if not _is_of(e[0], name)]
         inner._left = mine
         return inner
 

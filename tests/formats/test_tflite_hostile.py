@@ -18,8 +18,11 @@ import trimtab
 from trimtab import Limits, ModelFormatError, ModelLimitError, TrimtabError
 from trimtab.formats import read_model
 from trimtab.formats.tflite.flatbuffer import Buffer
+from trimtab.formats.tflite.flexbuffer import read_numbers
 
 pytest.importorskip("tflite")
+
+from flatbuffers import flexbuffers
 
 from . import test_tflite_operators as operators
 from .test_tflite_states import RECURRENT, accumulator
@@ -310,6 +313,27 @@ def test_tables_that_are_pointed_to_again_and_again_are_refused() -> None:
     with pytest.raises(ModelFormatError, match="again and again"):
         for _ in range(100_000):
             Buffer.spend(buffer, 0, 200)
+
+
+def test_damaged_options_of_a_custom_operator_give_documented_errors() -> None:
+    writer = flexbuffers.Builder()
+    with writer.Map():
+        writer.Int("a", 8)
+        writer.Float("b", 10.5)
+        writer.Bool("c", True)
+        writer.Int("d", -3)
+        writer.String("e", "left out")
+    data = bytes(writer.Finish())
+    assert read_numbers(data) == {"a": 8, "b": 10.5, "c": 1, "d": -3}
+    rng = random.Random(5)
+    for _ in range(2000):
+        mutant = bytearray(data)
+        for _ in range(rng.choice([1, 2, 3])):
+            mutant[rng.randrange(len(mutant))] = rng.randrange(256)
+        with contextlib.suppress(ModelFormatError):
+            read_numbers(bytes(mutant))
+        with contextlib.suppress(ModelFormatError):
+            read_numbers(bytes(mutant[: rng.randrange(len(mutant))]))
 
 
 def nested(depth: int, calls: int) -> bytes:

@@ -62,11 +62,8 @@ def read_numbers(data: bytes) -> dict[str, float]:
 
     Examples
     --------
-    >>> read_numbers(bytes.fromhex("6100020101010101050424" "01"))
-    Traceback (most recent call last):
-        ...
-    trimtab.errors.ModelFormatError: options of a custom operator: a number of 1 bytes \
-at -2 of 11
+    >>> read_numbers(bytes.fromhex("610001030101010704022401"))
+    {'a': 7}
     """
     if len(data) < 3:
         raise ModelFormatError(f"options of a custom operator: {len(data)} bytes")

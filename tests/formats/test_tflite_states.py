@@ -485,3 +485,15 @@ def test_first_values_that_differ_are_kept_as_bytes() -> None:
         0
     ]
     assert entry["base64"] == "AACAPwAAAEA="
+
+
+@pytest.mark.parametrize("n_loads", [1, 2])  # the second goes by the cache
+def test_an_artefact_keeps_the_states(n_loads: int, tmp_path: Any) -> None:
+    path = tmp_path / "m.safetensors"
+    trimtab.load_model(accumulator([1.0, 2.0])).save(path, golden="random")
+    for _ in range(n_loads):
+        model = trimtab.load_model(path)
+    stream = model.stream()
+    x = np.array([1.0, 1.0], np.float32)
+    assert stream(x).tolist() == [2.0, 3.0]
+    assert stream(x).tolist() == [3.0, 4.0]

@@ -371,15 +371,13 @@ def counter(metadata: dict[str, str] | None = None) -> trimtab.Model:
 
 def load_graph(graph: Any) -> trimtab.Model:
     """A model of a graph that no file holds."""
-    from trimtab import _core
     from trimtab.limits import Limits
-    from trimtab.model import Model, _Options
+    from trimtab.load import make_model
+    from trimtab.options import Options
     from trimtab.source import Source
-    from trimtab.wire import encode
 
-    core = _core.Model(*encode(graph), limits=Limits())
-    options = _Options(1, "cpu", True, Limits(), -1, True, False, {})
-    return Model(core, Source(None, b""), options, graph.metadata)
+    options = Options(1, "cpu", True, Limits(), -1, True, False, "off", False, {})
+    return make_model(graph, Source(None, b""), options)
 
 
 ONE = np.ones(1, np.float32)

@@ -199,7 +199,10 @@ def test_pickles_links_and_two_members_of_one_name_are_refused(tmp_path: Path) -
     [
         ("[" * 100_000, ModelLimitError),
         ('{"a":' * 100_000, ModelLimitError),
-        ("[" + "0," * 3_000_000 + "0]", ModelLimitError),
+        ("[" + "0," * 5_000_000 + "0]", ModelLimitError),
+        ('{"a": "' + '\\"' * 1_000_000, ModelFormatError),
+        ('{"a": "' + "\\" * 2_000_001, ModelFormatError),
+        ('""' * 5_000_000, ModelLimitError),
         ("[1]", ModelFormatError),
         ("{", ModelFormatError),
         ('{"class_name": "A", "class_name": "B", "config": {}}', ModelFormatError),
@@ -207,7 +210,7 @@ def test_pickles_links_and_two_members_of_one_name_are_refused(tmp_path: Path) -
         (b'{"a": "\xff"}', ModelFormatError),
         ("", ModelFormatError),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_json_that_is_no_config_is_refused_quickly(
     text: str, error: type[Exception]

@@ -193,8 +193,7 @@ class GroupedWeights(LayerWeights):
     def _next(self, part: str) -> tuple[str, Constant | None]:
         return "", None
 
-    def inside(self, part: str, where: str, name: str = "") -> LayerWeights:
-        """See `LayerWeights.inside`."""
+    def _inside(self, part: str, where: str, name: str) -> LayerWeights:
         group = f"model_weights/{name}"
         found: dict[str, Constant] = {}
         for key in self._content.texts(group, "weight_names"):
@@ -204,8 +203,5 @@ class GroupedWeights(LayerWeights):
             found[key] = self._content.datasets[path]
         return FlatWeights(found, where)
 
-    def skip_rest(self) -> None:
-        """See `LayerWeights.skip_rest`."""
-
-    def check_all_taken(self) -> None:
-        """See `LayerWeights.check_all_taken`."""
+    def _left_over(self) -> list[tuple[str, Constant]]:
+        return []

@@ -87,18 +87,14 @@ class LiveWeights(LayerWeights):
     def _next(self, part: str) -> tuple[str, Constant | None]:
         return "", None
 
-    def inside(self, part: str, where: str, name: str = "") -> LayerWeights:
-        """See `LayerWeights.inside`."""
+    def _inside(self, part: str, where: str, name: str) -> LayerWeights:
         if name not in self._found:
             layer = self._layers.get(name)
             self._found[name] = [] if layer is None else _weights(layer)
         return FlatWeights(self._found[name], where)
 
-    def skip_rest(self) -> None:
-        """See `LayerWeights.skip_rest`."""
-
-    def check_all_taken(self) -> None:
-        """See `LayerWeights.check_all_taken`."""
+    def _left_over(self) -> list[tuple[str, Constant]]:
+        return []
 
 
 def _weights(layer: Any) -> list[tuple[str, Constant]]:

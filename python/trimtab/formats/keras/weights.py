@@ -29,6 +29,7 @@ class LayerWeights(ABC):
 
     def __init__(self, where: str) -> None:
         self.where = where
+        self._skips = False
 
     def take(
         self, name: str, shape: Sequence[int | None] | None = None, *, part: str = ""
@@ -76,6 +77,13 @@ class LayerWeights(ABC):
         """Key and value of the next weight of a part."""
 
     @abstractmethod
+    def _inside(self, part: str, where: str, name: str) -> LayerWeights:
+        """What `inside` gives."""
+
+    @abstractmethod
+    def _left_over(self) -> list[tuple[str, Constant]]:
+        """Weights that the layer's rule should have taken."""
+
     def inside(self, part: str, where: str, name: str = "") -> LayerWeights:
         """Give the weights of a layer inside this one, taken on their own.
 
@@ -96,8 +104,8 @@ class LayerWeights(ABC):
         --------
         >>> weights.inside("forward_layer", "layer 'lstm'")    # doctest: +SKIP
         """
+        return self._inside(part, where, name)
 
-    @abstractmethod
     def skip_rest(self) -> None:
         """Leave the rest: only training needs it.
 
@@ -105,8 +113,8 @@ class LayerWeights(ABC):
         --------
         >>> FlatWeights({"u": Constant.of([1.0])}, "layer 'd'").skip_rest()
         """
+        self._skips = True
 
-    @abstractmethod
     def check_all_taken(self) -> None:
         """Complain about weights that the layer's rule did not take.
 
@@ -119,6 +127,11 @@ class LayerWeights(ABC):
         --------
         >>> FlatWeights({}, "layer 'd'").check_all_taken()
         """
+        for key, left in [] if self._skips else self._left_over():
+            raise ModelFormatError(
+                f"{self.where}: weight {key!r} {left.shape} is one more than the "
+                "layer's config asks for"
+            )
 
 
 class TreeWeights(LayerWeights):
@@ -144,7 +157,6 @@ class TreeWeights(LayerWeights):
         super().__init__(where)
         self._store = store
         self.path = path
-        self._skips = False
         self._n_taken: dict[str, int] = {}
 
     def _next(self, part: str) -> tuple[str, Constant | None]:
@@ -154,26 +166,19 @@ class TreeWeights(LayerWeights):
         key = f"{self.path}/{inner}" if self.path else inner
         return key, self._store.get(key)
 
-    def inside(self, part: str, where: str, name: str = "") -> TreeWeights:
-        """See `LayerWeights.inside`."""
+    def _inside(self, part: str, where: str, name: str) -> TreeWeights:
         path = f"{self.path}/{part}" if self.path else part
         return TreeWeights(self._store, path, where)
 
-    def skip_rest(self) -> None:
-        """See `LayerWeights.skip_rest`."""
-        self._skips = True
-
-    def check_all_taken(self) -> None:
-        """See `LayerWeights.check_all_taken`."""
-        for part in [] if self._skips else ["", *self._n_taken]:
+    def _left_over(self) -> list[tuple[str, Constant]]:
+        found = []
+        for part in ["", *self._n_taken]:
             number = self._n_taken.get(part, 0)
-            key, found = self._next(part)
+            key, left = self._next(part)
             self._n_taken[part] = number
-            if found is not None:
-                raise ModelFormatError(
-                    f"{self.where}: weight {key!r} {found.shape} is one more than the "
-                    "layer's config asks for"
-                )
+            if left is not None:
+                found.append((key, left))
+        return found
 
 
 class FlatWeights(LayerWeights):
@@ -208,8 +213,7 @@ class FlatWeights(LayerWeights):
     def _next(self, part: str) -> tuple[str, Constant | None]:
         return self._left.pop() if self._left else ("", None)
 
-    def inside(self, part: str, where: str, name: str = "") -> FlatWeights:
-        """See `LayerWeights.inside`."""
+    def _inside(self, part: str, where: str, name: str) -> FlatWeights:
         inner = FlatWeights({}, where)
         if not name:
             inner._left = self._left  # one list: what one takes, the other has not
@@ -220,18 +224,9 @@ class FlatWeights(LayerWeights):
         inner._left = mine
         return inner
 
-    def skip_rest(self) -> None:
-        """See `LayerWeights.skip_rest`."""
-        self._left.clear()
-
-    def check_all_taken(self) -> None:
-        """See `LayerWeights.check_all_taken`."""
-        for key, left in self._left:
-            if "float" in left.dtype:  # others are states of random generators
-                raise ModelFormatError(
-                    f"{self.where}: weight {key!r} {left.shape} is one more than the "
-                    "layer's config asks for"
-                )
+    def _left_over(self) -> list[tuple[str, Constant]]:
+        # Others than numbers are states of random generators.
+        return [entry for entry in self._left if "float" in entry[1].dtype]
 
 
 def _is_of(key: str, layer: str) -> bool:

@@ -1,5 +1,7 @@
-"""Rules, by families of layers; `trimtab.formats.keras.table` names them."""
+"""Rules for layers, by families; the table says which class has which rule."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from trimtab.formats.keras.table import LAYERS
+
+__all__ = ["LAYERS"]

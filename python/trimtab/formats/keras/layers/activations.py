@@ -318,6 +318,11 @@ def prelu(context: LayerContext) -> Tensor:
     -------
     y : Tensor
 
+    Raises
+    ------
+    ModelFormatError
+        shared_axes are none of the input.
+
     Examples
     --------
     >>> prelu(context)                                     # doctest: +SKIP

@@ -213,6 +213,11 @@ def conv_transpose(context: LayerContext) -> Tensor:
     -------
     y : Tensor
 
+    Raises
+    ------
+    ModelFormatError
+        Nothing is left of the input.
+
     Examples
     --------
     >>> conv_transpose(context)                            # doctest: +SKIP

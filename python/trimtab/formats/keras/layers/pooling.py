@@ -43,6 +43,11 @@ def pooling(context: LayerContext) -> Tensor:
     -------
     y : Tensor
 
+    Raises
+    ------
+    ModelFormatError
+        The window is larger than the input.
+
     Examples
     --------
     >>> pooling(context)                                   # doctest: +SKIP

@@ -139,8 +139,8 @@ struct tt_model {
     tt_engine *engine;
     tt_arena *parallel, *serial; /* parallel == NULL when n_threads == 1 */
     pthread_mutex_t lock;        /* guards programs */
-    pthread_mutex_t
-        packed_lock; /* guards packed and its pool; taken after all others */
+    /* Guards packed, its pool and file; taken after all others but those of constants. */
+    pthread_mutex_t packed_lock;
     tt_program *programs;
     tt_packed *packed;
     tt_pool packed_pool;         /* their memory */

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.cache import Cached, Place
 from trimtab.errors import ModelFormatError, TrimtabError
-from trimtab.golden import Replay, Verification, compare, is_usual, read_pairs
+from trimtab.golden import BUDGET_S, Replay, Verification, compare, is_usual, read_pairs
 from trimtab.graph import DTYPES, Constant, Stored
 from trimtab.signature import probe_inputs
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["recall", "write_cache"]
 
-# A pair that took longer at the first load is not replayed while the cache holds.
-_CHEAP_S = 0.01
+# A pair that took longer at the first load is not replayed while the cache holds: the
+# time that one load may take for it, `trimtab.golden.BUDGET_S`.
+_CHEAP_S = BUDGET_S
 
 
 def _places(artefact: Artefact, plain: dict[str, Any]) -> tuple[Place, ...]:

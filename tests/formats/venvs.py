@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+import trimtab
 from trimtab.fetch import cache_folder
 
 ROOT = Path(__file__).parents[2]
@@ -56,13 +60,25 @@ def make_venv(name: str, requirements: Sequence[str]) -> Path:
     return python
 
 
+@cache
+def package_folder() -> str:
+    """A folder with nothing but the package that is tested, wherever that is.
+
+    That of the package itself may be full of others, such as another NumPy.
+    """
+    folder = tempfile.mkdtemp(prefix="trimtab-package-")
+    atexit.register(shutil.rmtree, folder)
+    os.symlink(Path(trimtab.__file__).parent, os.path.join(folder, "trimtab"))
+    return folder
+
+
 def run_python(
     python: Path, *arguments: str | Path, seconds: float = 600, **variables: str
 ) -> str:
-    """What a script prints in a venv that also finds this checkout."""
+    """What a script prints in a venv that also finds the trimtab that is tested."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT / "python"),
+        "PYTHONPATH": package_folder(),
         "CUDA_VISIBLE_DEVICES": "-1",
         **variables,
     }

@@ -119,6 +119,8 @@ def _leave_files(request: dict[str, Any]) -> None:
     if readable is not None:
         readable = [
             *readable,
+            # this package itself, where a link led to it
+            os.path.dirname(os.path.dirname(os.path.realpath(__file__))),
             *sys.path,
             *(sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix),
             *(os.path.dirname(os.path.realpath(entry)) for entry in _shared_paths()),

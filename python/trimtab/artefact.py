@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trimtab.errors import InputError, TrimtabError
+from trimtab.errors import InputError, TrimtabError, UnsupportedOpError
 from trimtab.formats.native import VERSION, Artefact
 from trimtab.formats.native_write import GraphWriter, digests, text_digest
 from trimtab.formats.tensor_file import write_tensors
@@ -21,7 +22,7 @@ from trimtab.golden import Pair, check_pairs, take_pairs
 from trimtab.graph import Constant
 from trimtab.graph import Model as GraphModel
 from trimtab.pipeline import Pipeline
-from trimtab.reference import find_reference, version_of
+from trimtab.reference import Reference, each, find_reference, version_of
 from trimtab.source import Source, digest_of
 
 if TYPE_CHECKING:
@@ -93,29 +94,37 @@ def _plain_copy(model: Model) -> Model:
 
 def _referenced(
     model: Model, pairs: list[Pair], source: Any, format: str
-) -> tuple[list[Pair], str]:
-    """Pairs with outputs, and who computed those that nobody gave."""
-    if all(pair.outputs for pair in pairs):
-        return pairs, "the caller"
+) -> tuple[list[Pair], str, Mapping[str, float]]:
+    """Pairs with outputs, who computed those that nobody gave, and its tolerances."""
+    open_ones = [pair.inputs for pair in pairs if not pair.outputs]
+    if not open_ones:
+        return pairs, "the caller", {}
     reference = find_reference(source, format, model)
-    name = "trimtab without optimisations"
-    run = None
+    found = None
     if reference is not None:
-        name, run = reference.name, reference.run
-    else:
-        run = _plain_copy(model).run
-    done = []
-    for pair in pairs:
-        outputs = pair.outputs
-        if not outputs:
-            try:
-                outputs = run(pair.inputs)
-            except Exception as error:
-                raise InputError(
-                    f"golden: {name} refuses these inputs: {error}"
-                ) from error
-        done.append(Pair(pair.inputs, dict(outputs)))
-    return done, name
+        with suppress(ImportError, UnsupportedOpError):
+            found = _run(reference, open_ones)
+    if reference is None or found is None:
+        reference = Reference(
+            "trimtab without optimisations", each(_plain_copy(model).run)
+        )
+        found = _run(reference, open_ones)
+    left = iter(found)
+    done = [
+        pair if pair.outputs else Pair(pair.inputs, dict(next(left))) for pair in pairs
+    ]
+    return done, reference.name, reference.tolerances
+
+
+def _run(reference: Reference, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    try:
+        return reference.run(calls)
+    except (ImportError, UnsupportedOpError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"golden: {reference.name} refuses these inputs: {error}"
+        ) from error
 
 
 def _array(writer: GraphWriter, name: str, array: Any, dtype: str | None) -> Any:
@@ -264,9 +273,10 @@ def artefact_pieces(
         plain["pipeline"] = _pipeline(writer, pipeline)
     tolerances = _tolerances(tolerance)
     if golden is not None:
-        pairs, reference = _referenced(
+        pairs, reference, usual = _referenced(
             model, take_pairs(model, golden), source.opened(), graph.format
         )
+        tolerances = {**usual, **tolerances}
         check_pairs(model, pairs, tolerances, reference)
         plain["golden"] = _golden(writer, model, pairs, reference, tolerances)
     elif before is not None and before.golden is not None:

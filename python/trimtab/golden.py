@@ -42,7 +42,8 @@ Tensors = dict[str, Array]
 
 #: Element type of an output -> largest difference, relative to its range. Two right
 #: engines that sum in other orders stay within some 1e-5 in float32; integers are
-#: equal. `Model.save` takes others for nets that amplify rounding.
+#: equal, unless a number says how far apart they may be. `Model.save` takes others for
+#: nets that amplify rounding, `trimtab.reference` has some for quantised ones.
 TOLERANCES: dict[str, float] = {
     "float64": 1e-9,
     "complex128": 1e-9,
@@ -247,11 +248,40 @@ def compare(
     for name, array in expected.items():
         if name not in got:
             return float("inf"), name
-        difference = largest_difference(array, got[name])
+        allowed = tolerance_of(array.dtype.name, tolerances)
+        difference, is_met = _compare(array, got[name], allowed)
         largest = max(largest, difference)
-        if difference > tolerance_of(array.dtype.name, tolerances) and not wrong:
+        if not is_met and not wrong:
             wrong = name
     return largest, wrong
+
+
+def _compare(expected: Array, got: Array, allowed: float) -> tuple[float, bool]:
+    """Difference relative to the range, and whether it is allowed."""
+    difference = largest_difference(expected, got)
+    is_alike = expected.shape == got.shape and expected.dtype == got.dtype
+    if expected.dtype.kind not in "iu" or not is_alike or difference == 0.0:
+        return difference, difference <= allowed
+    steps = _steps(expected, got)
+    if steps > allowed:
+        return difference, False
+    largest = max(abs(int(expected.max())), abs(int(expected.min()))) or 1
+    return steps / largest, True
+
+
+def _amount(expected: Array, got: Array, difference: float) -> str:
+    """Difference as messages have it."""
+    is_alike = expected.shape == got.shape and expected.dtype == got.dtype
+    if is_alike and expected.dtype.kind in "iu":
+        return str(_steps(expected, got))
+    return f"{difference:.1e} of its range"
+
+
+def _steps(expected: Array, got: Array) -> int:
+    """Largest difference of integers, as a number."""
+    a, b = np.atleast_1d(expected), np.atleast_1d(got)
+    apart = np.maximum(a, b) - np.minimum(a, b)  # may wrap around
+    return int(apart.view(f"u{apart.dtype.itemsize}").max())
 
 
 # ---- replaying ----------------------------------------------------------------------
@@ -405,14 +435,17 @@ def check_pairs(
     """Compare a model that is to be saved with its reference."""
     worst = 0.0
     for number, pair in enumerate(pairs):
-        difference, wrong = compare(pair.outputs, model.run(pair.inputs), tolerances)
+        got = model.run(pair.inputs)
+        difference, wrong = compare(pair.outputs, got, tolerances)
         worst = max(worst, difference)
         if wrong:
-            dtype = pair.outputs[wrong].dtype.name
+            expected = pair.outputs[wrong]
+            dtype = expected.dtype.name
+            allowed = tolerance_of(dtype, tolerances)
             raise GoldenMismatch(
-                f"golden pair {number}: output {wrong!r} differs by {difference:.1e} "
-                f"of its range from that of {who}, at most "
-                f"{tolerance_of(dtype, tolerances):.0e} is allowed. If that is "
+                f"golden pair {number}: output {wrong!r} differs by "
+                f"{_amount(expected, got[wrong], difference)} from that of {who}, at "
+                f"most {allowed:g} is allowed. If that is "
                 "rounding which the net amplifies, allow it: "
                 f"tolerance={{{dtype!r}: ...}}"
             )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trimtab.formats.native import Artefact
     from trimtab.golden import Verification
     from trimtab.graph import Model as GraphModel
+    from trimtab.limits import Limits
     from trimtab.model import Model
     from trimtab.options import Options
     from trimtab.pipeline import Pipeline
@@ -58,6 +59,21 @@ class Kept:
             _ = self.pipeline  # a malformed one is refused now
 
     @property
+    def reading(self) -> Mapping[str, Any]:
+        """Options of the format's reader that it was loaded with."""
+        return self._options.reading
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds on what its file may ask for."""
+        return self._options.limits
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Is its graph not what the source holds?"""
+        return self._options.is_rewritten
+
+    @property
     def core(self) -> _core.Model:
         """The engine's half."""
         raise NotImplementedError
@@ -94,8 +110,8 @@ class Kept:
         metadata : mapping of str to str, optional
             Added to what the model says of itself.
         tolerance : mapping of str to float, optional
-            Dtype to the largest difference of golden outputs, relative to their
-            range; see `trimtab.golden.TOLERANCES`.
+            Dtype to the largest difference of golden outputs: of floats relative to
+            their range, of integers as it is; see `trimtab.golden.TOLERANCES`.
         created : str, optional
             Time to store, as ISO 8601 has it; none by default.
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,14 @@ from trimtab.types import Array
 if TYPE_CHECKING:
     from trimtab.model import Model
 
-__all__ = ["REFERENCES", "Reference", "find_reference", "version_of"]
+__all__ = [
+    "REFERENCES",
+    "Reference",
+    "by_name",
+    "each",
+    "find_reference",
+    "version_of",
+]
 
 #: Format -> ``module:function`` that takes what was loaded (a path, bytes or an
 #: object) and the `Model`, and gives a `Reference`, or None where it cannot.
@@ -30,7 +37,11 @@ REFERENCES: dict[str, str] = {
     "keras": "trimtab.reference:run_keras",
     "tf_keras": "trimtab.reference:run_keras",
     "sklearn": "trimtab.reference:run_sklearn",
+    "saved_model": "trimtab.reference_files:run_saved_model_file",
+    "tflite": "trimtab.reference_files:run_tflite_file",
 }
+
+Tensors: TypeAlias = "dict[str, Array]"
 
 
 @dataclass(frozen=True)
@@ -42,11 +53,16 @@ class Reference:
     name : str
         Package and version.
     run : callable
-        Inputs by name -> outputs by name.
+        Inputs by name of each call -> outputs by name of each. Where it raises
+        ImportError or `UnsupportedOpError`, it is no reference for the model.
+    tolerances : mapping of str to float
+        Dtype to how far a right engine may be from it, as for `Model.save`, where
+        that is more than usual.
     """
 
     name: str
-    run: Callable[[dict[str, Array]], dict[str, Array]]
+    run: Callable[[Sequence[Tensors]], list[Tensors]]
+    tolerances: Mapping[str, float] = field(default_factory=dict)
 
 
 def version_of(package: str) -> str:
@@ -55,6 +71,7 @@ def version_of(package: str) -> str:
     Parameters
     ----------
     package : str
+        Name of the distribution, or of what it is imported as.
 
     Returns
     -------
@@ -71,13 +88,55 @@ def version_of(package: str) -> str:
     try:
         return f"{package} {metadata.version(package)}"
     except metadata.PackageNotFoundError:
-        return package
+        found = metadata.packages_distributions().get(package)
+        return f"{package} {metadata.version(found[0])}" if found else package
 
 
-def _by_name(model: Model, results: Sequence[Any]) -> dict[str, Array] | None:
-    """Outputs in graph order, where there are as many."""
+def each(run: Callable[[Tensors], Tensors]) -> Callable[[Sequence[Tensors]], Any]:
+    """Run calls one by one.
+
+    Parameters
+    ----------
+    run : callable
+        Inputs by name -> outputs by name.
+
+    Returns
+    -------
+    run : callable
+        The same for each of several, as `Reference` wants it.
+
+    Examples
+    --------
+    >>> each(lambda inputs: {"y": -inputs["x"]})([{"x": 1}, {"x": 2}])
+    [{'y': -1}, {'y': -2}]
+    """
+    return lambda calls: [run(inputs) for inputs in calls]
+
+
+def by_name(model: Model, results: Sequence[Any]) -> Tensors:
+    """Name results by the model's outputs, which are in the same order.
+
+    Parameters
+    ----------
+    model : Model
+    results : sequence of array-like
+
+    Returns
+    -------
+    outputs : dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        There are more or fewer.
+
+    Examples
+    --------
+    >>> by_name(model, [y])                                # doctest: +SKIP
+    {'y': array(...)}
+    """
     if len(results) != len(model.outputs):
-        return None
+        raise ValueError(f"{len(results)} results for {len(model.outputs)} outputs")
     return {
         spec.name: np.asarray(result)
         for spec, result in zip(model.outputs, results, strict=True)
@@ -104,7 +163,7 @@ def find_reference(source: Any, format: str, model: Model) -> Reference | None:
     >>> find_reference("model.onnx", "onnx", model)        # doctest: +SKIP
     Reference(name='onnxruntime 1.32.0', run=...)
     """
-    if format not in REFERENCES:
+    if format not in REFERENCES or model.is_rewritten:
         return None
     module, _, function = REFERENCES[format].partition(":")
     make = getattr(importlib.import_module(module), function)
@@ -132,7 +191,28 @@ def run_onnxruntime(source: Any, model: Model) -> Reference | None:
     def run(inputs: dict[str, Array]) -> dict[str, Array]:
         return dict(zip(names, session.run(names, inputs), strict=True))
 
-    return Reference(version_of("onnxruntime"), run)
+    return Reference(version_of("onnxruntime"), each(run))
+
+
+def run_torch(source: Any, model: Model) -> Reference | None:
+    """The module or exported program itself; a file of one in a child."""
+    if isinstance(source, (str, bytes)):
+        from trimtab.reference_files import run_torch_export_file
+
+        return run_torch_export_file(source, model)
+    import torch
+
+    from trimtab.formats.torch_run import run_module, run_program
+
+    example = model.reading.get("example_inputs")
+
+    def run(inputs: dict[str, Array]) -> dict[str, Array]:
+        arrays = [*inputs.values()]
+        if hasattr(source, "graph_module"):
+            return by_name(model, run_program(torch, source, arrays))
+        return by_name(model, run_module(torch, source, example, arrays))
+
+    return Reference(version_of("torch"), each(run))
 
 
 def _flat(result: Any) -> list[Any]:
@@ -142,26 +222,6 @@ def _flat(result: Any) -> list[Any]:
     if isinstance(result, (list, tuple)):
         return [leaf for value in result for leaf in _flat(value)]
     return [] if result is None else [result]
-
-
-def run_torch(source: Any, model: Model) -> Reference | None:
-    """The module or exported program itself."""
-    import torch
-
-    if isinstance(source, (str, bytes)):
-        return None
-    module = source.module() if hasattr(source, "graph_module") else source
-
-    def run(inputs: dict[str, Array]) -> dict[str, Array]:
-        tensors = [torch.from_numpy(np.ascontiguousarray(x)) for x in inputs.values()]
-        with torch.no_grad():
-            results = _flat(module(*tensors))
-        found = _by_name(model, [result.numpy() for result in results])
-        if found is None:
-            raise ValueError(f"{len(results)} results for {len(model.outputs)} outputs")
-        return found
-
-    return Reference(version_of("torch"), run)
 
 
 def run_keras(source: Any, model: Model) -> Reference | None:
@@ -176,14 +236,11 @@ def run_keras(source: Any, model: Model) -> Reference | None:
             x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
             for x in results
         ]
-        found = _by_name(model, arrays)
-        if found is None:
-            raise ValueError(f"{len(arrays)} results for {len(model.outputs)} outputs")
-        return found
+        return by_name(model, arrays)
 
-    package = type(source).__module__.partition(".")[0]
-    name = package if package in ("keras", "tf_keras") else "keras"
-    return Reference(version_of(name), run)
+    bases = {base.__module__.partition(".")[0] for base in type(source).__mro__}
+    name = "tf_keras" if "tf_keras" in bases else "keras"
+    return Reference(version_of(name), each(run))
 
 
 def run_sklearn(source: Any, model: Model) -> Reference | None:
@@ -220,4 +277,4 @@ def run_sklearn(source: Any, model: Model) -> Reference | None:
             results[name] = array.astype(like.dtype).reshape(like.shape)
         return results
 
-    return Reference(version_of("scikit-learn"), run)
+    return Reference(version_of("scikit-learn"), each(run))

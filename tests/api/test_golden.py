@@ -109,25 +109,6 @@ def test_outputs_may_be_given(content: bytes, path: Path, x: np.ndarray) -> None
     assert 0.005 < verification.difference < 0.1
 
 
-def test_a_torch_module_gives_its_own_outputs(x: np.ndarray) -> None:
-    """Through the table of references, whatever reads the module."""
-    torch = pytest.importorskip("torch")
-    from trimtab.reference import find_reference
-
-    module = torch.nn.Sequential(torch.nn.Linear(16, 3), torch.nn.ReLU()).eval()
-
-    class Like:
-        inputs = (trimtab.TensorSpec("x", "float32", ("n", 16)),)
-        outputs = (trimtab.TensorSpec("y", "float32", ("n", 3)),)
-
-    reference = find_reference(module, "torch", Like())  # type: ignore[arg-type]
-    assert reference is not None
-    assert reference.name.startswith("torch ")
-    with torch.no_grad():
-        want = module(torch.from_numpy(x)).numpy()
-    np.testing.assert_array_equal(reference.run({"x": x})["y"], want)
-
-
 def test_without_a_framework_the_plain_plan_is_the_reference(
     content: bytes, path: Path, x: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

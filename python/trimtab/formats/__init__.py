@@ -242,8 +242,9 @@ FORMATS: dict[str, Format] = {
     ),
 }
 
-#: name -> kind of objects
+#: name -> kind of objects; on its backend of torch, a Keras model is a torch module too
 OBJECTS: dict[str, ObjectFormat] = {
+    "keras": ObjectFormat("keras.src.models.model.Model", "keras:read_keras_object"),
     "onnx": ObjectFormat("onnx.onnx_ml_pb2.ModelProto", "onnx:read_onnx_message"),
     "sklearn": ObjectFormat(
         "sklearn.base.BaseEstimator", "sklearn:read_sklearn", ("example_inputs",)
@@ -257,7 +258,6 @@ OBJECTS: dict[str, ObjectFormat] = {
         "torch.export.exported_program.ExportedProgram",
         "torch_onnx:read_exported_program",
     ),
-    "keras": ObjectFormat("keras.src.models.model.Model", "keras:read_keras_object"),
     "tf_keras": ObjectFormat(
         "tf_keras.src.engine.training.Model", "keras:read_keras_object"
     ),

@@ -98,13 +98,14 @@ def run_isolated(
     seconds: float = 120.0,
     environment: Mapping[str, str] | None = None,
     readable: Sequence[str] | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> Iterator[Isolated]:
     """Run a function of this package in a child process with limits.
 
-    The function gets `arguments` and the path of its own empty folder, which is also
-    its working folder, and returns a dict that JSON can hold. It has no terminal and
-    dies with its parent. Where the kernel can (Landlock, namespaces), it has no network
-    and writes nowhere but in its folder.
+    The function gets `arguments` and the path of its own folder, which is also its
+    working folder and holds nothing but `files`, and returns a dict that JSON can
+    hold. It has no terminal and dies with its parent. Where the kernel can (Landlock,
+    namespaces), it has no network and writes nowhere but in its folder.
 
     Parameters
     ----------
@@ -123,6 +124,8 @@ def run_isolated(
     readable : sequence of str, optional
         Files and folders that it may read besides code and the system's own; all by
         default. Enforced where the kernel can.
+    files : mapping of str to bytes, optional
+        Content by name of files that lie in its folder when it starts.
 
     Returns
     -------
@@ -148,6 +151,9 @@ def run_isolated(
     ) as folder:
         work = os.path.join(folder, "work")
         os.mkdir(work)
+        for name, content in (files or {}).items():
+            with open(os.path.join(work, os.path.basename(name)), "xb") as file:
+                file.write(content)
         request: dict[str, Any] = {
             "path": _path(),
             "task": task,

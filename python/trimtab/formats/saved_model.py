@@ -11,16 +11,19 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from trimtab.errors import ModelFormatError, ModelLimitError, UnsafeModelError
-from trimtab.formats.isolate import run_isolated
+from trimtab.formats.exchange import pack_arrays, read_arrays
+from trimtab.formats.isolate import Isolated, run_isolated
 from trimtab.formats.onnx import read_onnx
 from trimtab.graph import Model, Value
 from trimtab.limits import Limits
+from trimtab.types import Array
 
-__all__ = ["read_saved_model"]
+__all__ = ["read_saved_model", "run_saved_model"]
 
 _MODEL_FILE = "saved_model.pb"
 _VARIABLES = "variables"
@@ -83,27 +86,89 @@ def read_saved_model(
     """
     if not isinstance(source, str):
         raise ModelFormatError("a SavedModel is a folder: pass its path")
+    with _in_child("saved_model_child:convert", source, limits, signature) as child:
+        model = read_onnx(child.path("model.onnx"), limits)
+        described = child.result
+    _apply(model, described, f"the SavedModel {source!r}")
+    return model
+
+
+def run_saved_model(
+    source: str,
+    limits: Limits,
+    inputs: Sequence[Mapping[str, Array]],
+    *,
+    signature: str | None = None,
+) -> list[dict[str, Array]]:
+    """Have TensorFlow run a SavedModel, after the same checks, in the same limits.
+
+    Parameters
+    ----------
+    source : str
+        Path of the folder.
+    limits : Limits
+    inputs : sequence of mapping of str to ndarray
+        Inputs of each call.
+    signature : str, optional
+        As for `read_saved_model`.
+
+    Returns
+    -------
+    outputs : list of dict of str to ndarray
+        By the names that the signature has for them.
+
+    Raises
+    ------
+    ModelFormatError
+        TensorFlow cannot run it, or refuses these inputs; others as for reading.
+
+    Examples
+    --------
+    >>> run_saved_model("my_model", Limits(), [{"x": x}])  # doctest: +SKIP
+    [{'output_0': array(...)}]
+    """
+    packed = [pack_arrays(each, f"in-{i}") for i, each in enumerate(inputs)]
+    with _in_child(
+        "saved_model_run:run",
+        source,
+        limits,
+        signature,
+        calls=[entries for entries, _ in packed],
+        placed={name: data for _, files in packed for name, data in files.items()},
+    ) as child:
+        return [read_arrays(child.folder, call) for call in child.result["calls"]]
+
+
+@contextmanager
+def _in_child(
+    task: str,
+    source: str,
+    limits: Limits,
+    signature: str | None,
+    *,
+    calls: Sequence[Any] = (),
+    placed: Mapping[str, bytes] | None = None,
+) -> Iterator[Isolated]:
+    """A child that gets the files that were surveyed, and TensorFlow."""
     what = f"the SavedModel {source!r}"
     files = _survey(source, what, limits)
-    n_bytes = sum(files.values())
     arguments = {
         "path": os.path.abspath(source),
         "files": files,
         "signature": signature,
+        "calls": calls,
     }
     with run_isolated(
-        "saved_model_child:convert",
+        task,
         arguments,
         what=what,
-        memory_bytes=_MEMORY_BYTES + _MEMORY_PER_BYTE * n_bytes,
+        memory_bytes=_MEMORY_BYTES + _MEMORY_PER_BYTE * sum(files.values()),
         seconds=_SECONDS,
         environment=_ENVIRONMENT,
         readable=[source],
+        files=placed,
     ) as child:
-        model = read_onnx(child.path("model.onnx"), limits)
-        described = child.result
-    _apply(model, described, what)
-    return model
+        yield child
 
 
 def _survey(folder: str, what: str, limits: Limits) -> dict[str, int]:

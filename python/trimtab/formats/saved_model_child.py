@@ -26,10 +26,11 @@ from trimtab.formats.saved_model_handlers import HANDLERS
 from trimtab.formats.saved_model_ops import check_operators, signature_functions
 from trimtab.formats.saved_model_proto import parse_saved_model
 
-__all__ = ["convert"]
+__all__ = ["TAG", "convert", "import_tensorflow", "prepare", "stage"]
 
 _DEFAULT = "serving_default"
-_TAG = "serve"
+#: Of the graph that is read.
+TAG = "serve"
 _BLOCK = 1 << 20
 _STRING = 7  # DataType.DT_STRING
 _OPSET = 18  # the newest that tf2onnx 1.16 and 1.17 write
@@ -60,6 +61,35 @@ def convert(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
     >>> convert({"path": p, "files": f, "signature": None}, work)  # doctest: +SKIP
     {'signature': 'serving_default', ...}
     """
+    copied, described = prepare(arguments, folder)
+    n_bytes = sum(arguments["files"].values())
+    target = os.path.join(folder, "model.onnx")
+    _write(copied, described["signature"], n_bytes, target)
+    return described
+
+
+def prepare(arguments: dict[str, Any], folder: str) -> tuple[str, dict[str, Any]]:
+    """Copy a SavedModel, choose the signature, and refuse what must not run.
+
+    Parameters
+    ----------
+    arguments : dict
+        As for `convert`.
+    folder : str
+        Where to copy it.
+
+    Returns
+    -------
+    copied : str
+        Path of the copy, which is what was looked at.
+    described : dict
+        As of `convert`.
+
+    Examples
+    --------
+    >>> prepare({"path": p, "files": f, "signature": None}, work)  # doctest: +SKIP
+    ('.../saved_model', {'signature': 'serving_default', ...})
+    """
     files: dict[str, int] = arguments["files"]
     copied = os.path.join(folder, "saved_model")
     for name, n_bytes in files.items():
@@ -71,9 +101,7 @@ def convert(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
         meta_graph = _meta_graph(parse_saved_model(file.read()))
     name = _choose(meta_graph, arguments["signature"])
     check_operators(meta_graph, name, _is_known)
-    described = _describe(meta_graph, name)
-    _write(copied, name, sum(files.values()), os.path.join(folder, "model.onnx"))
-    return described
+    return copied, _describe(meta_graph, name)
 
 
 def _copy(source: str, name: str, n_bytes: int, target: str) -> None:
@@ -115,9 +143,9 @@ def _meta_graph(saved: Any) -> Any:
             "models of TensorFlow 1 are not read; load and save it with TensorFlow 2"
         )
     meta_graph = saved.meta_graphs[0]
-    if _TAG not in meta_graph.meta_info_def.tags:
+    if TAG not in meta_graph.meta_info_def.tags:
         raise ModelFormatError(
-            f"expected a graph with the tag {_TAG!r}, found "
+            f"expected a graph with the tag {TAG!r}, found "
             f"{list(meta_graph.meta_info_def.tags)}"
         )
     if not meta_graph.object_graph_def.nodes:
@@ -178,7 +206,23 @@ def _dims(shape: Any) -> list[int] | None:
     return None if shape.unknown_rank else [dim.size for dim in shape.dim]
 
 
-def _import_tensorflow() -> Any:
+def import_tensorflow() -> Any:
+    """Import TensorFlow and tf2onnx, after Keras 2 where that is installed.
+
+    Returns
+    -------
+    tensorflow : module
+
+    Raises
+    ------
+    ImportError
+        A package is missing; the message has the command to install it.
+
+    Examples
+    --------
+    >>> import_tensorflow().__name__                       # doctest: +SKIP
+    'tensorflow'
+    """
     try:
         # First: where Keras 3 is imported before it, models of Keras 2 do not load.
         try:
@@ -197,7 +241,7 @@ def _import_tensorflow() -> Any:
 
 def _is_known(op: str) -> bool:
     """Is it an operator of TensorFlow's own?"""
-    _import_tensorflow()
+    import_tensorflow()
     from tensorflow.python.framework import op_def_registry
 
     return op_def_registry.get(op) is not None
@@ -205,7 +249,7 @@ def _is_known(op: str) -> bool:
 
 def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
     """Freeze the signature and write it as ONNX."""
-    tensorflow = _import_tensorflow()
+    tensorflow = import_tensorflow()
     _mend_numpy()
     from tf2onnx import optimizer, tf_loader, tfonnx
     from tf2onnx.graph import ExternalTensorStorage
@@ -214,14 +258,14 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
     is_large = n_bytes > _LARGE_BYTES
     storage = ExternalTensorStorage() if is_large else None
     with (
-        _stage(f"freezing signature {signature!r}", ModelFormatError),
+        stage(f"freezing signature {signature!r}", ModelFormatError),
         tensorflow.device("/cpu:0"),
     ):
         frozen, inputs, outputs, tables, renamed = tf_loader.from_saved_model(
             path,
             None,
             None,
-            [_TAG],
+            [TAG],
             [signature],
             large_model=is_large,
             return_initialized_tables=True,
@@ -232,7 +276,7 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
         frozen = tf_loader.fix_freezing_errors_part2(frozen)
     constants = compress_graph_def(frozen) if is_large else None
     with (
-        _stage(f"converting signature {signature!r} to ONNX", UnsupportedOpError),
+        stage(f"converting signature {signature!r} to ONNX", UnsupportedOpError),
         tensorflow.device("/cpu:0"),
         tensorflow.Graph().as_default() as graph,
     ):
@@ -263,8 +307,27 @@ def _write(path: str, signature: str, n_bytes: int, target: str) -> None:
 
 
 @contextmanager
-def _stage(what: str, kind: type[TrimtabError]) -> Iterator[None]:
-    """Say during what a library failed."""
+def stage(what: str, kind: type[TrimtabError]) -> Iterator[None]:
+    """Say during what a library failed.
+
+    Parameters
+    ----------
+    what : str
+        For the message.
+    kind : type
+        Of the error that stands for the library's.
+
+    Raises
+    ------
+    TrimtabError
+        Of that type.
+
+    Examples
+    --------
+    >>> with stage("adding", ModelFormatError):
+    ...     1 + 1
+    2
+    """
     try:
         yield
     except (TrimtabError, MemoryError):

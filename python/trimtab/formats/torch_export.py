@@ -17,13 +17,14 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from trimtab.errors import ModelFormatError, ModelLimitError, UnsafeModelError
 from trimtab.formats.archive import Archive
-from trimtab.formats.isolate import run_isolated
+from trimtab.formats.exchange import pack_arrays, read_arrays, write_arrays
+from trimtab.formats.isolate import Isolated, run_isolated
 from trimtab.formats.onnx import read_onnx
 from trimtab.formats.torch_onnx import (
     finish,
@@ -36,10 +37,12 @@ from trimtab.formats.torch_onnx import (
     why,
 )
 from trimtab.formats.torch_program import check_program
+from trimtab.formats.torch_run import run_program
 from trimtab.graph import Model
 from trimtab.limits import Limits
+from trimtab.types import Array
 
-__all__ = ["read_in_child", "read_torch_export"]
+__all__ = ["read_in_child", "read_torch_export", "run_in_child", "run_torch_export"]
 
 _OLD_PROGRAM = "serialized_exported_program.json"
 _MAX_PROGRAM_BYTES = 256 << 20
@@ -104,6 +107,65 @@ def read_torch_export(source: str | bytes, limits: Limits) -> Model:
     >>> read_torch_export("net.pt2", Limits())             # doctest: +SKIP
     Model('main_graph': x -> output, 12 nodes)
     """
+    with _in_child("torch_export:read_in_child", source, limits) as child:
+        model = read_onnx(child.path("model.onnx"), limits)
+        result = child.result
+    for note in result["notes"]:
+        warnings.warn(str(note), stacklevel=7)  # where load_model is called
+    model.format = "torch_export"
+    return finish(model, result["inputs"], result["outputs"])
+
+
+def run_torch_export(
+    source: str | bytes, limits: Limits, inputs: Sequence[Mapping[str, Array]]
+) -> list[list[Array]]:
+    """Have torch run a file of torch.export.save, after the same checks.
+
+    Parameters
+    ----------
+    source : str or bytes
+        Path, or content.
+    limits : Limits
+    inputs : sequence of mapping of str to ndarray
+        Inputs of each call, in the order of the program.
+
+    Returns
+    -------
+    outputs : list of list of ndarray
+        Those that are tensors, in the order of the program.
+
+    Raises
+    ------
+    ModelFormatError
+        torch cannot run it, or refuses these inputs; others as for reading.
+
+    Examples
+    --------
+    >>> run_torch_export("net.pt2", Limits(), [{"x": x}])  # doctest: +SKIP
+    [[array(...)]]
+    """
+    packed = [pack_arrays(each, f"in-{i}") for i, each in enumerate(inputs)]
+    with _in_child(
+        "torch_export:run_in_child",
+        source,
+        limits,
+        calls=[entries for entries, _ in packed],
+        placed={name: data for _, files in packed for name, data in files.items()},
+    ) as child:
+        calls = child.result["calls"]
+        return [[*read_arrays(child.folder, call).values()] for call in calls]
+
+
+@contextmanager
+def _in_child(
+    task: str,
+    source: str | bytes,
+    limits: Limits,
+    *,
+    calls: Sequence[Any] = (),
+    placed: Mapping[str, bytes] | None = None,
+) -> Iterator[Isolated]:
+    """A child that gets an archive whose members were looked at by name."""
     what = repr(source) if isinstance(source, str) else "the content"
     with Archive(source, limits) as archive:
         _check_members(archive.names)
@@ -111,19 +173,19 @@ def read_torch_export(source: str | bytes, limits: Limits) -> Model:
     with (
         _as_file(source) as path,
         run_isolated(
-            "torch_export:read_in_child",
-            {"path": os.path.abspath(path), "limits": limits.to_dict()},
+            task,
+            {
+                "path": os.path.abspath(path),
+                "limits": limits.to_dict(),
+                "calls": calls,
+            },
             what=f"the torch.export file {what}",
             memory_bytes=_BASE_BYTES + _TIMES * n_bytes,
             seconds=_SECONDS,
+            files=placed,
         ) as child,
     ):
-        model = read_onnx(child.path("model.onnx"), limits)
-        result = child.result
-    for note in result["notes"]:
-        warnings.warn(str(note), stacklevel=7)  # where load_model is called
-    model.format = "torch_export"
-    return finish(model, result["inputs"], result["outputs"])
+        yield child
 
 
 @contextmanager
@@ -174,15 +236,8 @@ def read_in_child(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
     >>> read_in_child({"path": "net.pt2", "limits": {}}, ".")  # doctest: +SKIP
     {'inputs': ['x'], 'outputs': ['logits'], 'notes': []}
     """
-    limits = Limits(**arguments["limits"])
-    with Archive(arguments["path"], limits) as archive:
-        reader = _ArchiveReader(archive, limits)
-        content = reader.program()  # checked before torch is imported
-        torch = import_torch()
-        weights, constants = reader.tensors(torch)
-    program = _make(torch, content, weights, constants)
+    torch, program, n_bytes = _program(arguments)
     converted = to_onnx(torch, program)
-    n_bytes = sum(t.numel() * t.element_size() for t in weights.values())
     with silence():
         converted.save(
             os.path.join(folder, "model.onnx"), external_data=n_bytes > _PROTOBUF_BYTES
@@ -192,6 +247,56 @@ def read_in_child(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
         "outputs": output_names(torch, program),
         "notes": notes_of_state(converted),
     }
+
+
+def run_in_child(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Run the program on the inputs of each call; runs in the child.
+
+    Parameters
+    ----------
+    arguments : dict
+        ``path``, ``limits``; ``calls``: for each the inputs, as
+        `trimtab.formats.exchange` describes them.
+    folder : str
+        Where they lie, and where to write.
+
+    Returns
+    -------
+    result : dict
+        ``calls``: for each the outputs.
+
+    Examples
+    --------
+    >>> run_in_child({"path": p, "limits": {}, "calls": c}, ".")  # doctest: +SKIP
+    {'calls': [[{'name': '0', ...}]]}
+    """
+    torch, program, _ = _program(arguments)
+    calls = []
+    for number, entries in enumerate(arguments["calls"]):
+        inputs = [*read_arrays(folder, entries).values()]
+        try:
+            with silence():
+                outputs = run_program(torch, program, inputs)
+        except Exception as error:  # of torch, of every kind
+            raise ModelFormatError(
+                f"running the program failed: {why(error)}"
+            ) from error
+        named = {str(place): array for place, array in enumerate(outputs)}
+        calls.append(write_arrays(folder, named, f"out-{number}"))
+    return {"calls": calls}
+
+
+def _program(arguments: dict[str, Any]) -> tuple[Any, Any, int]:
+    """torch, the program that it made of a checked file, and the weights' bytes."""
+    limits = Limits(**arguments["limits"])
+    with Archive(arguments["path"], limits) as archive:
+        reader = _ArchiveReader(archive, limits)
+        content = reader.program()  # checked before torch is imported
+        torch = import_torch()
+        weights, constants = reader.tensors(torch)
+    program = _make(torch, content, weights, constants)
+    n_bytes = sum(t.numel() * t.element_size() for t in weights.values())
+    return torch, program, n_bytes
 
 
 def _make(

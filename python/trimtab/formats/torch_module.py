@@ -32,7 +32,7 @@ from trimtab.formats.torch_onnx import (
 from trimtab.graph import Model
 from trimtab.limits import Limits
 
-__all__ = ["read_torch_module"]
+__all__ = ["evaluating", "keeping_buffers", "read_torch_module"]
 
 _BATCH = "batch"
 _OPSET = 18  # of the TorchScript exporter, which knows no newer one well
@@ -83,7 +83,7 @@ def read_torch_module(
         )
     arguments, named = _examples(torch, module, example_inputs)
     traced = _Traced(torch, module, arguments, named, limits)
-    with _evaluating(module), torch.no_grad():
+    with evaluating(module), torch.no_grad():
         model = traced.convert(dynamic_shapes)
     for note in traced.notes:
         warnings.warn(note, stacklevel=7)  # where load_model is called
@@ -130,8 +130,18 @@ def _examples(
 
 
 @contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
-    """Evaluation mode; the mode of each part is restored."""
+def evaluating(module: Any) -> Iterator[None]:
+    """Evaluation mode; the mode of each part is restored.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Examples
+    --------
+    >>> with evaluating(net):                              # doctest: +SKIP
+    ...     net(x)
+    """
     modes = [(part, part.training) for part in module.modules()]
     try:
         module.eval()
@@ -144,7 +154,7 @@ def _evaluating(module: Any) -> Iterator[None]:
 def _check_call(
     torch: Any, module: Any, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
-    with _keeping_buffers(torch, module):
+    with keeping_buffers(torch, module):
         try:
             module(*arguments, **named)
         except Exception as error:
@@ -155,8 +165,19 @@ def _check_call(
 
 
 @contextmanager
-def _keeping_buffers(torch: Any, module: Any) -> Iterator[None]:
-    """Buffers that ``forward`` writes to get their values back."""
+def keeping_buffers(torch: Any, module: Any) -> Iterator[None]:
+    """Buffers that ``forward`` writes to get their values back.
+
+    Parameters
+    ----------
+    torch : module
+    module : torch.nn.Module
+
+    Examples
+    --------
+    >>> with keeping_buffers(torch, net):                  # doctest: +SKIP
+    ...     net(x)
+    """
     before = [(buffer, buffer.clone()) for buffer in module.buffers()]
     try:
         yield
@@ -291,7 +312,7 @@ class _Traced:
         """The exporter that records one run: control flow is that of the examples."""
         names = _names_of_leaves(self._torch, self._module, self._arguments)
         file = io.BytesIO()
-        keeping = _keeping_buffers(self._torch, self._module)
+        keeping = keeping_buffers(self._torch, self._module)
         with silence(), silence_native(), keeping:
             self._torch.onnx.export(
                 self._module,

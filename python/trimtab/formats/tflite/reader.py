@@ -32,15 +32,36 @@ from trimtab.formats.tflite.states import States
 from trimtab.graph import DTYPES, Dims, Model
 from trimtab.limits import Limits
 
-__all__ = ["read_tflite"]
+__all__ = ["read_bytes", "read_tflite"]
 
 _N_SHOWN = 20
 # What code raises on numbers that make no sense; every check of ours comes before.
 _FAULTS = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 
 
-def _bytes(source: str | bytes, limits: Limits) -> bytes:
-    """The whole file in our own memory: it may change on disk while it is read."""
+def read_bytes(source: str | bytes, limits: Limits) -> bytes:
+    """Take the whole file into our own memory: it may change on disk meanwhile.
+
+    Parameters
+    ----------
+    source : str or bytes
+        Path of a file, or its content.
+    limits : Limits
+
+    Returns
+    -------
+    data : bytes
+
+    Raises
+    ------
+    ModelLimitError
+        It is too large.
+
+    Examples
+    --------
+    >>> len(read_bytes(b"abc", Limits()))
+    3
+    """
     if isinstance(source, bytes):
         data = source
     else:
@@ -206,7 +227,7 @@ def read_tflite(
     >>> read_tflite("model.tflite", Limits())              # doctest: +SKIP
     Model('main': x -> y, 12 nodes)
     """
-    data = _bytes(source, limits)
+    data = read_bytes(source, limits)
     try:
         return _read(data, limits, signature)
     except TrimtabError:

@@ -241,6 +241,8 @@ def hook(event, args):
         if isinstance(path, int):
             return
         path = str(path)
+        if path.endswith(".cache") and ".safetensors." in path:
+            return  # what an earlier load may have left of an artefact
         if path != current[0] and not path.startswith(ALLOWED):
             found.append([current[0], event, path])
     elif event in ("compile", "exec"):

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 import trimtab
-import trimtab.fallback  # it comes late, and the watch would see it come
+import trimtab.fallback  # these come late, and the watch would see them come
+import trimtab.formats.refuse
 from trimtab.signature import TensorSpec
 
 from .mutate import mutant, original

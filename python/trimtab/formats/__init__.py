@@ -244,6 +244,7 @@ FORMATS: dict[str, Format] = {
 
 #: name -> kind of objects; on its backend of torch, a Keras model is a torch module too
 OBJECTS: dict[str, ObjectFormat] = {
+    # first: on its torch backend a model of Keras is a torch module too
     "keras": ObjectFormat("keras.src.models.model.Model", "keras:read_keras_object"),
     "onnx": ObjectFormat("onnx.onnx_ml_pb2.ModelProto", "onnx:read_onnx_message"),
     "sklearn": ObjectFormat(

@@ -143,8 +143,9 @@ def _read(folder: str, entry: Mapping[str, Any]) -> Array:
             raise ModelFormatError(
                 f"{str(entry['name'])[:100]!r}: expected {wanted} bytes, found {size}"
             )
-        flat: Array = np.frombuffer(bytearray(file.read(wanted)), dtype)
-        return flat.reshape(shape)
+        content = bytearray(file.read(wanted))
+    array: Array = np.frombuffer(content, dtype).reshape(shape)
+    return array
 
 
 def _is_dim(dim: Any) -> bool:

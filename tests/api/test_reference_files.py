@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
         {"dtype": "float64"},
         {"file": "../secret"},
         {"file": "link"},
+        {"file": "pipe"},
         {"file": None},
         {"name": None, "shape": None},
     ],
@@ -75,6 +77,7 @@ def test_a_child_that_lies_about_its_arrays_is_caught(
     folder.mkdir()
     (tmp_path / "secret").write_bytes(bytes(8))
     (folder / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(folder / "pipe")
     (entry,) = write_arrays(str(folder), {"y": real(2)}, "out")
     with pytest.raises(trimtab.ModelFormatError):
         read_arrays(str(folder), [entry | change])

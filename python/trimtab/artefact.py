@@ -87,26 +87,26 @@ def _provenance(
 # ---- golden pairs -------------------------------------------------------------------
 
 
-def _plain_copy(model: Model) -> Model:
+def _plain_copy(model: Model, graph: GraphModel) -> Model:
     """The same model without optimisations."""
-    return model.reloaded(passes=0)
+    return model.reloaded(passes=0, graph=graph)
 
 
 def _referenced(
-    model: Model, pairs: list[Pair], source: Any, format: str
+    model: Model, graph: GraphModel, pairs: list[Pair], source: Any
 ) -> tuple[list[Pair], str, Mapping[str, float]]:
     """Pairs with outputs, who computed those that nobody gave, and its tolerances."""
     open_ones = [pair.inputs for pair in pairs if not pair.outputs]
     if not open_ones:
         return pairs, "the caller", {}
-    reference = find_reference(source, format, model)
+    reference = find_reference(source, graph.format, model)
     found = None
     if reference is not None:
         with suppress(ImportError, UnsupportedOpError):
             found = _run(reference, open_ones)
     if reference is None or found is None:
         reference = Reference(
-            "trimtab without optimisations", each(_plain_copy(model).run)
+            "trimtab without optimisations", each(_plain_copy(model, graph).run)
         )
         found = _run(reference, open_ones)
     left = iter(found)
@@ -137,6 +137,7 @@ def _array(writer: GraphWriter, name: str, array: Any, dtype: str | None) -> Any
 def _golden(
     writer: GraphWriter,
     model: Model,
+    graph: GraphModel,
     pairs: Sequence[Pair],
     reference: str,
     tolerances: Mapping[str, float],
@@ -165,7 +166,7 @@ def _golden(
     try:
         from trimtab.blame import trace_of
 
-        names, summaries = trace_of(_plain_copy(model), pairs[0].inputs)
+        names, summaries = trace_of(_plain_copy(model, graph), pairs[0].inputs)
     except TrimtabError:  # some tensor cannot be read by itself
         return found
     found["trace"] = {
@@ -274,11 +275,11 @@ def artefact_pieces(
     tolerances = _tolerances(tolerance)
     if golden is not None:
         pairs, reference, usual = _referenced(
-            model, take_pairs(model, golden), source.opened(), graph.format
+            model, graph, take_pairs(model, golden), source.opened()
         )
         tolerances = {**usual, **tolerances}
         check_pairs(model, pairs, tolerances, reference)
-        plain["golden"] = _golden(writer, model, pairs, reference, tolerances)
+        plain["golden"] = _golden(writer, model, graph, pairs, reference, tolerances)
     elif before is not None and before.golden is not None:
         plain["golden"] = _carried_golden(writer, before)
     if before is not None and before.quantization:

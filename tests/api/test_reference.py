@@ -104,6 +104,7 @@ def test_an_exported_program_with_named_and_nested_inputs(path: Path) -> None:
 # ---- Keras -------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 def test_a_keras_model(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     pytest.importorskip("torch")
@@ -142,16 +143,26 @@ def test_a_classifier_gives_labels_and_probabilities(path: Path) -> None:
     assert pair.outputs["probabilities"].tobytes() == want.tobytes()
 
 
-def test_a_regressor_gives_its_variable(path: Path) -> None:
+@pytest.mark.parametrize("kind", ["forest", "scaler"])
+def test_a_regressor_and_a_transformer_give_their_variable(
+    path: Path, kind: str
+) -> None:
     ensemble = pytest.importorskip("sklearn.ensemble")
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
     pytest.importorskip("skl2onnx")
     x = real(60, 5)
-    estimator = ensemble.RandomForestRegressor(4, random_state=0).fit(x, x.sum(axis=1))
+    if kind == "forest":
+        forest = ensemble.RandomForestRegressor(4, random_state=0)
+        estimator = forest.fit(x, x.sum(axis=1))
+        want = estimator.predict(x)
+    else:
+        estimator = preprocessing.StandardScaler().fit(x)
+        want = estimator.transform(x)
     trimtab.load_model(estimator).save(path, golden=x)
     reference, (pair,) = stored(path)
     assert reference.startswith("scikit-learn ")
-    want = estimator.predict(x).astype(np.float32)
-    assert pair.outputs["variable"].ravel().tobytes() == want.tobytes()
+    found = pair.outputs["variable"]
+    assert found.ravel().tobytes() == want.astype(np.float32).tobytes()
 
 
 # ---- none --------------------------------------------------------------------------

@@ -4,6 +4,8 @@
     python tensorflow_worker.py load FOLDER NAME [SIGNATURE]
     python tensorflow_worker.py record_audio|load_audio FOLDER
     python tensorflow_worker.py facts
+    python tensorflow_worker.py save_golden FOLDER ARTEFACT SIGNATURE
+    python tensorflow_worker.py run_saved_model FOLDER
 
 `make` writes FOLDER/NAME/model and, for each signature, FOLDER/NAME/SIGNATURE.npz with
 inputs and what TensorFlow gives for them. `load` prints, as JSON, what trimtab makes
@@ -487,6 +489,27 @@ def load_audio(folder: Path) -> dict[str, Any]:
     return answer
 
 
+def save_golden(folder: Path, artefact: str, signature: str) -> str:
+    """Save with the recorded inputs as golden; TensorFlow's version."""
+    import importlib.metadata
+
+    import trimtab
+
+    model = trimtab.load_model(folder / "model", signature=signature or None)
+    arrays = np.load(folder / f"{signature or 'serving_default'}.npz")
+    inputs = {k[3:]: arrays[k] for k in arrays.files if k.startswith("in ")}
+    model.save(artefact, golden=inputs)
+    return importlib.metadata.version("tensorflow-cpu")
+
+
+def run_saved_model(folder: Path) -> None:
+    """Have TensorFlow run a model that must be refused."""
+    from trimtab.formats.saved_model import run_saved_model
+
+    x = np.zeros((2, 2), np.float32)
+    run_saved_model(str(folder / "model"), trimtab_limits(), [{"x": x}])
+
+
 def facts() -> dict[str, Any]:
     """What TensorFlow and tf2onnx say of messages and operators."""
     import tensorflow as tf
@@ -536,6 +559,10 @@ def main(arguments: list[str]) -> None:
         record_audio(Path(rest[0]))
     elif command == "load_audio":
         print(json.dumps(load_audio(Path(rest[0]))))
+    elif command == "save_golden":
+        print(json.dumps(save_golden(Path(rest[0]), rest[1], rest[2])))
+    elif command == "run_saved_model":
+        run_saved_model(Path(rest[0]))
     elif command == "facts":
         print(json.dumps(facts()))
 

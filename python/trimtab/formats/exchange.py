@@ -136,15 +136,17 @@ def _read(folder: str, entry: Mapping[str, Any]) -> Array:
     if dtype is None or not is_shape or not all(_is_dim(dim) for dim in shape):
         raise ModelFormatError(f"{str(entry)[:200]} describes no array")
     path = os.path.join(folder, os.path.basename(entry["file"]))
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe waits
+    descriptor = os.open(path, flags)
     with open(descriptor, "rb") as file:
         size, wanted = os.fstat(descriptor).st_size, math.prod(shape) * dtype.itemsize
         if size != wanted:
             raise ModelFormatError(
                 f"{str(entry['name'])[:100]!r}: expected {wanted} bytes, found {size}"
             )
-        flat: Array = np.frombuffer(bytearray(file.read(wanted)), dtype)
-        return flat.reshape(shape)
+        content = bytearray(file.read(wanted))
+    array: Array = np.frombuffer(content, dtype).reshape(shape)
+    return array
 
 
 def _is_dim(dim: Any) -> bool:

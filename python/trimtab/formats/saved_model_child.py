@@ -317,6 +317,10 @@ def stage(what: str, kind: type[TrimtabError]) -> Iterator[None]:
     kind : type
         Of the error that stands for the library's.
 
+    Returns
+    -------
+    context : context manager
+
     Raises
     ------
     TrimtabError

@@ -265,6 +265,11 @@ def run_in_child(arguments: dict[str, Any], folder: str) -> dict[str, Any]:
     result : dict
         ``calls``: for each the outputs.
 
+    Raises
+    ------
+    ModelFormatError
+        torch cannot make or run the program, or refuses these inputs.
+
     Examples
     --------
     >>> run_in_child({"path": p, "limits": {}, "calls": c}, ".")  # doctest: +SKIP

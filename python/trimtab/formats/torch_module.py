@@ -137,6 +137,10 @@ def evaluating(module: Any) -> Iterator[None]:
     ----------
     module : torch.nn.Module
 
+    Returns
+    -------
+    context : context manager
+
     Examples
     --------
     >>> with evaluating(net):                              # doctest: +SKIP
@@ -172,6 +176,10 @@ def keeping_buffers(torch: Any, module: Any) -> Iterator[None]:
     ----------
     torch : module
     module : torch.nn.Module
+
+    Returns
+    -------
+    context : context manager
 
     Examples
     --------

@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
+import trimtab
 from trimtab import errors
 from trimtab.formats.isolate import run_isolated
 from trimtab.formats.landlock import restrict
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = Path(trimtab.__file__).parents[1]  # of the trimtab that is tested
 WHAT = "the file 'm.bin'"
 DOCUMENTED = sorted(set(errors.__all__) - {"TrimtabError"})
 
@@ -297,7 +299,7 @@ def test_ctrl_c_ends_the_child() -> None:
 
 def python(code: str, *flags: str, cwd: Path | None = None, **variables: str) -> str:
     """What a new Python prints that finds this checkout."""
-    head = f"import sys; sys.path[:0] = {[str(ROOT / 'python'), str(ROOT)]!r}\n"
+    head = f"import sys; sys.path[:0] = {[str(PACKAGE), str(ROOT)]!r}\n"
     done = subprocess.run(
         [sys.executable, *flags, "-c", head + textwrap.dedent(code)],
         capture_output=True,
@@ -316,7 +318,7 @@ def test_a_killed_parent_takes_the_child_along(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            f"import sys; sys.path[:0] = {[str(ROOT / 'python'), str(ROOT)]!r}\n"
+            f"import sys; sys.path[:0] = {[str(PACKAGE), str(ROOT)]!r}\n"
             "from trimtab.formats.isolate import run_isolated\n"
             "with run_isolated('tests.formats.isolate_tasks:sleep',"
             " {'pid_file': True}, what='x'): pass",
@@ -346,13 +348,13 @@ with run_isolated("tests.formats.isolate_tasks:look", {}, what="x") as child:
 @pytest.mark.parametrize("flags", [(), ("-I",), ("-E",), ("-s",), ("-O",)], ids=str)
 def test_it_finds_what_the_caller_finds(flags: tuple[str, ...]) -> None:
     trimtab, *path = python(LOOK, *flags).splitlines()
-    assert trimtab == str(ROOT / "python/trimtab/__init__.py")
-    assert path[:2] == [str(ROOT / "python"), str(ROOT)]
+    assert trimtab == str(PACKAGE / "trimtab/__init__.py")
+    assert path[:2] == [str(PACKAGE), str(ROOT)]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="-P is new in 3.11")
 def test_it_works_with_a_safe_path() -> None:
-    assert python(LOOK, "-P").startswith(str(ROOT))
+    assert python(LOOK, "-P").startswith(str(PACKAGE))
 
 
 def test_modules_in_the_working_folder_do_not_come_first(tmp_path: Path) -> None:
@@ -405,14 +407,14 @@ def test_it_works_in_a_bare_venv(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     packages = [p for p in sys.path if p.endswith("-packages")]
     code = f"import sys; sys.path += {packages!r}\n" + LOOK
-    head = f"import sys; sys.path[:0] = {[str(ROOT / 'python'), str(ROOT)]!r}\n"
+    head = f"import sys; sys.path[:0] = {[str(PACKAGE), str(ROOT)]!r}\n"
     out = subprocess.run(
         [venv / "bin/python", "-c", head + code],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert out.startswith(str(ROOT))
+    assert out.startswith(str(PACKAGE))
 
 
 def test_without_a_python_to_start_the_error_says_so(monkeypatch) -> None:

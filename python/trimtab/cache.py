@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trimtab import _core
+from trimtab.folders import user_cache_folder
 from trimtab.graph import WeightFile
 from trimtab.record import FrozenRecord
 
@@ -229,9 +230,7 @@ def _machine(options: Options) -> bytes:
 
 def _user_folder() -> str:
     """Where caches go when the artefact's own folder cannot be written to."""
-    own = os.environ.get("TRIMTAB_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(own or os.path.join(base, "trimtab"), "packed")
+    return os.path.join(user_cache_folder(), "packed")
 
 
 def _is_old(entry: os.DirEntry[str]) -> bool:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import IO
 
 from trimtab.errors import FetchError
+from trimtab.folders import user_cache_folder
 
 __all__ = ["cache_folder", "fetch_package_file"]
 
@@ -60,10 +61,7 @@ def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
     """
     if cache is not None:
         return Path(cache)
-    if folder := os.environ.get("TRIMTAB_CACHE"):
-        return Path(folder)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "trimtab"
+    return Path(user_cache_folder())
 
 
 def fetch_package_file(

@@ -497,3 +497,13 @@ def test_random_changes_of_a_config_never_crash() -> None:
             build_graph(model, Limits(), "keras")
         except (ModelFormatError, UnsupportedOpError):
             pass
+
+
+def test_a_key_given_twice_among_many_is_found_in_time() -> None:
+    from trimtab.formats.keras.json_text import read_json
+
+    text = "{" + ",".join(f'"{i}":0' for i in range(200_000)) + ',"199999":0}'
+    begin = time.perf_counter()
+    with pytest.raises(trimtab.ModelFormatError, match="the key '199999' twice"):
+        read_json(text.encode(), "config.json")
+    assert time.perf_counter() - begin < 10

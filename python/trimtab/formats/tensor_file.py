@@ -11,10 +11,10 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from typing import Any
 
 from trimtab.errors import ModelFormatError, ModelLimitError
+from trimtab.formats.json_keys import repeated_key
 from trimtab.graph import Stored, WeightFile
 from trimtab.limits import Limits
 from trimtab.types import Array
@@ -85,12 +85,10 @@ class TensorPlace:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = sorted(name for name, _ in pairs)
-        twice = next(a for a, b in pairwise(names) if a == b)
+    twice = repeated_key(pairs)
+    if twice is not None:
         raise ModelFormatError(f"the key {twice[:100]!r} is given twice")
-    return found
+    return dict(pairs)
 
 
 def _no_constant(text: str) -> Any:

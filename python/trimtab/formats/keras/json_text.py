@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from trimtab.errors import ModelFormatError, ModelLimitError
+from trimtab.formats.json_keys import repeated_key
 
 __all__ = ["MAX_JSON_BYTES", "read_json"]
 
@@ -62,12 +63,10 @@ def read_json(content: bytes, what: str) -> dict[str, Any]:
     _check_size(content, what)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
+        twice = repeated_key(pairs)
+        if twice is not None:
             raise ModelFormatError(f"{what} has the key {twice[:80]!r} twice")
-        return found
+        return dict(pairs)
 
     try:
         value = json.loads(content.decode("utf-8"), object_pairs_hook=unique)

@@ -310,6 +310,7 @@ def test_every_element_type_is_stored(path: Path) -> None:
     write_file(str(path), write_tensors(texts, writer.tensors))
     assert flat(read_model(str(path))) == flat(model)
     assert flat(read_model(path.read_bytes())) == flat(model)
+    pytest.importorskip("torch", reason="NumPy has no bfloat16 to open them with")
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:

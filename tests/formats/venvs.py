@@ -78,6 +78,7 @@ def run_python(
     """What a script prints in a venv that also finds the trimtab that is tested."""
     environment = {
         **os.environ,
+        "KERAS_BACKEND": "tensorflow",  # other tests name the one of this process
         "PYTHONPATH": package_folder(),
         "CUDA_VISIBLE_DEVICES": "-1",
         **variables,

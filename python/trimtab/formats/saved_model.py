@@ -35,6 +35,7 @@ _MEMORY_PER_BYTE = 32
 _SECONDS = 900.0
 
 _ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",  # the caller may use another
     "TF_USE_LEGACY_KERAS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",  # folding constants gives the same everywhere

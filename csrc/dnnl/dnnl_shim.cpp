@@ -157,7 +157,8 @@ void append(dnnl_post_ops_t ops, const tt_post &post)
 {
     switch (post.kind) {
     case TT_POST_SUM:
-        check(dnnl_post_ops_append_sum(ops, post.scale, 0, dnnl_data_type_undef));
+        check(dnnl_post_ops_append_sum(ops, post.scale, post.zero_point,
+                                           dnnl_data_type_undef));
         return;
     case TT_POST_ELTWISE:
         check(dnnl_post_ops_append_eltwise(ops, alg_kind(post.alg), post.alpha,

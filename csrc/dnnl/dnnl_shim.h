@@ -116,7 +116,8 @@ typedef struct {
     tt_post_kind kind;
     tt_alg alg;        /* eltwise or binary */
     float alpha, beta; /* eltwise */
-    float scale;       /* sum */
+    float scale;       /* sum: dst + scale * (what is there - zero_point) */
+    int zero_point;
     tt_md operand;     /* binary: the second operand */
 } tt_post;
 

@@ -6,6 +6,7 @@
 #ifndef TT_GRAPH_FUSE_H
 #define TT_GRAPH_FUSE_H
 
+#include "dnnl/dnnl_shim.h"
 #include "graph/graph.h"
 
 /* Identity, Dropout, casts to the same type, ... vanish. */
@@ -35,8 +36,8 @@ tt_status tt_graph_keep_linear(tt_graph *graph, tt_error *err);
 tt_status tt_graph_keep_weights(tt_graph *graph, bool is_exact, tt_error *err);
 /* DequantizeLinear > Conv, MatMul, ... become integer operators.  *has_left: some nodes
  * that were kept may be folded now. */
-tt_status tt_graph_fuse_quantized(tt_graph *graph, bool is_exact, bool *has_left,
-                                  tt_error *err);
+tt_status tt_graph_fuse_quantized(tt_graph *graph, tt_engine *engine, bool is_exact,
+                                  bool *has_left, tt_error *err);
 /* They take in the QuantizeLinear behind them and their posts, and read integers in
  * place of a DequantizeLinear that is added. */
 tt_status tt_graph_fuse_requantize(tt_graph *graph, tt_error *err);

@@ -367,8 +367,21 @@ static bool fits_shapes(const tt_graph *graph, const tt_node *node, const layer 
     return !has_input(node, 2) || graph->values[node->inputs[2]].shape.dtype == TT_F32;
 }
 
-tt_status tt_graph_fuse_quantized(tt_graph *graph, bool is_exact, bool *has_left,
-                                  tt_error *err)
+/* Back to what it was where integers would be slow. */
+static tt_status try_integers(tt_graph *graph, int at, const layer *l,
+                              tt_engine *engine, bool is_exact, tt_error *err)
+{
+    tt_node was = graph->nodes[at];
+    tt_site site = {graph, &graph->nodes[at], -1};
+    bool is_fast;
+    TT_TRY(become(graph, at, l, is_exact, err));
+    TT_TRY(tt_quantized_is_fast(engine, &site, &is_fast, err));
+    if (!is_fast) graph->nodes[at] = was;
+    return TT_OK;
+}
+
+tt_status tt_graph_fuse_quantized(tt_graph *graph, tt_engine *engine, bool is_exact,
+                                  bool *has_left, tt_error *err)
 {
     *has_left = false;
     for (int i = 0; i < graph->n_nodes; ++i) {
@@ -377,7 +390,7 @@ tt_status tt_graph_fuse_quantized(tt_graph *graph, bool is_exact, bool *has_left
         *has_left |= graph->nodes[i].is_kept;
         TT_TRY(match_layer(graph, &graph->nodes[i], is_exact, &l, &found, err));
         if (found && fits_shapes(graph, &graph->nodes[i], &l))
-            TT_TRY(become(graph, i, &l, is_exact, err));
+            TT_TRY(try_integers(graph, i, &l, engine, is_exact, err));
     }
     forget(graph);
     tt_graph_sweep(graph);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "kernels/conv.h"
-#include "ops/quantized.h"
+#include "ops/quantized_args.h"
 
 typedef struct {
     const tt_conv_geometry *geometry;
@@ -61,18 +61,26 @@ static tt_md weights_md(const tt_conv_geometry *g, const tt_shape *shape,
     return md;
 }
 
-static void fill_params(conv_state *s, const tt_lower *lower, const tt_shape *dst)
+static tt_md channels_last(const tt_shape *shape)
+{
+    tt_md md = {.dtype = shape->dtype, .ndims = shape->rank};
+    memcpy(md.dims, shape->dims, sizeof md.dims);
+    tt_strides_channels_last(md.dims, md.ndims, md.strides);
+    return md;
+}
+
+static void fill_params(conv_state *s, const tt_shape *src, const tt_shape *bias,
+                        const tt_shape *dst)
 {
     const tt_window *w = &s->geometry->window;
     tt_conv_params *p = &s->params;
-    p->src = tt_operand_md(lower, s->src);
+    p->src = channels_last(src);
     p->weights = s->plain;
     p->weights.any = s->has_constant_weights;
-    if (s->bias != TT_NO_OPERAND) p->bias = tt_operand_md(lower, s->bias);
-    p->dst = (tt_md){.dtype = dst->dtype, .ndims = dst->rank};
-    memcpy(p->dst.dims, dst->dims, sizeof dst->dims);
-    tt_strides_channels_last(dst->dims, dst->rank, p->dst.strides);
-    tt_strides_channels_last(p->src.dims, p->src.ndims, p->src.strides);
+    if (bias != NULL)
+        p->bias = (tt_md){
+            .dtype = bias->dtype, .ndims = 1, .dims = {bias->dims[0]}, .strides = {1}};
+    p->dst = channels_last(dst);
     for (int i = 0; i < w->rank; ++i) {
         p->strides[i] = w->strides[i];
         p->dilations[i] = w->dilations[i] - 1;
@@ -142,13 +150,13 @@ static tt_status create(tt_lower *lower, conv_state *s, tt_prim **out, tt_error 
 
 /* The post-ops and, of integers, scales and zero points; without posts an integer
  * convolution gives f32. */
-static void set_attr(const tt_lower *lower, const tt_node *node, conv_state *s,
+static void set_attr(const tt_graph *graph, const tt_node *node, conv_state *s,
                      bool has_posts)
 {
     int channel_mask = s->geometry->groups > 1 ? 3 : 1;
     s->params.attr = has_posts ? s->args.attr : tt_attr_default();
     if (!s->is_quantized) return;
-    tt_quantized_masks(lower, node, channel_mask, has_posts, &s->params.attr);
+    tt_quantized_masks(graph, node, channel_mask, has_posts, &s->params.attr);
     if (!has_posts) s->params.dst.dtype = TT_F32;
 }
 
@@ -312,11 +320,11 @@ static tt_status find_prim(tt_lower *lower, const tt_node *node, conv_state *s,
                            bool *has_posts, tt_prim **out, tt_error *err)
 {
     *has_posts = true;
-    set_attr(lower, node, s, *has_posts);
+    set_attr(tt_lower_graph(lower), node, s, *has_posts);
     TT_TRY(create(lower, s, out, err));
     if (*out != NULL || (node->n_posts == 0 && !s->is_quantized)) return TT_OK;
     *has_posts = false;
-    set_attr(lower, node, s, *has_posts);
+    set_attr(tt_lower_graph(lower), node, s, *has_posts);
     TT_TRY(create(lower, s, out, err));
     if (*out != NULL || !s->is_quantized) return TT_OK;
     s->takes_reference = true;
@@ -341,7 +349,8 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &s.bias, err));
     s.has_constant_weights = tt_graph_constant(graph, node->inputs[1]) != NULL;
     s.plain = weights_md(geometry, &weights, tt_operand_strides(lower, s.weights));
-    fill_params(&s, lower, &dst);
+    fill_params(&s, &graph->values[node->inputs[0]].shape,
+                s.bias == TT_NO_OPERAND ? NULL : tt_operand_shape(lower, s.bias), &dst);
     TT_TRY(tt_prim_args_posts(lower, node, dst.rank, TT_ORDER_CHANNELS_LAST, &s.args,
                               err));
     if (!s.is_quantized &&
@@ -355,4 +364,23 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     return tt_fail(err, TT_UNSUPPORTED,
                    "%s '%s': oneDNN has no convolution of integers", node->op_type,
                    node->name);
+}
+
+tt_status tt_conv_is_fast(tt_engine *engine, const tt_site *site,
+                          const tt_conv_geometry *geometry, bool *out, tt_error *err)
+{
+    const tt_node *node = site->node;
+    const tt_shape *weights = tt_input_shape(site, 1);
+    conv_state s = {
+        .geometry = geometry, .has_constant_weights = true, .is_quantized = true};
+    int64_t strides[TT_MAX_RANK];
+    tt_strides_row_major(weights->dims, weights->rank, strides);
+    s.args = tt_prim_args_empty();
+    s.plain = weights_md(geometry, weights, strides);
+    fill_params(&s, tt_input_shape(site, 0),
+                tt_has_input(site, 2) ? tt_input_shape(site, 2) : NULL,
+                &site->graph->values[node->outputs[0]].shape);
+    column_as_row(&s);
+    set_attr(site->graph, node, &s, /*has_posts=*/false);
+    return tt_conv_probe(engine, &s.params, geometry->is_transposed, out, err);
 }

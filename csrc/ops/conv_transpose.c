@@ -130,6 +130,17 @@ static tt_status lower_conv_transpose(tt_lower *lower, const tt_node *node,
     return tt_conv_lower(lower, node, &geometry, err);
 }
 
+tt_status tt_conv_transpose_integers_are_fast(tt_engine *engine, const tt_site *site,
+                                              bool *out, tt_error *err)
+{
+    tt_conv_geometry geometry;
+    *out = false;
+    TT_TRY(read_geometry(site, &geometry, err));
+    if (tt_shape_numel(&site->graph->values[site->node->outputs[0]].shape) == 0)
+        return TT_OK;
+    return tt_conv_is_fast(engine, site, &geometry, out, err);
+}
+
 const tt_op tt_op_quantized_conv_transpose = {
     .name = "QuantizedConvTranspose",
     .domain = "trimtab",

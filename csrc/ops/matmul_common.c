@@ -13,7 +13,7 @@
 
 #include "kernels/matmul.h"
 #include "kernels/matmul_packed.h"
-#include "ops/quantized.h"
+#include "ops/quantized_args.h"
 
 typedef struct {
     tt_lower *lower;
@@ -184,8 +184,8 @@ static tt_status create(state *s, bool with_posts, tt_prim **out, tt_error *err)
     tt_status status;
     s->params.attr = with_posts ? s->args.attr : tt_attr_default();
     if (s->is_quantized)
-        tt_quantized_masks(s->lower, s->node, 1 << (s->params.dst.ndims - 1),
-                           with_posts, &s->params.attr);
+        tt_quantized_masks(tt_lower_graph(s->lower), s->node,
+                           1 << (s->params.dst.ndims - 1), with_posts, &s->params.attr);
     status = tt_lower_create(s->lower, create_matmul, &s->params, &s->work, out, err);
     if (status == TT_UNSUPPORTED) {
         *out = NULL;

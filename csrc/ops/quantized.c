@@ -1,5 +1,5 @@
-/* Scales and zero points of integer operators as oneDNN's arguments: see quantized.h. */
-#include "ops/quantized.h"
+/* Scales and zero points of integer operators as oneDNN's arguments: see quantized_args.h. */
+#include "ops/quantized_args.h"
 
 #include "kernels/quantize.h"
 
@@ -16,11 +16,21 @@ bool tt_quantized_is_conv(const tt_node *node)
            node->op == &tt_op_quantized_conv_transpose;
 }
 
-void tt_quantized_masks(const tt_lower *lower, const tt_node *node, int channel_mask,
+tt_status tt_quantized_is_fast(tt_engine *engine, const tt_site *site, bool *out,
+                               tt_error *err)
+{
+    *out = true; /* matmuls always are */
+    if (site->node->op == &tt_op_quantized_conv)
+        return tt_conv_integers_are_fast(engine, site, out, err);
+    if (site->node->op == &tt_op_quantized_conv_transpose)
+        return tt_conv_transpose_integers_are_fast(engine, site, out, err);
+    return TT_OK;
+}
+
+void tt_quantized_masks(const tt_graph *graph, const tt_node *node, int channel_mask,
                         bool with_dst, tt_attr *attr)
 {
     const tt_quantized *q = tt_quantized_of(node);
-    const tt_graph *graph = tt_lower_graph(lower);
     int scales = node->inputs[TT_QUANTIZED_SCALES];
     attr->src_scale_mask = 0;
     attr->weights_scale_mask =

@@ -51,7 +51,7 @@ static tt_status fuse_quantized(tt_model *model, tt_graph *graph, tt_error *err)
 {
     bool is_exact, has_left;
     TT_TRY(tt_dnnl_is_exact(model->engine, &is_exact, err));
-    TT_TRY(tt_graph_fuse_quantized(graph, is_exact, &has_left, err));
+    TT_TRY(tt_graph_fuse_quantized(graph, model->engine, is_exact, &has_left, err));
     return has_left ? fold(model, graph, err) : TT_OK;
 }
 

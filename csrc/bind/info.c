@@ -6,7 +6,7 @@
 #include "base/peaks.h"
 #include "base/threads.h"
 #include "bind/module.h"
-#include "dnnl/exact.h"
+#include "dnnl/dnnl_exact.h"
 #include "graph/onnx_gate.h"
 #include "ops/op.h"
 

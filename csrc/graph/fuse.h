@@ -31,7 +31,7 @@ tt_status tt_graph_fuse_posts(tt_graph *graph, tt_error *err);
 /* Integer operators (quantized.h).  Folding constants leaves, after the first: every
  * QuantizeLinear and DequantizeLinear; after the second: those of weights that a layer
  * computes with as integers.  is_exact: sums of products of two bytes do not saturate
- * on this processor (dnnl/exact.h). */
+ * on this processor (dnnl/dnnl_exact.h). */
 tt_status tt_graph_keep_linear(tt_graph *graph, tt_error *err);
 tt_status tt_graph_keep_weights(tt_graph *graph, bool is_exact, tt_error *err);
 /* DequantizeLinear > Conv, MatMul, ... become integer operators.  *has_left: some nodes

@@ -344,6 +344,8 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     estimate(&s, &graph->values[node->inputs[0]].shape, &weights, &dst);
     TT_TRY(tt_conv_lower_own(lower, node, geometry, &s.work, &done, err));
     if (done) return TT_OK;
+    TT_TRY(tt_conv_lower_depthwise(lower, node, geometry, &s.work, &done, err));
+    if (done) return TT_OK;
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST, &s.src, err));
     TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ANY, &s.weights, err));
     TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &s.bias, err));

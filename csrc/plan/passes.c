@@ -1,6 +1,6 @@
 /* The rewrites in order: those that need no shapes once per model, the others once
  * per plan. */
-#include "dnnl/exact.h"
+#include "dnnl/dnnl_exact.h"
 #include "graph/chain.h"
 #include "graph/fuse.h"
 #include "graph/match.h"

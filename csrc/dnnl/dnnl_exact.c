@@ -1,5 +1,5 @@
-/* The self-test of 8-bit products: see exact.h. */
-#include "dnnl/exact.h"
+/* The self-test of 8-bit products: see dnnl_exact.h. */
+#include "dnnl/dnnl_exact.h"
 
 #include <pthread.h>
 #include <string.h>

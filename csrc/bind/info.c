@@ -6,6 +6,7 @@
 #include "base/peaks.h"
 #include "base/threads.h"
 #include "bind/module.h"
+#include "dnnl/dnnl_exact.h"
 #include "graph/onnx_gate.h"
 #include "ops/op.h"
 
@@ -24,18 +25,50 @@ static PyObject *cpu_info(PyObject *module, PyObject *ignored)
         PyBool_FromLong(cpu->has_avx512_fp16), "amx", PyBool_FromLong(cpu->has_amx));
 }
 
+typedef struct {
+    bool is_exact;
+    tt_error *err;
+} exactness;
+
+static tt_status test_exactness(void *arg)
+{
+    exactness *e = arg;
+    tt_engine *engine;
+    tt_status status;
+    TT_TRY(tt_engine_new(TT_DEVICE_CPU, /*staging=*/false, &engine, e->err));
+    status = tt_dnnl_is_exact(engine, &e->is_exact, e->err);
+    tt_engine_free(engine);
+    return status;
+}
+
+/* Do products of two bytes add up exactly? */
+static tt_status find_exactness(bool *out, tt_error *err)
+{
+    exactness e = {.err = err};
+    tt_arena *arena;
+    tt_status status;
+    TT_TRY(tt_arena_new(1, &arena, err));
+    status = tt_arena_run(arena, test_exactness, &e, err);
+    tt_arena_free(arena);
+    *out = e.is_exact;
+    return status;
+}
+
 static PyObject *dnnl_info(PyObject *module, PyObject *ignored)
 {
     tt_dnnl_info info;
-    (void)module;
+    bool is_exact;
+    tt_error err = {0};
+    tt_status status = find_exactness(&is_exact, &err);
     (void)ignored;
+    if (status != TT_OK) return tt_raise(tt_state_of(module), status, &err);
     tt_dnnl_info_get(&info);
     return Py_BuildValue(
-        "{sNsssssssssiss}", "version",
+        "{sNsssssssssisssN}", "version",
         PyUnicode_FromFormat("%d.%d.%d", info.major, info.minor, info.patch), "hash",
         info.hash, "cpu_runtime", info.cpu_runtime, "gpu_runtime", info.gpu_runtime,
         "effective_isa", info.effective_isa, "n_gpus", info.n_gpus, "threads_runtime",
-        tt_threads_runtime());
+        tt_threads_runtime(), "exact_int8", PyBool_FromLong(is_exact));
 }
 
 /* {field: (default, what it bounds)} */

@@ -157,7 +157,8 @@ void append(dnnl_post_ops_t ops, const tt_post &post)
 {
     switch (post.kind) {
     case TT_POST_SUM:
-        check(dnnl_post_ops_append_sum(ops, post.scale, 0, dnnl_data_type_undef));
+        check(dnnl_post_ops_append_sum(ops, post.scale, post.zero_point,
+                                       dnnl_data_type_undef));
         return;
     case TT_POST_ELTWISE:
         check(dnnl_post_ops_append_eltwise(ops, alg_kind(post.alg), post.alpha,
@@ -263,19 +264,31 @@ tt_status new_prim(const char *kind, const tt_md &src, const tt_md &dst,
 using desc_out = dnnl_primitive_desc_t *;
 using attr_in = const_dnnl_primitive_attr_t;
 
+bool is_reference(const char *impl)
+{
+    return strstr(impl, "ref") != nullptr || strstr(impl, "simple") != nullptr;
+}
+
+template <class Function>
+dnnl_status_t conv_desc(Function function, dnnl_alg_kind_t alg, tt_engine *engine,
+                        const tt_conv_params *p, desc_out desc, attr_in attr)
+{
+    return function(desc, engine->handle, dnnl_forward_inference, alg,
+                    make_md(p->src).get(), make_md(p->weights).get(),
+                    make_md(p->bias).get(), make_md(p->dst).get(),
+                    window(p->strides).dims, window(p->dilations).dims,
+                    window(p->pads_begin).dims, window(p->pads_end).dims, attr);
+}
+
 template <class Function>
 tt_status new_conv(const char *kind, Function function, dnnl_alg_kind_t alg,
                    tt_engine *engine, const tt_conv_params *p, tt_prim **out,
                    tt_error *err)
 {
-    return new_prim(
-        kind, p->src, p->dst, p->attr, out, err, [&](desc_out desc, attr_in attr) {
-            return function(desc, engine->handle, dnnl_forward_inference, alg,
-                            make_md(p->src).get(), make_md(p->weights).get(),
-                            make_md(p->bias).get(), make_md(p->dst).get(),
-                            window(p->strides).dims, window(p->dilations).dims,
-                            window(p->pads_begin).dims, window(p->pads_end).dims, attr);
-        });
+    return new_prim(kind, p->src, p->dst, p->attr, out, err,
+                    [&](desc_out desc, attr_in attr) {
+                        return conv_desc(function, alg, engine, p, desc, attr);
+                    });
 }
 
 dnnl_rnn_direction_t rnn_direction(tt_rnn_direction direction)
@@ -452,6 +465,32 @@ tt_status tt_rnn_new(tt_engine *engine, const tt_rnn_params *p, tt_prim **out,
         });
 }
 
+tt_status tt_conv_probe(tt_engine *engine, const tt_conv_params *p, bool is_transposed,
+                        bool *is_fast, tt_error *err)
+{
+    *is_fast = false;
+    return guarded("asking for a convolution", err, [&] {
+        dnnl_primitive_desc_t handle = nullptr;
+        const char *impl = nullptr;
+        try {
+            if (is_transposed)
+                check(conv_desc(dnnl_deconvolution_forward_primitive_desc_create,
+                                dnnl_deconvolution_direct, engine, p, &handle,
+                                make_attr(p->attr).get()));
+            else
+                check(conv_desc(dnnl_convolution_forward_primitive_desc_create,
+                                dnnl_convolution_direct, engine, p, &handle,
+                                make_attr(p->attr).get()));
+        } catch (const failure &f) {
+            if (f.status == dnnl_out_of_memory) throw;
+            return;
+        }
+        owned<dnnl_primitive_desc> desc(handle);
+        check(dnnl_primitive_desc_query(handle, dnnl_query_impl_info_str, 0, &impl));
+        *is_fast = !is_reference(impl);
+    });
+}
+
 void tt_prim_free(tt_prim *prim)
 {
     if (prim == nullptr) return;
@@ -469,8 +508,7 @@ const char *tt_prim_impl(const tt_prim *prim)
 
 bool tt_prim_is_reference(const tt_prim *prim)
 {
-    return strstr(prim->impl, "ref") != nullptr ||
-           strstr(prim->impl, "simple") != nullptr;
+    return is_reference(prim->impl);
 }
 
 } /* extern "C" */

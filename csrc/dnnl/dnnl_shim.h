@@ -116,8 +116,9 @@ typedef struct {
     tt_post_kind kind;
     tt_alg alg;        /* eltwise or binary */
     float alpha, beta; /* eltwise */
-    float scale;       /* sum */
-    tt_md operand;     /* binary: the second operand */
+    float scale;       /* sum: dst + scale * (what is there - zero_point) */
+    int zero_point;
+    tt_md operand; /* binary: the second operand */
 } tt_post;
 
 enum { TT_MAX_POSTS = 16 };
@@ -267,6 +268,10 @@ tt_status tt_layer_norm_new(tt_engine *, const tt_layer_norm_params *, tt_prim *
 tt_status tt_reorder_new(tt_engine *, const tt_reorder_params *, tt_prim **,
                          tt_error *);
 tt_status tt_rnn_new(tt_engine *, const tt_rnn_params *, tt_prim **, tt_error *);
+/* Is there an implementation of this convolution that is not a reference one?  Asks
+ * without making code. */
+tt_status tt_conv_probe(tt_engine *, const tt_conv_params *, bool is_transposed,
+                        bool *is_fast, tt_error *);
 void tt_prim_free(tt_prim *prim);
 
 /* oneDNN's implementation name, "brgconv:avx512_core"; lives as long as prim. */

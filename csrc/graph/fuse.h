@@ -6,6 +6,7 @@
 #ifndef TT_GRAPH_FUSE_H
 #define TT_GRAPH_FUSE_H
 
+#include "dnnl/dnnl_shim.h"
 #include "graph/graph.h"
 
 /* Identity, Dropout, casts to the same type, ... vanish. */
@@ -26,5 +27,19 @@ tt_status tt_graph_fuse_scores(tt_graph *graph, tt_error *err);
 tt_status tt_graph_fuse_attention(tt_graph *graph, tt_error *err);
 /* Activations and sums become post-ops of Conv, MatMul, ... */
 tt_status tt_graph_fuse_posts(tt_graph *graph, tt_error *err);
+
+/* Integer operators (quantized.h).  Folding constants leaves, after the first: every
+ * QuantizeLinear and DequantizeLinear; after the second: those of weights that a layer
+ * computes with as integers.  is_exact: sums of products of two bytes do not saturate
+ * on this processor (dnnl/dnnl_exact.h). */
+tt_status tt_graph_keep_linear(tt_graph *graph, tt_error *err);
+tt_status tt_graph_keep_weights(tt_graph *graph, bool is_exact, tt_error *err);
+/* DequantizeLinear > Conv, MatMul, ... become integer operators.  *has_left: some nodes
+ * that were kept may be folded now. */
+tt_status tt_graph_fuse_quantized(tt_graph *graph, tt_engine *engine, bool is_exact,
+                                  bool *has_left, tt_error *err);
+/* They take in the QuantizeLinear behind them and their posts, and read integers in
+ * place of a DequantizeLinear that is added. */
+tt_status tt_graph_fuse_requantize(tt_graph *graph, tt_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include "graph/fuse.h"
 #include "graph/match.h"
 #include "ops/op.h"
+#include "ops/quantized.h"
 
 static bool same_dims(const tt_shape *a, const tt_shape *b)
 {
@@ -22,8 +23,9 @@ static bool same_dims(const tt_shape *a, const tt_shape *b)
  * last dim of matmuls): oneDNN has no fast path for anything else. */
 static bool operand_fits(const tt_node *producer, const tt_shape *a, const tt_shape *b)
 {
-    bool is_conv =
-        tt_node_is(producer, "Conv") || tt_node_is(producer, "ConvTranspose");
+    bool is_conv = tt_node_is(producer, "Conv") ||
+                   tt_node_is(producer, "ConvTranspose") ||
+                   tt_quantized_is_conv(producer);
     int channel = is_conv ? 1 : a->rank - 1;
     if (b->dtype != TT_F32) return false;
     if (same_dims(a, b)) return true;

@@ -119,7 +119,8 @@ typedef struct {
 } tt_value;
 
 /* A post-op the compiler attached to a convolution, matmul, ...; applied in
- * order to the node's result.  `value` is the second operand, or -1.  Operators without
+ * order to the node's result.  `value` is the second operand, or -1; an operand of u8
+ * or s8 stands for alpha * (operand - beta).  Operators without
  * accepts_posts keep only the names of nodes they absorbed here. */
 typedef struct {
     int kind; /* tt_post_kind of dnnl/dnnl_shim.h */
@@ -144,6 +145,7 @@ typedef struct {
     void *extra;                 /* what a fused node needs besides attributes */
     int graph_index, node_index; /* where it stands in the model that was read */
     bool dead;                   /* removed by a pass, skipped by all later ones */
+    bool is_kept; /* not folded yet: fuse_quantized.c wants to see it */
 } tt_node;
 
 /* A value of an enclosing graph that a body reads.  Besides, the node holding the

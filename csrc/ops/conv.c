@@ -1,6 +1,7 @@
 /* Conv (opsets 1, 11, 22): convolution over one to three spatial dims. */
 #include "ops/conv_common.h"
 #include "ops/fail.h"
+#include "ops/quantized.h"
 
 static tt_status read_geometry(const tt_site *site, tt_conv_geometry *out,
                                tt_error *err)
@@ -77,6 +78,26 @@ static tt_status lower_conv(tt_lower *lower, const tt_node *node, tt_error *err)
         return tt_lower_dst(lower, node, 0, TT_ORDER_DENSE, &dst, err);
     return tt_conv_lower(lower, node, &geometry, err);
 }
+
+tt_status tt_conv_integers_are_fast(tt_engine *engine, const tt_site *site, bool *out,
+                                    tt_error *err)
+{
+    tt_conv_geometry geometry;
+    *out = false;
+    TT_TRY(read_geometry(site, &geometry, err));
+    if (tt_shape_numel(&site->graph->values[site->node->outputs[0]].shape) == 0)
+        return TT_OK;
+    return tt_conv_is_fast(engine, site, &geometry, out, err);
+}
+
+const tt_op tt_op_quantized_conv = {
+    .name = "QuantizedConv",
+    .domain = "trimtab",
+    .since = 1,
+    .summary = "convolution of integers",
+    .accepts_posts = true,
+    .lower = lower_conv,
+};
 
 const tt_op tt_op_conv = {
     .name = "Conv",

@@ -5,17 +5,20 @@
  * When a post-op, a dtype or a shape would get oneDNN's reference implementation,
  * the post-ops move to a step of their own, and last of all the convolution goes to
  * the plain kernel of our own.  Where an own kernel beats oneDNN's, conv_own.c comes
- * first. */
+ * first.  Integer convolutions (quantized.h) have no kernel of our own: last of all they
+ * take oneDNN's reference. */
 #include "ops/conv_common.h"
 
 #include <string.h>
 
 #include "kernels/conv.h"
+#include "ops/quantized_args.h"
 
 typedef struct {
     const tt_conv_geometry *geometry;
     tt_operand src, weights, bias;
     bool has_constant_weights;
+    bool is_quantized, takes_reference;
     tt_md plain; /* weights as oneDNN wants their dims */
     tt_work work;
     tt_conv_params params;
@@ -58,18 +61,26 @@ static tt_md weights_md(const tt_conv_geometry *g, const tt_shape *shape,
     return md;
 }
 
-static void fill_params(conv_state *s, const tt_lower *lower, const tt_shape *dst)
+static tt_md channels_last(const tt_shape *shape)
+{
+    tt_md md = {.dtype = shape->dtype, .ndims = shape->rank};
+    memcpy(md.dims, shape->dims, sizeof md.dims);
+    tt_strides_channels_last(md.dims, md.ndims, md.strides);
+    return md;
+}
+
+static void fill_params(conv_state *s, const tt_shape *src, const tt_shape *bias,
+                        const tt_shape *dst)
 {
     const tt_window *w = &s->geometry->window;
     tt_conv_params *p = &s->params;
-    p->src = tt_operand_md(lower, s->src);
+    p->src = channels_last(src);
     p->weights = s->plain;
     p->weights.any = s->has_constant_weights;
-    if (s->bias != TT_NO_OPERAND) p->bias = tt_operand_md(lower, s->bias);
-    p->dst = (tt_md){.dtype = dst->dtype, .ndims = dst->rank};
-    memcpy(p->dst.dims, dst->dims, sizeof dst->dims);
-    tt_strides_channels_last(dst->dims, dst->rank, p->dst.strides);
-    tt_strides_channels_last(p->src.dims, p->src.ndims, p->src.strides);
+    if (bias != NULL)
+        p->bias = (tt_md){
+            .dtype = bias->dtype, .ndims = 1, .dims = {bias->dims[0]}, .strides = {1}};
+    p->dst = channels_last(dst);
     for (int i = 0; i < w->rank; ++i) {
         p->strides[i] = w->strides[i];
         p->dilations[i] = w->dilations[i] - 1;
@@ -130,11 +141,23 @@ static tt_status create(tt_lower *lower, conv_state *s, tt_prim **out, tt_error 
         return TT_OK;
     }
     TT_TRY(status);
-    if (tt_prim_is_reference(*out)) {
+    if (tt_prim_is_reference(*out) && !s->takes_reference) {
         tt_prim_free(*out);
         *out = NULL;
     }
     return TT_OK;
+}
+
+/* The post-ops and, of integers, scales and zero points; without posts an integer
+ * convolution gives f32. */
+static void set_attr(const tt_graph *graph, const tt_node *node, conv_state *s,
+                     bool has_posts)
+{
+    int channel_mask = s->geometry->groups > 1 ? 3 : 1;
+    s->params.attr = has_posts ? s->args.attr : tt_attr_default();
+    if (!s->is_quantized) return;
+    tt_quantized_masks(graph, node, channel_mask, has_posts, &s->params.attr);
+    if (!has_posts) s->params.dst.dtype = TT_F32;
 }
 
 /* Weights computed by the model in the plain order that oneDNN's GEMM convolution
@@ -168,34 +191,64 @@ static tt_status destination(tt_lower *lower, const tt_node *node, conv_state *s
     return tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST, out, err);
 }
 
+/* Where the primitive writes: the output, or f32 before it becomes integers. */
+static tt_status primitive_dst(tt_lower *lower, const tt_node *node, conv_state *s,
+                               bool has_posts, tt_operand *out, tt_error *err)
+{
+    tt_shape shape = tt_lower_graph(lower)->values[node->outputs[0]].shape;
+    int64_t strides[TT_MAX_RANK];
+    if (has_posts) return destination(lower, node, s, out, err);
+    if (shape.dtype == s->params.dst.dtype)
+        return tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST, out, err);
+    shape.dtype = s->params.dst.dtype;
+    tt_strides_channels_last(shape.dims, shape.rank, strides);
+    return tt_lower_tensor(lower, &shape, strides, out, err);
+}
+
+static tt_status collect(tt_lower *lower, const tt_node *node, conv_state *s,
+                         const tt_prim *prim, bool has_posts, tt_prim_args *args,
+                         tt_error *err)
+{
+    tt_operand weights = s->weights, dst;
+    if (s->has_constant_weights)
+        TT_TRY(tt_lower_packed(lower, prim, TT_ARG_WEIGHTS, s->weights, &s->plain,
+                               &weights, err));
+    TT_TRY(primitive_dst(lower, node, s, has_posts, &dst, err));
+    tt_prim_args_add(args, TT_ARG_SRC, s->src);
+    tt_prim_args_add(args, TT_ARG_WEIGHTS, weights);
+    if (s->bias != TT_NO_OPERAND) tt_prim_args_add(args, TT_ARG_BIAS, s->bias);
+    if (s->is_quantized) TT_TRY(tt_quantized_args(lower, node, has_posts, args, err));
+    for (int i = 0; i < s->args.n && has_posts; ++i)
+        tt_prim_args_add(args, s->args.args[i], s->args.operands[i]);
+    tt_prim_args_add(args, TT_ARG_DST, dst);
+    return TT_OK;
+}
+
+/* What the primitive left out, in steps of their own. */
+static tt_status finish(tt_lower *lower, const tt_node *node, conv_state *s,
+                        tt_operand made, tt_error *err)
+{
+    tt_dtype dtype = tt_lower_graph(lower)->values[node->outputs[0]].shape.dtype;
+    tt_operand dst;
+    TT_TRY(tt_posts_lower(lower, node, made, &s->params.dst, &s->args, err));
+    if (dtype == s->params.dst.dtype) return TT_OK;
+    TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST, &dst, err));
+    return tt_quantized_store(lower, node, made, dst, err);
+}
+
 /* Takes prim in any case. */
 static tt_status add_prim(tt_lower *lower, const tt_node *node, conv_state *s,
                           tt_prim *prim, bool has_posts, tt_error *err)
 {
     tt_prim_args args = tt_prim_args_empty();
-    tt_operand weights = s->weights, dst;
-    tt_status status = TT_OK;
-    if (s->has_constant_weights)
-        status = tt_lower_packed(lower, prim, TT_ARG_WEIGHTS, s->weights, &s->plain,
-                                 &weights, err);
-    if (status == TT_OK && has_posts)
-        status = destination(lower, node, s, &dst, err);
-    else if (status == TT_OK)
-        status = tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST, &dst, err);
+    tt_status status = collect(lower, node, s, prim, has_posts, &args, err);
     if (status != TT_OK) {
         tt_prim_free(prim);
         return status;
     }
-    tt_prim_args_add(&args, TT_ARG_SRC, s->src);
-    tt_prim_args_add(&args, TT_ARG_WEIGHTS, weights);
-    if (s->bias != TT_NO_OPERAND) tt_prim_args_add(&args, TT_ARG_BIAS, s->bias);
-    for (int i = 0; i < s->args.n && has_posts; ++i)
-        tt_prim_args_add(&args, s->args.args[i], s->args.operands[i]);
-    tt_prim_args_add(&args, TT_ARG_DST, dst);
     TT_TRY(tt_lower_prim(lower, node, prim, args.args, args.operands, args.n - 1, 1,
                          &s->work, err));
-    if (has_posts) return TT_OK;
-    return tt_posts_lower(lower, node, dst, &s->params.dst, &s->args, err);
+    return has_posts ? TT_OK : finish(lower, node, s, args.operands[args.n - 1], err);
 }
 
 /* dims or strides of n, c and up to three spatial dims as exactly three. */
@@ -262,6 +315,22 @@ static void estimate(conv_state *s, const tt_shape *src, const tt_shape *weights
                     (double)tt_shape_bytes(dst);
 }
 
+/* With the posts if it can be; *out is NULL when only the plain kernel is left. */
+static tt_status find_prim(tt_lower *lower, const tt_node *node, conv_state *s,
+                           bool *has_posts, tt_prim **out, tt_error *err)
+{
+    *has_posts = true;
+    set_attr(tt_lower_graph(lower), node, s, *has_posts);
+    TT_TRY(create(lower, s, out, err));
+    if (*out != NULL || (node->n_posts == 0 && !s->is_quantized)) return TT_OK;
+    *has_posts = false;
+    set_attr(tt_lower_graph(lower), node, s, *has_posts);
+    TT_TRY(create(lower, s, out, err));
+    if (*out != NULL || !s->is_quantized) return TT_OK;
+    s->takes_reference = true;
+    return create(lower, s, out, err);
+}
+
 tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
                         const tt_conv_geometry *geometry, tt_error *err)
 {
@@ -269,30 +338,51 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     const tt_shape dst = graph->values[node->outputs[0]].shape;
     const tt_shape weights = graph->values[node->inputs[1]].shape;
     conv_state s = {.geometry = geometry, .args = tt_prim_args_empty()};
-    bool has_posts = node->n_posts > 0, done;
+    bool has_posts = true, done;
     tt_prim *prim = NULL;
+    s.is_quantized = tt_quantized_of(node) != NULL;
     estimate(&s, &graph->values[node->inputs[0]].shape, &weights, &dst);
     TT_TRY(tt_conv_lower_own(lower, node, geometry, &s.work, &done, err));
+    if (done) return TT_OK;
+    TT_TRY(tt_conv_lower_depthwise(lower, node, geometry, &s.work, &done, err));
     if (done) return TT_OK;
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST, &s.src, err));
     TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ANY, &s.weights, err));
     TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &s.bias, err));
     s.has_constant_weights = tt_graph_constant(graph, node->inputs[1]) != NULL;
     s.plain = weights_md(geometry, &weights, tt_operand_strides(lower, s.weights));
-    fill_params(&s, lower, &dst);
+    fill_params(&s, &graph->values[node->inputs[0]].shape,
+                s.bias == TT_NO_OPERAND ? NULL : tt_operand_shape(lower, s.bias), &dst);
     TT_TRY(tt_prim_args_posts(lower, node, dst.rank, TT_ORDER_CHANNELS_LAST, &s.args,
                               err));
-    if ((dst.dtype != TT_F32 && dst.dtype != TT_BF16) || s.work.flops == 0.0)
+    if (!s.is_quantized &&
+        ((dst.dtype != TT_F32 && dst.dtype != TT_BF16) || s.work.flops == 0.0))
         return add_plain(lower, node, &s, err);
     if (!s.has_constant_weights) TT_TRY(order_weights(lower, &s, err));
     column_as_row(&s);
-    s.params.attr = s.args.attr;
-    TT_TRY(create(lower, &s, &prim, err));
-    if (prim == NULL && has_posts) {
-        s.params.attr = tt_attr_default();
-        has_posts = false;
-        TT_TRY(create(lower, &s, &prim, err));
-    }
-    if (prim == NULL) return add_plain(lower, node, &s, err);
-    return add_prim(lower, node, &s, prim, has_posts || node->n_posts == 0, err);
+    TT_TRY(find_prim(lower, node, &s, &has_posts, &prim, err));
+    if (prim != NULL) return add_prim(lower, node, &s, prim, has_posts, err);
+    if (!s.is_quantized) return add_plain(lower, node, &s, err);
+    return tt_fail(err, TT_UNSUPPORTED,
+                   "%s '%s': oneDNN has no convolution of integers", node->op_type,
+                   node->name);
+}
+
+tt_status tt_conv_is_fast(tt_engine *engine, const tt_site *site,
+                          const tt_conv_geometry *geometry, bool *out, tt_error *err)
+{
+    const tt_node *node = site->node;
+    const tt_shape *weights = tt_input_shape(site, 1);
+    conv_state s = {
+        .geometry = geometry, .has_constant_weights = true, .is_quantized = true};
+    int64_t strides[TT_MAX_RANK];
+    tt_strides_row_major(weights->dims, weights->rank, strides);
+    s.args = tt_prim_args_empty();
+    s.plain = weights_md(geometry, weights, strides);
+    fill_params(&s, tt_input_shape(site, 0),
+                tt_has_input(site, 2) ? tt_input_shape(site, 2) : NULL,
+                &site->graph->values[node->outputs[0]].shape);
+    column_as_row(&s);
+    set_attr(site->graph, node, &s, /*has_posts=*/false);
+    return tt_conv_probe(engine, &s.params, geometry->is_transposed, out, err);
 }

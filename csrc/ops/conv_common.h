@@ -22,4 +22,14 @@ tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
                             const tt_conv_geometry *geometry, const tt_work *work,
                             bool *done, tt_error *err);
 
+/* A depthwise one of u8 through a kernel of our own (conv_depthwise.c). */
+tt_status tt_conv_lower_depthwise(tt_lower *lower, const tt_node *node,
+                                  const tt_conv_geometry *geometry, const tt_work *work,
+                                  bool *done, tt_error *err);
+
+/* Has oneDNN something better than its reference implementation for an integer
+ * convolution (ops/quantized.h)? */
+tt_status tt_conv_is_fast(tt_engine *engine, const tt_site *site,
+                          const tt_conv_geometry *geometry, bool *out, tt_error *err);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "ops/conv_common.h"
 #include "ops/fail.h"
+#include "ops/quantized.h"
 
 static const int64_t DIM_MAX = INT64_C(1) << 40;
 
@@ -83,7 +84,8 @@ static tt_status read_geometry(const tt_site *site, tt_conv_geometry *out,
     TT_TRY(tt_attribute_int(node, "group", 1, &groups, err));
     if (weights->rank != src->rank || src->rank < 3 || groups < 1 ||
         src->dims[1] != weights->dims[0] || src->dims[1] % groups != 0 ||
-        !tt_dtype_is_float(src->dtype) || src->dtype != weights->dtype ||
+        (node->extra == NULL &&
+         (!tt_dtype_is_float(src->dtype) || src->dtype != weights->dtype)) ||
         weights->dims[1] > DIM_MAX / groups)
         return tt_fail_at(node, err, TT_BAD_MODEL,
                           "%s input %s and %s weights %s do not fit %lld groups",
@@ -92,8 +94,8 @@ static tt_status read_geometry(const tt_site *site, tt_conv_geometry *out,
                           tt_shape_text(weights, b, sizeof b), (long long)groups);
     channels = groups * weights->dims[1];
     bias = tt_has_input(site, 2) ? tt_input_shape(site, 2) : NULL;
-    if (bias != NULL &&
-        (bias->dtype != src->dtype || bias->rank != 1 || bias->dims[0] != channels))
+    if (bias != NULL && ((node->extra == NULL && bias->dtype != src->dtype) ||
+                         bias->rank != 1 || bias->dims[0] != channels))
         return tt_fail_at(node, err, TT_BAD_MODEL, "bias is %s %s, expected %s [%lld]",
                           tt_dtype_name(bias->dtype), tt_shape_text(bias, a, sizeof a),
                           tt_dtype_name(src->dtype), (long long)channels);
@@ -127,6 +129,26 @@ static tt_status lower_conv_transpose(tt_lower *lower, const tt_node *node,
         return tt_lower_dst(lower, node, 0, TT_ORDER_DENSE, &dst, err);
     return tt_conv_lower(lower, node, &geometry, err);
 }
+
+tt_status tt_conv_transpose_integers_are_fast(tt_engine *engine, const tt_site *site,
+                                              bool *out, tt_error *err)
+{
+    tt_conv_geometry geometry;
+    *out = false;
+    TT_TRY(read_geometry(site, &geometry, err));
+    if (tt_shape_numel(&site->graph->values[site->node->outputs[0]].shape) == 0)
+        return TT_OK;
+    return tt_conv_is_fast(engine, site, &geometry, out, err);
+}
+
+const tt_op tt_op_quantized_conv_transpose = {
+    .name = "QuantizedConvTranspose",
+    .domain = "trimtab",
+    .since = 1,
+    .summary = "transposed convolution of integers",
+    .accepts_posts = true,
+    .lower = lower_conv_transpose,
+};
 
 const tt_op tt_op_conv_transpose = {
     .name = "ConvTranspose",

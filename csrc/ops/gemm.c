@@ -5,6 +5,7 @@
 #include "kernels/item.h"
 #include "ops/fail.h"
 #include "ops/matmul_common.h"
+#include "ops/quantized.h"
 
 typedef struct {
     bool trans_a, trans_b;
@@ -25,8 +26,8 @@ static tt_status read_gemm(const tt_site *site, gemm *out, tt_error *err)
     TT_TRY(tt_attribute_int(node, "transB", 0, &trans_b, err));
     TT_TRY(tt_attribute_float(node, "alpha", 1.0f, &out->alpha, err));
     TT_TRY(tt_attribute_float(node, "beta", 1.0f, &out->beta, err));
-    if (a->dtype != b->dtype ||
-        !(tt_dtype_is_float(a->dtype) || tt_dtype_is_int(a->dtype)))
+    if (node->extra == NULL && (a->dtype != b->dtype || !(tt_dtype_is_float(a->dtype) ||
+                                                          tt_dtype_is_int(a->dtype))))
         return tt_fail_at(node, err, TT_BAD_MODEL,
                           "inputs of %s and %s, expected one number type",
                           tt_dtype_name(a->dtype), tt_dtype_name(b->dtype));
@@ -161,6 +162,15 @@ static tt_status lower_gemm(tt_lower *lower, const tt_node *node, tt_error *err)
     TT_TRY(add_c(lower, node, &g, &m, err));
     return tt_matmul_lower(lower, node, &m, err);
 }
+
+const tt_op tt_op_quantized_gemm = {
+    .name = "QuantizedGemm",
+    .domain = "trimtab",
+    .since = 1,
+    .summary = "A B + C of integers A and B",
+    .accepts_posts = true,
+    .lower = lower_gemm,
+};
 
 const tt_op tt_op_gemm = {
     .name = "Gemm",

@@ -1,6 +1,7 @@
 /* MatMul (opsets 1, 9, 13) as NumPy defines it: 1-D operands, broadcast batches. */
 #include "ops/fail.h"
 #include "ops/matmul_common.h"
+#include "ops/quantized.h"
 
 static bool is_multiplied(tt_dtype dtype)
 {
@@ -114,6 +115,15 @@ static tt_status lower_matmul(tt_lower *lower, const tt_node *node, tt_error *er
     }
     return tt_matmul_lower(lower, node, &m, err);
 }
+
+const tt_op tt_op_quantized_matmul = {
+    .name = "QuantizedMatMul",
+    .domain = "trimtab",
+    .since = 1,
+    .summary = "matrix product of integers",
+    .accepts_posts = true,
+    .lower = lower_matmul,
+};
 
 const tt_op tt_op_matmul = {
     .name = "MatMul",

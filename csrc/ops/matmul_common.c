@@ -5,13 +5,15 @@
  * implementation for them; else they are copied to row-major, then the post-ops move
  * to a step of their own, and last of all the own kernel takes over.  Few rows times a
  * constant go to an own kernel at once (kernels/matmul_packed.h), and so do shapes for
- * which oneDNN has only gemm:jit. */
+ * which oneDNN has only gemm:jit.  Integer matmuls (quantized.h) have no kernel of our
+ * own: last of all they take oneDNN's reference. */
 #include "ops/matmul_common.h"
 
 #include <string.h>
 
 #include "kernels/matmul.h"
 #include "kernels/matmul_packed.h"
+#include "ops/quantized_args.h"
 
 typedef struct {
     tt_lower *lower;
@@ -20,7 +22,9 @@ typedef struct {
     tt_matmul *m;
     tt_prim_args args; /* m->args and the node's posts */
     bool posts_apart;  /* the output lost a dim that the matmul has */
+    bool is_quantized, takes_reference;
     tt_operand dst;
+    tt_operand output; /* integers that are made of an f32 dst, or TT_NO_OPERAND */
     tt_work work;
     tt_matmul_params params;
 } state;
@@ -154,6 +158,15 @@ static void settle_batches(tt_md *md)
         if (md->dims[i] == 1) md->strides[i] = span;
 }
 
+/* The same for a single row, which looks like a column when its stride is 1: oneDNN
+ * takes the slowest way for that. */
+static void settle_row(tt_md *md)
+{
+    int row = md->ndims - 2;
+    if (md->dims[row] == 1 && md->strides[row + 1] == 1)
+        md->strides[row] = md->dims[row + 1];
+}
+
 static void fill_params(state *s)
 {
     const tt_matmul *m = s->m;
@@ -162,12 +175,15 @@ static void fill_params(state *s)
     p->weights = m->b_md;
     p->weights.any = m->has_constant_b;
     p->dst = m->dst_md;
+    settle_row(&p->src);
+    settle_row(&p->dst);
     settle_batches(&p->src);
     settle_batches(&p->weights);
     settle_batches(&p->dst);
     p->bias = (tt_md){.ndims = 0};
     if (m->bias == TT_NO_OPERAND) return;
-    p->bias = (tt_md){.dtype = m->dst_md.dtype, .ndims = m->dst_md.ndims};
+    p->bias = (tt_md){.dtype = s->is_quantized ? TT_F32 : m->dst_md.dtype,
+                      .ndims = m->dst_md.ndims};
     for (int i = 0; i < p->bias.ndims; ++i)
         p->bias.dims[i] = i == p->bias.ndims - 1 ? m->dst_md.dims[i] : 1;
     tt_strides_row_major(p->bias.dims, p->bias.ndims, p->bias.strides);
@@ -178,13 +194,16 @@ static tt_status create(state *s, bool with_posts, tt_prim **out, tt_error *err)
 {
     tt_status status;
     s->params.attr = with_posts ? s->args.attr : tt_attr_default();
+    if (s->is_quantized)
+        tt_quantized_masks(tt_lower_graph(s->lower), s->node,
+                           1 << (s->params.dst.ndims - 1), with_posts, &s->params.attr);
     status = tt_lower_create(s->lower, create_matmul, &s->params, &s->work, out, err);
     if (status == TT_UNSUPPORTED) {
         *out = NULL;
         return TT_OK;
     }
     TT_TRY(status);
-    if (tt_prim_is_reference(*out)) {
+    if (tt_prim_is_reference(*out) && !s->takes_reference) {
         tt_prim_free(*out);
         *out = NULL;
     }
@@ -210,7 +229,9 @@ static tt_status add_posts(state *s, tt_error *err)
 {
     tt_md md = s->m->dst_md;
     if (s->posts_apart) md = tt_operand_md(s->lower, s->dst);
-    return tt_posts_lower(s->lower, s->node, s->dst, &md, &s->args, err);
+    TT_TRY(tt_posts_lower(s->lower, s->node, s->dst, &md, &s->args, err));
+    if (s->output == TT_NO_OPERAND) return TT_OK;
+    return tt_quantized_store(s->lower, s->node, s->dst, s->output, err);
 }
 
 /* Takes prim in any case. */
@@ -219,13 +240,15 @@ static tt_status add_prim(state *s, tt_prim *prim, bool with_posts, tt_error *er
     tt_matmul *m = s->m;
     tt_prim_args args = tt_prim_args_empty();
     tt_operand b = m->b;
-    if (m->has_constant_b) {
-        tt_status status =
+    tt_status status = TT_OK;
+    if (m->has_constant_b)
+        status =
             tt_lower_packed(s->lower, prim, TT_ARG_WEIGHTS, m->b, &m->b_md, &b, err);
-        if (status != TT_OK) {
-            tt_prim_free(prim);
-            return status;
-        }
+    if (status == TT_OK && s->is_quantized)
+        status = tt_quantized_args(s->lower, s->node, with_posts, &args, err);
+    if (status != TT_OK) {
+        tt_prim_free(prim);
+        return status;
     }
     tt_prim_args_add(&args, TT_ARG_SRC, m->a);
     tt_prim_args_add(&args, TT_ARG_WEIGHTS, b);
@@ -266,6 +289,66 @@ static tt_status find_prim(state *s, bool *with_posts, tt_prim **out, tt_error *
     if (!m->has_constant_b) TT_TRY(make_plain(s, &m->b, &m->b_md, err));
     fill_params(s);
     return create(s, *with_posts, out, err);
+}
+
+/* ---- integers ---------------------------------------------------------------- */
+
+/* Rows of all batches become one matrix, where a copy of `a` makes it so: oneDNN knows
+ * scales of columns for matrices only. */
+static tt_status merge_rows(state *s, tt_error *err)
+{
+    tt_matmul *m = s->m;
+    if (m->a_md.ndims == 2 || is_mergeable(&m->a_md)) return TT_OK;
+    return make_plain(s, &m->a, &m->a_md, err);
+}
+
+/* An f32 matrix in place of the output, which is made of it in a last step. */
+static tt_status make_real_dst(state *s, tt_error *err)
+{
+    tt_shape shape = tt_lower_graph(s->lower)->values[s->node->outputs[0]].shape;
+    int64_t strides[TT_MAX_RANK];
+    tt_strides_row_major(shape.dims, shape.rank, strides);
+    if (shape.dtype == TT_F32) return fresh_dst(s, err);
+    TT_TRY(tt_lower_dst_strided(s->lower, s->node, 0, strides, &s->output, err));
+    shape.dtype = TT_F32;
+    TT_TRY(tt_lower_tensor(s->lower, &shape, NULL, &s->dst, err));
+    s->m->dst_md.dtype = TT_F32;
+    tt_strides_row_major(s->m->dst_md.dims, s->m->dst_md.ndims, s->m->dst_md.strides);
+    fill_params(s);
+    return TT_OK;
+}
+
+static tt_status find_integer_prim(state *s, bool *with_posts, tt_prim **out,
+                                   tt_error *err)
+{
+    tt_matmul *m = s->m;
+    *with_posts = true;
+    fill_params(s);
+    TT_TRY(create(s, *with_posts, out, err));
+    if (*out != NULL) return TT_OK;
+    TT_TRY(make_plain(s, &m->a, &m->a_md, err));
+    fill_params(s);
+    TT_TRY(create(s, *with_posts, out, err));
+    if (*out != NULL) return TT_OK;
+    *with_posts = false;
+    TT_TRY(make_real_dst(s, err));
+    TT_TRY(create(s, *with_posts, out, err));
+    if (*out != NULL) return TT_OK;
+    s->takes_reference = true;
+    TT_TRY(create(s, *with_posts, out, err));
+    if (*out != NULL) return TT_OK;
+    return tt_fail(err, TT_UNSUPPORTED, "%s '%s': oneDNN has no matmul of %s and s8",
+                   s->node->op_type, s->node->name, tt_dtype_name(m->a_md.dtype));
+}
+
+static tt_status lower_integer(state *s, tt_error *err)
+{
+    bool with_posts;
+    tt_prim *prim;
+    TT_TRY(merge_rows(s, err));
+    TT_TRY(place(s, err));
+    TT_TRY(find_integer_prim(s, &with_posts, &prim, err));
+    return add_prim(s, prim, with_posts, err);
 }
 
 /* ---- own kernel -------------------------------------------------------------- */
@@ -413,11 +496,17 @@ static void estimate(state *s)
 tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmul,
                           tt_error *err)
 {
-    state s = {.lower = lower, .node = node, .bare = *node, .m = matmul};
+    state s = {.lower = lower,
+               .node = node,
+               .bare = *node,
+               .m = matmul,
+               .is_quantized = tt_quantized_of(node) != NULL,
+               .output = TT_NO_OPERAND};
     bool with_posts;
     tt_prim *prim;
     estimate(&s);
     TT_TRY(take_bias(&s, err));
+    if (s.is_quantized) return lower_integer(&s, err);
     TT_TRY(place(&s, err));
     if (!tt_matmul_is_native(matmul->dst_md.dtype) || s.work.flops == 0.0) {
         TT_TRY(fresh_dst(&s, err));

@@ -188,6 +188,15 @@ static int add_binary(program *p, tt_alg alg, int x, int y)
     }
 }
 
+/* An integer operand as f32; a sum brings its own scale and zero point. */
+static int real(program *p, const tt_post *post, int y)
+{
+    double scale = (double)post->scale;
+    y = tt_eltwise_add(&p->builder, TT_ELTWISE_CAST, y, -1, -1, 0.0, 0.0, TT_F32);
+    if (y < 0 || post->kind != TT_POST_SUM) return y;
+    return unary(p, TT_ELTWISE_LINEAR, y, scale, -scale * post->zero_point);
+}
+
 /* Register of the result, or -1 when the program does not hold it. */
 static int add_posts(program *p, tt_lower *lower, const tt_md *md,
                      const tt_prim_args *args, int x)
@@ -211,6 +220,7 @@ static int add_posts(program *p, tt_lower *lower, const tt_md *md,
         } else {
             y = load(p, tt_prim_args_operand(args, i), &post->operand);
         }
+        if (y >= 0 && tt_dtype_is_int(p->builder.registers[y])) y = real(p, post, y);
         if (y < 0) return -1;
         x = post->kind == TT_POST_SUM ? binary(p, TT_ELTWISE_ADD, x, y)
                                       : add_binary(p, post->alg, x, y);

@@ -255,6 +255,18 @@ static tt_status post_operand(tt_lower *lower, const tt_node *node,
     return TT_OK;
 }
 
+static bool is_integer(const tt_lower *lower, const tt_node_post *post)
+{
+    return post->value >= 0 &&
+           tt_dtype_is_int(lower->graph->values[post->value].shape.dtype);
+}
+
+static void add_linear(tt_attr *attr, float alpha, float beta)
+{
+    attr->posts[attr->n_posts++] = (tt_post){
+        .kind = TT_POST_ELTWISE, .alg = TT_ALG_LINEAR, .alpha = alpha, .beta = beta};
+}
+
 tt_status tt_lower_posts(tt_lower *lower, const tt_node *node, int rank, tt_order order,
                          tt_attr *attr, tt_arg *args, tt_operand *operands, int *n_args,
                          tt_operand *sum, tt_error *err)
@@ -263,23 +275,33 @@ tt_status tt_lower_posts(tt_lower *lower, const tt_node *node, int rank, tt_orde
     *sum = TT_NO_OPERAND;
     for (int i = 0; i < node->n_posts; ++i) {
         const tt_node_post *post = &node->posts[i];
-        tt_post *made = &attr->posts[attr->n_posts];
+        bool integer = is_integer(lower, post);
+        tt_post *made;
+        if (post->value >= 0 && *sum == TT_NO_OPERAND &&
+            is_sum(lower, node, post, order, &output)) {
+            made = &attr->posts[attr->n_posts++];
+            *made = (tt_post){.kind = TT_POST_SUM, .alg = TT_ALG_ADD, .scale = 1.0f};
+            if (integer) made->scale = post->alpha;
+            if (integer) made->zero_point = (int)post->beta;
+            *sum = lower->value_operands[post->value];
+            continue;
+        }
+        /* x + alpha (q - beta) = alpha (x / alpha - beta + q) */
+        if (integer) add_linear(attr, 1.0f / post->alpha, -post->beta);
+        made = &attr->posts[attr->n_posts];
         *made = (tt_post){.kind = (tt_post_kind)post->kind,
                           .alg = (tt_alg)post->alg,
                           .alpha = post->alpha,
                           .beta = post->beta,
                           .scale = 1.0f};
-        if (post->value >= 0 && *sum == TT_NO_OPERAND &&
-            is_sum(lower, node, post, order, &output)) {
-            made->kind = TT_POST_SUM;
-            *sum = lower->value_operands[post->value];
-        } else if (post->value >= 0) {
+        if (post->value >= 0) {
             TT_TRY(post_operand(lower, node, post, rank, order, &output, &made->operand,
                                 &operands[*n_args], err));
             args[*n_args] = (tt_arg)(TT_ARG_POST + attr->n_posts);
             ++*n_args;
         }
         attr->n_posts++;
+        if (integer) add_linear(attr, post->alpha, 0.0f);
     }
     return TT_OK;
 }

@@ -1,14 +1,44 @@
 /* The rewrites in order: those that need no shapes once per model, the others once
  * per plan. */
+#include "dnnl/dnnl_exact.h"
 #include "graph/chain.h"
 #include "graph/fuse.h"
+#include "graph/match.h"
 #include "plan/plan.h"
+
+static bool has_linear(const tt_graph *graph)
+{
+    for (int i = 0; i < graph->n_nodes; ++i)
+        if (tt_node_is(&graph->nodes[i], "DequantizeLinear")) return true;
+    return false;
+}
+
+static tt_status fold(tt_model *model, tt_graph *graph, tt_error *err)
+{
+    if ((model->options.passes & TT_PASS_FOLD) == 0) return TT_OK;
+    return tt_graph_fold_constants(model, graph, err);
+}
+
+/* Constants are folded, but for the weights of integer layers (fuse_quantized.c), which
+ * are found by constants that folding makes. */
+static tt_status prepare_constants(tt_model *model, tt_graph *graph, tt_error *err)
+{
+    unsigned passes = model->options.passes;
+    bool quantize = (passes & TT_PASS_QUANTIZE) != 0 && has_linear(graph), is_exact;
+    if (quantize) TT_TRY(tt_graph_keep_linear(graph, err));
+    TT_TRY(fold(model, graph, err));
+    if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
+    if (!quantize) return TT_OK;
+    TT_TRY(tt_dnnl_is_exact(model->engine, &is_exact, err));
+    TT_TRY(tt_graph_keep_weights(graph, is_exact, err));
+    return fold(model, graph, err);
+}
 
 tt_status tt_graph_prepare(tt_model *model, tt_graph *graph, tt_error *err)
 {
     unsigned passes = model->options.passes;
     TT_TRY(tt_graph_split_nary(graph, err));
-    if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
+    TT_TRY(prepare_constants(model, graph, err));
     if ((passes & TT_PASS_FUSE) != 0) {
         TT_TRY(tt_graph_fuse_weights(graph, err));
         TT_TRY(tt_graph_fuse_parallel(graph, err));
@@ -16,10 +46,21 @@ tt_status tt_graph_prepare(tt_model *model, tt_graph *graph, tt_error *err)
     return TT_OK;
 }
 
+/* Layers of 8 bits become integer operators; what they did not want is folded. */
+static tt_status fuse_quantized(tt_model *model, tt_graph *graph, tt_error *err)
+{
+    bool is_exact, has_left;
+    TT_TRY(tt_dnnl_is_exact(model->engine, &is_exact, err));
+    TT_TRY(tt_graph_fuse_quantized(graph, model->engine, is_exact, &has_left, err));
+    return has_left ? fold(model, graph, err) : TT_OK;
+}
+
 tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
 {
     unsigned passes = model->options.passes;
+    bool quantize = (passes & TT_PASS_QUANTIZE) != 0 && has_linear(graph);
     if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
+    if (quantize) TT_TRY(fuse_quantized(model, graph, err));
     if ((passes & TT_PASS_FUSE) != 0) {
         TT_TRY(tt_graph_fuse_composed(graph, err));
         TT_TRY(tt_graph_fuse_pads(graph, err));
@@ -27,6 +68,7 @@ tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
     }
     if ((passes & TT_PASS_ATTENTION) != 0) TT_TRY(tt_graph_fuse_attention(graph, err));
     if ((passes & TT_PASS_FUSE) != 0) TT_TRY(tt_graph_fuse_posts(graph, err));
+    if (quantize) TT_TRY(tt_graph_fuse_requantize(graph, err));
     if ((passes & TT_PASS_CHAIN) != 0) TT_TRY(tt_graph_chain(graph, err));
     tt_graph_sweep(graph);
     return TT_OK;

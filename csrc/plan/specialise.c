@@ -94,6 +94,7 @@ static tt_status fold_node(tt_model *model, tt_graph *graph, tt_node *node,
     bool is_constant = all_inputs_constant(graph, node);
     if (node->op->is_random || (!is_constant && !node->op->reads_shape_only))
         return TT_OK;
+    if (node->is_kept) return TT_OK;
     if ((model->options.passes & TT_PASS_FOLD) == 0 && !node->op->reads_shape_only) {
         /* even then: small integers are shape arithmetic that others need */
         const tt_shape *shape = &graph->values[node->outputs[0]].shape;

@@ -102,12 +102,17 @@ def _gpu_text(dnnl: dict[str, Any]) -> str:
     )
 
 
-def _notes(cpu: dict[str, Any]) -> tuple[str, ...]:
+def _notes(cpu: dict[str, Any], dnnl: dict[str, Any]) -> tuple[str, ...]:
     notes = []
     if cpu["isa"] == "scalar":
         notes.append("no AVX2: kernels run without vector instructions")
     if cpu["isa"] == "avx2":
         notes.append("no AVX-512: half of the arithmetic per cycle and core")
+    if not dnnl["exact_int8"]:
+        notes.append(
+            "no VNNI: sums of 8-bit products saturate, so weights that are quantised "
+            "here get 7 bits and larger integers of a file are computed in float32"
+        )
     return tuple(notes)
 
 
@@ -141,7 +146,7 @@ def diagnose(*, measure: bool = True) -> DoctorReport:
         dnnl=dnnl,
         peaks=tuple(measure_peaks(n) for n in counts),
         gpu=_gpu_text(dnnl),
-        notes=_notes(cpu),
+        notes=_notes(cpu, dnnl),
     )
 
 

@@ -23,7 +23,12 @@ ROOMS: dict[str, set[str]] = {
 }
 #: The only headers of a higher room that a lower one may see.
 DOORS = {
-    ("graph", "ops"): {"ops/op.h", "ops/masked_softmax.h", "ops/fused_attention.h"},
+    ("graph", "ops"): {
+        "ops/op.h",
+        "ops/masked_softmax.h",
+        "ops/fused_attention.h",
+        "ops/quantized.h",
+    },
     ("ops", "plan"): {"plan/lower.h"},
 }
 #: Functions on a path back to themselves, with what bounds the depth.

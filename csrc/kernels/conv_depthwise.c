@@ -1,0 +1,216 @@
+/* Depthwise convolution of u8: packing, rows of the image, dealing rows to threads; and
+ * the version without vectors.  See conv_depthwise.h. */
+#include "kernels/conv_depthwise.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/threads.h"
+
+/* Pixels of a piece of a row: the buffer stays in L1. */
+enum { LANES = TT_CONV_DEPTHWISE_LANES, QUAD = 4, PIECE = 64, COLUMN = LANES * QUAD };
+
+bool tt_conv_depthwise_is_fast(void)
+{
+    return tt_cpu_get()->isa == TT_ISA_AVX512 && tt_cpu_get()->has_avx512_vnni;
+}
+
+static const tt_conv_depthwise_table *table(void)
+{
+#ifdef __x86_64__
+    if (tt_conv_depthwise_is_fast()) return &tt_conv_depthwise_vnni;
+#endif
+    return &tt_conv_depthwise_scalar;
+}
+
+const char *tt_conv_depthwise_name(void)
+{
+    return table()->name;
+}
+
+/* ---- weights -------------------------------------------------------------------- */
+
+static int64_t quads(int64_t rows)
+{
+    return (rows + QUAD - 1) / QUAD;
+}
+
+static int64_t blocks(int64_t channels)
+{
+    return (channels + LANES - 1) / LANES;
+}
+
+size_t tt_conv_depthwise_packed_bytes(int64_t channels, int64_t kernel_h,
+                                      int64_t kernel_w)
+{
+    return (size_t)(blocks(channels) * quads(kernel_h) * kernel_w * COLUMN);
+}
+
+/* [block][quad of rows][column][channel][row]; zeros behind the last. */
+void tt_conv_depthwise_pack(const int8_t *weights, const int64_t dims[3],
+                            const int64_t strides[3], int8_t *packed)
+{
+    for (int64_t block = 0; block < blocks(dims[0]); ++block)
+        for (int64_t quad = 0; quad < quads(dims[1]); ++quad)
+            for (int64_t x = 0; x < dims[2]; ++x)
+                for (int64_t i = 0; i < COLUMN; ++i) {
+                    int64_t c = block * LANES + i / QUAD, y = quad * QUAD + i % QUAD;
+                    bool is_there = c < dims[0] && y < dims[1];
+                    *packed++ =
+                        is_there
+                            ? weights[c * strides[0] + y * strides[1] + x * strides[2]]
+                            : 0;
+                }
+}
+
+/* ---- running -------------------------------------------------------------------- */
+
+static int64_t columns(const tt_conv_depthwise *k)
+{
+    return (PIECE - 1) * k->stride_w + k->kernel_w;
+}
+
+/* Pointers of the rows, their steps, the buffer. */
+static size_t slot_bytes(const tt_conv_depthwise *k)
+{
+    size_t n = (size_t)(quads(k->kernel_h) * QUAD);
+    size_t lists = n * (sizeof(uint8_t *) + sizeof(int64_t));
+    size_t buffer = (size_t)(quads(k->kernel_h) * columns(k)) * COLUMN;
+    return buffer + COLUMN + (lists + COLUMN - 1) / COLUMN * COLUMN;
+}
+
+size_t tt_conv_depthwise_scratch_bytes(const tt_conv_depthwise *k)
+{
+    return slot_bytes(k) * (size_t)k->n_slots;
+}
+
+typedef struct {
+    const tt_conv_depthwise *kernel;
+    const tt_conv_depthwise_table *table;
+    void *const *ptrs;
+} depthwise_call;
+
+/* Where the rows of the window are for row y of dst; `nothing` holds zero points. */
+static void aim(const tt_conv_depthwise *k, const uint8_t *image, int64_t y,
+                const uint8_t *nothing, const uint8_t **rows, int64_t *steps)
+{
+    for (int64_t i = 0; i < quads(k->kernel_h) * QUAD; ++i) {
+        int64_t from = y * k->stride_h - k->pad_h + i;
+        bool is_there = i < k->kernel_h && from >= 0 && from < k->src_h;
+        rows[i] = is_there ? image + from * k->src_w * k->channels : nothing;
+        steps[i] = is_there ? k->channels : 0;
+    }
+}
+
+static void run_row(const depthwise_call *call, int64_t at, char *scratch)
+{
+    const tt_conv_depthwise *k = call->kernel;
+    int64_t n_rows = quads(k->kernel_h) * QUAD, n_quads = quads(k->kernel_h);
+    int64_t image = at / k->dst_h, y = at % k->dst_h;
+    size_t item = k->dst == TT_F32 ? sizeof(float) : 1;
+    uint8_t *buffer = (uint8_t *)scratch, *nothing;
+    const uint8_t **rows;
+    int64_t *steps;
+    nothing = buffer + n_quads * columns(k) * COLUMN;
+    rows = (const uint8_t **)(void *)(nothing + COLUMN);
+    steps = (int64_t *)(void *)(rows + n_rows);
+    memset(nothing, k->src_zero_point, COLUMN);
+    aim(k,
+        (const uint8_t *)call->ptrs[TT_CONV_DEPTHWISE_SRC] +
+            image * k->src_h * k->src_w * k->channels,
+        y, nothing, rows, steps);
+    for (int64_t x = 0; x < k->dst_w; x += PIECE)
+        for (int64_t c = 0; c < k->channels; c += LANES) {
+            int64_t left = k->channels - c;
+            tt_conv_depthwise_row row = {
+                .kernel = k,
+                .rows = rows,
+                .steps = steps,
+                .weights = (const int8_t *)call->ptrs[TT_CONV_DEPTHWISE_WEIGHTS] +
+                           c * QUAD * n_quads * k->kernel_w,
+                .multiplier =
+                    (const float *)call->ptrs[TT_CONV_DEPTHWISE_MULTIPLIER] + c,
+                .offset = (const float *)call->ptrs[TT_CONV_DEPTHWISE_OFFSET] + c,
+                .buffer = buffer,
+                .dst = (char *)call->ptrs[TT_CONV_DEPTHWISE_DST] +
+                       (size_t)((at * k->dst_w + x) * k->channels + c) * item,
+                .x = x,
+                .n = k->dst_w - x < PIECE ? k->dst_w - x : PIECE,
+                .n_channels = left < LANES ? (int)left : LANES};
+            call->table->run(&row);
+            for (int64_t i = 0; i < n_rows; ++i)
+                if (steps[i] != 0) rows[i] += LANES;
+            if (c + LANES < k->channels) continue;
+            for (int64_t i = 0; i < n_rows; ++i)
+                if (steps[i] != 0) rows[i] -= (k->channels + LANES - 1) / LANES * LANES;
+        }
+}
+
+static void run_slots(void *arg, int64_t begin, int64_t end)
+{
+    const depthwise_call *call = arg;
+    const tt_conv_depthwise *k = call->kernel;
+    int64_t all = k->batch * k->dst_h;
+    for (int64_t slot = begin; slot < end; ++slot) {
+        char *scratch = (char *)call->ptrs[TT_CONV_DEPTHWISE_SCRATCH] +
+                        (size_t)slot * slot_bytes(k);
+        int64_t last = all * (slot + 1) / k->n_slots;
+        for (int64_t at = all * slot / k->n_slots; at < last; ++at)
+            run_row(call, at, scratch);
+    }
+}
+
+tt_status tt_conv_depthwise_run(const void *params, void *const *ptrs, tt_error *err)
+{
+    depthwise_call call = {.kernel = params, .table = table(), .ptrs = ptrs};
+    (void)err;
+    tt_parallel_for(call.kernel->n_slots, /*grain=*/1, run_slots, &call);
+    return TT_OK;
+}
+
+/* ---- without vectors ------------------------------------------------------------ */
+
+static int32_t sum(const tt_conv_depthwise_row *row, int64_t pixel, int channel)
+{
+    const tt_conv_depthwise *k = row->kernel;
+    int64_t from = (row->x + pixel) * k->stride_w - k->pad_w;
+    int32_t total = 0;
+    for (int64_t y = 0; y < k->kernel_h; ++y)
+        for (int64_t j = 0; j < k->kernel_w; ++j) {
+            int64_t x = from + j;
+            int32_t q = k->src_zero_point;
+            const int8_t *w =
+                row->weights + ((y / QUAD * k->kernel_w + j) * LANES + channel) * QUAD;
+            if (x >= 0 && x < k->src_w) q = row->rows[y][x * row->steps[y] + channel];
+            total += q * w[y % QUAD];
+        }
+    return total;
+}
+
+static void store(char *dst, tt_dtype dtype, int64_t at, float x)
+{
+    if (dtype == TT_F32) {
+        ((float *)(void *)dst)[at] = x;
+        return;
+    }
+    x = rintf(x);
+    if (dtype == TT_U8)
+        ((uint8_t *)dst)[at] = (uint8_t)(x < 0.0f ? 0.0f : x > 255.0f ? 255.0f : x);
+    else
+        ((int8_t *)dst)[at] = (int8_t)(x < -128.0f ? -128.0f : x > 127.0f ? 127.0f : x);
+}
+
+static void run_scalar(const tt_conv_depthwise_row *row)
+{
+    const tt_conv_depthwise *k = row->kernel;
+    for (int64_t i = 0; i < row->n; ++i)
+        for (int c = 0; c < row->n_channels; ++c) {
+            float x = fmaf((float)sum(row, i, c), row->multiplier[c], row->offset[c]);
+            x = x < k->low ? k->low : x > k->high ? k->high : x;
+            store(row->dst, k->dst, i * k->channels + c, x);
+        }
+}
+
+const tt_conv_depthwise_table tt_conv_depthwise_scalar = {
+    .name = "conv_depthwise:scalar", .run = run_scalar};

@@ -1,0 +1,74 @@
+/* Depthwise convolution of u8 by s8, channels-last, without dilation, in integers.
+ *
+ * Four rows of the window are one dot product of four bytes (vpdpbusd): the bytes of
+ * four rows of the image at one place are put side by side once, in a buffer, and serve
+ * all columns of the window.  Where there is no image stands the zero point, so that
+ * its part of the sum is the same everywhere and goes into the offset:
+ *
+ *   dst = clamp(multiplier[c] * sum(src * weights) + offset[c], low, high)
+ *
+ * rounded to even and saturated when dst is u8 or s8. */
+#ifndef TT_KERNELS_CONV_DEPTHWISE_H
+#define TT_KERNELS_CONV_DEPTHWISE_H
+
+#include <stddef.h>
+
+#include "base/shape.h"
+#include "base/status.h"
+
+typedef struct {
+    int64_t batch, channels, src_h, src_w, dst_h, dst_w;
+    int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+    tt_dtype dst; /* u8, s8, f32 */
+    uint8_t src_zero_point;
+    float low, high;
+    int n_slots; /* pieces the work is dealt to, each with scratch of its own */
+} tt_conv_depthwise;
+
+enum {
+    TT_CONV_DEPTHWISE_SRC,
+    TT_CONV_DEPTHWISE_WEIGHTS,    /* packed */
+    TT_CONV_DEPTHWISE_MULTIPLIER, /* f32, for channels rounded up to 16 */
+    TT_CONV_DEPTHWISE_OFFSET,     /* the same */
+    TT_CONV_DEPTHWISE_DST,
+    TT_CONV_DEPTHWISE_SCRATCH,
+    TT_CONV_DEPTHWISE_POINTERS
+};
+
+enum { TT_CONV_DEPTHWISE_LANES = 16 };
+
+/* Is there a fast version for this processor? */
+bool tt_conv_depthwise_is_fast(void);
+size_t tt_conv_depthwise_packed_bytes(int64_t channels, int64_t kernel_h,
+                                      int64_t kernel_w);
+/* From [channels, kernel_h, kernel_w] with these strides. */
+void tt_conv_depthwise_pack(const int8_t *weights, const int64_t dims[3],
+                            const int64_t strides[3], int8_t *packed);
+size_t tt_conv_depthwise_scratch_bytes(const tt_conv_depthwise *kernel);
+/* A tt_kernel of plan/lower.h. */
+tt_status tt_conv_depthwise_run(const void *params, void *const *ptrs, tt_error *err);
+const char *tt_conv_depthwise_name(void);
+
+/* ---- per instruction set ------------------------------------------------------- */
+
+/* 16 channels of a piece of a row of dst. */
+typedef struct {
+    const tt_conv_depthwise *kernel;
+    const uint8_t *const *rows; /* kernel_h, rounded up to 4: at channel and pixel 0 */
+    const int64_t *steps;  /* bytes from pixel to pixel: 0 where there is no image */
+    const int8_t *weights; /* of the 16 channels */
+    const float *multiplier, *offset;
+    uint8_t *buffer; /* columns of four bytes of 16 channels */
+    char *dst;       /* first pixel */
+    int64_t x, n;    /* pixels of dst */
+    int n_channels;  /* up to 16 */
+} tt_conv_depthwise_row;
+
+typedef struct {
+    const char *name;
+    void (*run)(const tt_conv_depthwise_row *row);
+} tt_conv_depthwise_table;
+
+extern const tt_conv_depthwise_table tt_conv_depthwise_scalar, tt_conv_depthwise_vnni;
+
+#endif

@@ -1,0 +1,189 @@
+/* Depthwise convolutions of u8 go to a kernel of our own: oneDNN's take as long as those
+ * of f32.  See kernels/conv_depthwise.h. */
+#include "kernels/conv_depthwise.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/post_ops.h"
+#include "ops/conv_common.h"
+#include "ops/quantized_args.h"
+
+/* Larger windows and steps would take the buffer out of the cache. */
+enum { EXTENT_MAX = 16 };
+
+typedef struct {
+    const tt_quantized *quantized;
+    int64_t dims[3], strides[3]; /* of the weights: channels, rows, columns */
+    tt_conv_depthwise kernel;
+    tt_operand operands[TT_CONV_DEPTHWISE_POINTERS];
+} depthwise_state;
+
+/* One clamp or nothing. */
+static bool read_posts(const tt_node *node, float *low, float *high)
+{
+    const tt_node_post *post = &node->posts[0];
+    *low = -INFINITY;
+    *high = INFINITY;
+    if (node->n_posts == 0) return true;
+    if (node->n_posts > 1 || post->kind != TT_POST_ELTWISE) return false;
+    if (post->alg == TT_ALG_RELU && post->alpha == 0.0f) {
+        *low = 0.0f;
+        return true;
+    }
+    *low = post->alpha;
+    *high = post->beta;
+    return post->alg == TT_ALG_CLIP;
+}
+
+static bool is_wanted(const tt_lower *lower, const tt_node *node,
+                      const tt_conv_geometry *g)
+{
+    const tt_graph *graph = tt_lower_graph(lower);
+    const tt_window *w = &g->window;
+    int bias = node->inputs[2];
+    if (tt_quantized_of(node) == NULL || !tt_lower_wants_kernels(lower) ||
+        g->is_transposed || g->src_channels != 1 || g->dst_channels != 1 ||
+        g->groups < 2 || w->rank > 2 ||
+        graph->values[node->inputs[0]].shape.dtype != TT_U8 ||
+        (bias >= 0 && tt_graph_constant(graph, bias) == NULL))
+        return false;
+    for (int i = 0; i < w->rank; ++i)
+        if (w->dilations[i] != 1 || w->kernel[i] > EXTENT_MAX ||
+            w->strides[i] > EXTENT_MAX)
+            return false;
+    return tt_conv_depthwise_is_fast() || !tt_lower_wants_primitives(lower);
+}
+
+static void describe(depthwise_state *s, const tt_shape *src, const tt_conv_geometry *g)
+{
+    const tt_window *w = &g->window;
+    tt_conv_depthwise *k = &s->kernel;
+    int x = w->rank - 1; /* a single dim is the width of images of one row */
+    *k = (tt_conv_depthwise){.batch = src->dims[0],
+                             .channels = g->groups,
+                             .src_h = x > 0 ? w->src[0] : 1,
+                             .src_w = w->src[x],
+                             .dst_h = x > 0 ? w->dst[0] : 1,
+                             .dst_w = w->dst[x],
+                             .kernel_h = x > 0 ? w->kernel[0] : 1,
+                             .kernel_w = w->kernel[x],
+                             .stride_h = x > 0 ? w->strides[0] : 1,
+                             .stride_w = w->strides[x],
+                             .pad_h = x > 0 ? w->pads_begin[0] : 0,
+                             .pad_w = w->pads_begin[x],
+                             .src_zero_point = (uint8_t)s->quantized->src_zero_point};
+}
+
+/* In the units of dst. */
+static void set_clamp(depthwise_state *s, tt_dtype dst, float low, float high)
+{
+    const tt_quantized *q = s->quantized;
+    float least = dst == TT_U8 ? 0.0f : -128.0f;
+    s->kernel.dst = dst;
+    s->kernel.low = low / q->dst_scale + (float)q->dst_zero_point;
+    s->kernel.high = high / q->dst_scale + (float)q->dst_zero_point;
+    if (dst == TT_F32) return;
+    s->kernel.low = fminf(fmaxf(s->kernel.low, least), least + 255.0f);
+    s->kernel.high = fmaxf(fminf(s->kernel.high, least + 255.0f), least);
+}
+
+static int64_t sum_weights(const depthwise_state *s, const int8_t *weights,
+                           int64_t channel)
+{
+    int64_t total = 0;
+    for (int64_t y = 0; y < s->dims[1]; ++y)
+        for (int64_t x = 0; x < s->dims[2]; ++x)
+            total += weights[channel * s->strides[0] + y * s->strides[1] +
+                             x * s->strides[2]];
+    return total;
+}
+
+/* Multipliers and offsets of all channels as constants. */
+static tt_status make_scales(tt_lower *lower, const tt_node *node, depthwise_state *s,
+                             const int8_t *weights, tt_error *err)
+{
+    const tt_graph *graph = tt_lower_graph(lower);
+    const tt_quantized *q = s->quantized;
+    const tt_constant *scales =
+        tt_graph_constant(graph, node->inputs[TT_QUANTIZED_SCALES]);
+    const float *scale = tt_constant_data(scales), *bias = NULL;
+    bool is_one = tt_shape_numel(tt_constant_shape(scales)) == 1;
+    tt_shape shape = {.dtype = TT_F32, .rank = 1};
+    tt_constant *multiplier, *offset;
+    void *m, *o;
+    tt_operand bias_operand;
+    TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &bias_operand, err));
+    if (bias_operand != TT_NO_OPERAND) bias = tt_operand_constant(lower, bias_operand);
+    shape.dims[0] = (s->kernel.channels + TT_CONV_DEPTHWISE_LANES - 1) /
+                    TT_CONV_DEPTHWISE_LANES * TT_CONV_DEPTHWISE_LANES;
+    TT_TRY(tt_constant_empty(&shape, &multiplier, &m, err));
+    TT_TRY(tt_lower_constant(lower, multiplier,
+                             &s->operands[TT_CONV_DEPTHWISE_MULTIPLIER], err));
+    TT_TRY(tt_constant_empty(&shape, &offset, &o, err));
+    for (int64_t c = 0; c < s->kernel.channels; ++c) {
+        double step = (double)q->src_scale * (double)scale[is_one ? 0 : c];
+        double all = (double)sum_weights(s, weights, c) * q->src_zero_point;
+        double shift = (bias != NULL ? (double)bias[c] : 0.0) - all * step;
+        ((float *)m)[c] = (float)(step / (double)q->dst_scale);
+        ((float *)o)[c] = (float)(shift / (double)q->dst_scale + q->dst_zero_point);
+    }
+    return tt_lower_constant(lower, offset, &s->operands[TT_CONV_DEPTHWISE_OFFSET],
+                             err);
+}
+
+static void pack(const tt_md *plain, const void *weights, void *made)
+{
+    tt_conv_depthwise_pack(weights, plain->dims, plain->strides, made);
+}
+
+static tt_status take_weights(tt_lower *lower, const tt_node *node, depthwise_state *s,
+                              tt_error *err)
+{
+    tt_md plain = {.dtype = TT_S8, .ndims = 3};
+    tt_operand weights;
+    const int8_t *data;
+    TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ROW_MAJOR, &weights, err));
+    s->dims[0] = s->kernel.channels;
+    s->dims[1] = s->kernel.kernel_h;
+    s->dims[2] = s->kernel.kernel_w;
+    tt_strides_row_major(s->dims, 3, s->strides);
+    data = tt_operand_constant(lower, weights);
+    if (data == NULL)
+        return tt_fail(err, TT_INTERNAL, "%s '%s': weights that are not constant",
+                       node->op_type, node->name);
+    memcpy(plain.dims, s->dims, sizeof s->dims);
+    memcpy(plain.strides, s->strides, sizeof s->strides);
+    TT_TRY(make_scales(lower, node, s, data, err));
+    return tt_lower_derived(
+        lower, weights, &plain, pack,
+        tt_conv_depthwise_packed_bytes(s->dims[0], s->dims[1], s->dims[2]),
+        &s->operands[TT_CONV_DEPTHWISE_WEIGHTS], err);
+}
+
+tt_status tt_conv_lower_depthwise(tt_lower *lower, const tt_node *node,
+                                  const tt_conv_geometry *geometry, const tt_work *work,
+                                  bool *done, tt_error *err)
+{
+    const tt_graph *graph = tt_lower_graph(lower);
+    tt_dtype dst = graph->values[node->outputs[0]].shape.dtype;
+    depthwise_state s = {.quantized = tt_quantized_of(node)};
+    tt_work w = *work;
+    float low, high;
+    *done = is_wanted(lower, node, geometry) && read_posts(node, &low, &high);
+    if (!*done) return TT_OK;
+    describe(&s, &graph->values[node->inputs[0]].shape, geometry);
+    set_clamp(&s, dst, low, high);
+    w.cost_ns = w.flops / 60.0;
+    s.kernel.n_slots = tt_lower_is_parallel(lower, &w) ? tt_lower_threads(lower) : 1;
+    TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST,
+                        &s.operands[TT_CONV_DEPTHWISE_SRC], err));
+    TT_TRY(take_weights(lower, node, &s, err));
+    TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST,
+                        &s.operands[TT_CONV_DEPTHWISE_DST], err));
+    TT_TRY(tt_lower_temporary(lower, tt_conv_depthwise_scratch_bytes(&s.kernel),
+                              &s.operands[TT_CONV_DEPTHWISE_SCRATCH], err));
+    return tt_lower_kernel(lower, node, tt_conv_depthwise_name(), tt_conv_depthwise_run,
+                           &s.kernel, sizeof s.kernel, s.operands,
+                           TT_CONV_DEPTHWISE_DST, 2, &w, err);
+}

@@ -1,0 +1,115 @@
+/* Scales and zero points of integer operators as oneDNN's arguments: see quantized_args.h. */
+#include "ops/quantized_args.h"
+
+#include "kernels/quantize.h"
+
+const tt_quantized *tt_quantized_of(const tt_node *node)
+{
+    bool is_one = tt_quantized_is_conv(node) || node->op == &tt_op_quantized_matmul ||
+                  node->op == &tt_op_quantized_gemm;
+    return is_one ? node->extra : NULL;
+}
+
+bool tt_quantized_is_conv(const tt_node *node)
+{
+    return node->op == &tt_op_quantized_conv ||
+           node->op == &tt_op_quantized_conv_transpose;
+}
+
+tt_status tt_quantized_is_fast(tt_engine *engine, const tt_site *site, bool *out,
+                               tt_error *err)
+{
+    *out = true; /* matmuls always are */
+    if (site->node->op == &tt_op_quantized_conv)
+        return tt_conv_integers_are_fast(engine, site, out, err);
+    if (site->node->op == &tt_op_quantized_conv_transpose)
+        return tt_conv_transpose_integers_are_fast(engine, site, out, err);
+    return TT_OK;
+}
+
+void tt_quantized_masks(const tt_graph *graph, const tt_node *node, int channel_mask,
+                        bool with_dst, tt_attr *attr)
+{
+    const tt_quantized *q = tt_quantized_of(node);
+    int scales = node->inputs[TT_QUANTIZED_SCALES];
+    attr->src_scale_mask = 0;
+    attr->weights_scale_mask =
+        tt_shape_numel(&graph->values[scales].shape) == 1 ? 0 : channel_mask;
+    if (q->src_zero_point != 0) attr->src_zero_point_mask = 0;
+    if (!with_dst) return;
+    if (q->dst_scale != 1.0f) attr->dst_scale_mask = 0;
+    if (q->dst_zero_point != 0) attr->dst_zero_point_mask = 0;
+}
+
+/* A constant of one item, f32 or an integer type. */
+static tt_status scalar(tt_lower *lower, tt_dtype dtype, float value, tt_operand *out,
+                        tt_error *err)
+{
+    tt_shape shape = {.dtype = dtype, .rank = 1, .dims = {1}};
+    tt_constant *made;
+    void *data;
+    TT_TRY(tt_constant_empty(&shape, &made, &data, err));
+    if (dtype == TT_F32)
+        *(float *)data = value;
+    else if (dtype == TT_S32)
+        *(int32_t *)data = (int32_t)value;
+    else
+        *(uint8_t *)data = (uint8_t)(int)value;
+    return tt_lower_constant(lower, made, out, err);
+}
+
+static tt_status add_scalar(tt_lower *lower, tt_arg arg, tt_dtype dtype, float value,
+                            tt_prim_args *args, tt_error *err)
+{
+    tt_operand operand;
+    TT_TRY(scalar(lower, dtype, value, &operand, err));
+    tt_prim_args_add(args, arg, operand);
+    return TT_OK;
+}
+
+tt_status tt_quantized_args(tt_lower *lower, const tt_node *node, bool with_dst,
+                            tt_prim_args *args, tt_error *err)
+{
+    const tt_quantized *q = tt_quantized_of(node);
+    tt_operand scales;
+    TT_TRY(tt_lower_src(lower, node, TT_QUANTIZED_SCALES, TT_ORDER_ROW_MAJOR, &scales,
+                        err));
+    tt_prim_args_add(args, TT_ARG_WEIGHTS_SCALE, scales);
+    TT_TRY(add_scalar(lower, TT_ARG_SRC_SCALE, TT_F32, q->src_scale, args, err));
+    if (q->src_zero_point != 0)
+        TT_TRY(add_scalar(lower, TT_ARG_SRC_ZERO_POINT, TT_S32,
+                          (float)q->src_zero_point, args, err));
+    if (!with_dst) return TT_OK;
+    if (q->dst_scale != 1.0f)
+        TT_TRY(add_scalar(lower, TT_ARG_DST_SCALE, TT_F32, q->dst_scale, args, err));
+    if (q->dst_zero_point == 0) return TT_OK;
+    return add_scalar(lower, TT_ARG_DST_ZERO_POINT, TT_S32, (float)q->dst_zero_point,
+                      args, err);
+}
+
+static tt_status run_store(const void *params, void *const *ptrs, tt_error *err)
+{
+    (void)err;
+    tt_quantize_run(params, ptrs[0], ptrs[1], ptrs[2], ptrs[3]);
+    return TT_OK;
+}
+
+tt_status tt_quantized_store(tt_lower *lower, const tt_node *node, tt_operand src,
+                             tt_operand dst, tt_error *err)
+{
+    const tt_quantized *q = tt_quantized_of(node);
+    const tt_shape shape = *tt_operand_shape(lower, dst);
+    int64_t n = tt_shape_numel(&shape);
+    tt_quantize quantize = {.real = TT_F32,
+                            .quantized = shape.dtype,
+                            .scale = TT_F32,
+                            .n_outer = 1,
+                            .n_axis = 1,
+                            .n_inner = n};
+    tt_work work = {.bytes = (double)n * 5, .flops = (double)n * 3};
+    tt_operand operands[4] = {src, TT_NO_OPERAND, TT_NO_OPERAND, dst};
+    TT_TRY(scalar(lower, TT_F32, q->dst_scale, &operands[1], err));
+    TT_TRY(scalar(lower, shape.dtype, (float)q->dst_zero_point, &operands[2], err));
+    return tt_lower_kernel(lower, node, "quantize", run_store, &quantize,
+                           sizeof quantize, operands, 3, 1, &work, err);
+}

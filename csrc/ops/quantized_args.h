@@ -1,0 +1,20 @@
+/* Scales and zero points of integer operators (ops/quantized.h) while they are lowered. */
+#ifndef TT_OPS_QUANTIZED_ARGS_H
+#define TT_OPS_QUANTIZED_ARGS_H
+
+#include "ops/posts.h"
+#include "ops/quantized.h"
+
+/* Sets what `attr` says of scales and zero points; those of the destination only
+ * with_dst.  channel_mask: oneDNN's mask of the weights' channels. */
+void tt_quantized_masks(const tt_graph *graph, const tt_node *node, int channel_mask,
+                        bool with_dst, tt_attr *attr);
+/* The arguments for it. */
+tt_status tt_quantized_args(tt_lower *lower, const tt_node *node, bool with_dst,
+                            tt_prim_args *args, tt_error *err);
+/* A step that quantises f32 `src` to the node's integer `dst`, which has the same
+ * strides. */
+tt_status tt_quantized_store(tt_lower *lower, const tt_node *node, tt_operand src,
+                             tt_operand dst, tt_error *err);
+
+#endif

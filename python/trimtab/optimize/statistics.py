@@ -175,7 +175,8 @@ class TensorStatistics:
     @property
     def high_edge(self) -> float:
         """Upper edge of the last bin; up to half of the bins lie above `maximum`."""
-        return self._whole.low_edge + 2048 * self._whole.width
+        width = self._whole.width
+        return (self._whole.low_edge / width + 2048) * width if width else 0.0
 
     @property
     def axis(self) -> int | None:

@@ -4,6 +4,7 @@
 #define TT_BIND_ARRAY_H
 
 #include "bind/module.h"
+#include "watch/view.h"
 
 int tt_array_import(tt_state *state);
 
@@ -14,6 +15,10 @@ int tt_array_import(tt_state *state);
  * that is `arg` itself). */
 int tt_array_read(tt_model_object *model, const tt_input *input, PyObject *arg,
                   bool may_copy, tt_tensor *tensor, PyObject **made);
+
+/* Describes any array, buffer, DLPack tensor, number or list of numbers as a view; any
+ * strides are read in place.  *kept gets what must live as long as the view. */
+int tt_array_view(tt_state *state, PyObject *object, tt_view *view, PyObject **kept);
 
 /* An uninitialised row-major array; *data is its memory. */
 PyObject *tt_array_new(tt_state *state, const tt_shape *shape, void **data);
@@ -48,6 +53,10 @@ bool tt_array_overlap(PyObject *a, PyObject *b);
 
 /* An int64 array of shape (n_rows, n_columns) and its data. */
 PyObject *tt_array_int64(Py_ssize_t n_rows, Py_ssize_t n_columns, int64_t **data);
+
+/* Arrays of one dim, and their data. */
+PyObject *tt_array_f64(int64_t n, double **data);
+PyObject *tt_array_i64(int64_t n, int64_t **data);
 
 /* The NumPy dtype for values of `dtype` (borrowed): ml_dtypes' where NumPy has
  * none, an unsigned integer of the same width where ml_dtypes is missing. */

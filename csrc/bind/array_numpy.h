@@ -1,4 +1,4 @@
-/* NumPy's C API, for the three files array*.c and no others.
+/* NumPy's C API, for the files array*.c and no others.
  *
  * The table of functions is imported by array.c; the others define NO_IMPORT_ARRAY
  * before they include this. */
@@ -18,6 +18,9 @@ tt_dtype tt_array_dtype_of(tt_state *state, PyArrayObject *array);
 /* Does the array hold elements of `dtype`?  The bits of a type NumPy lacks may come
  * as unsigned integers. */
 bool tt_array_has_dtype(tt_state *state, PyArrayObject *array, tt_dtype dtype);
+
+/* The object as an array: of its memory where it has some (*is_view), else a copy. */
+PyObject *tt_array_from_object(tt_state *state, PyObject *object, bool *is_view);
 
 static inline int tt_type_number(PyObject *descr)
 {

@@ -139,8 +139,7 @@ static int read_array(tt_model_object *model, const tt_input *input,
     return describe(model, input, (PyArrayObject *)*made, tensor, &reason);
 }
 
-/* The object as an array: a view of its memory where it has some. */
-static PyObject *as_array(tt_state *state, PyObject *object, bool *is_view)
+PyObject *tt_array_from_object(tt_state *state, PyObject *object, bool *is_view)
 {
     PyObject *array, *view;
     *is_view = true;
@@ -171,7 +170,7 @@ static int read_object(tt_model_object *model, const tt_input *input, PyObject *
     bool is_view, matches;
     int status;
     const char *reason;
-    PyObject *array = as_array(model->state, arg, &is_view), *whole = NULL;
+    PyObject *array = tt_array_from_object(model->state, arg, &is_view), *whole = NULL;
     if (array == NULL) {
         tt_raise_format(model->state, TT_BAD_INPUT_TYPE,
                         "input '%s': expected an array of %s, got %R that cannot be "

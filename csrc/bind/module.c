@@ -75,6 +75,10 @@ static int module_exec(PyObject *module)
     if (add_type(module, &tt_model_spec, &state->model_type) < 0) return -1;
     if (add_type(module, &tt_program_spec, &state->program_type) < 0) return -1;
     if (add_type(module, &tt_binding_spec, &state->binding_type) < 0) return -1;
+    if (add_type(module, &tt_histogram_spec, &state->histogram_type) < 0) return -1;
+    if (add_type(module, &tt_channel_statistics_spec, &state->channel_statistics_type) <
+        0)
+        return -1;
     if (PyModule_AddFunctions(module, tt_image_functions) < 0) return -1;
     return add_passes(module);
 }
@@ -86,6 +90,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->model_type);
     Py_VISIT(state->program_type);
     Py_VISIT(state->binding_type);
+    Py_VISIT(state->histogram_type);
+    Py_VISIT(state->channel_statistics_type);
     for (int i = 0; i < TT_STATUS_COUNT; ++i)
         Py_VISIT(state->errors[i]);
     for (int i = 0; i < TT_DTYPE_COUNT; ++i)
@@ -101,6 +107,8 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->model_type);
     Py_CLEAR(state->program_type);
     Py_CLEAR(state->binding_type);
+    Py_CLEAR(state->histogram_type);
+    Py_CLEAR(state->channel_statistics_type);
     for (int i = 0; i < TT_STATUS_COUNT; ++i)
         Py_CLEAR(state->errors[i]);
     for (int i = 0; i < TT_DTYPE_COUNT; ++i)

@@ -22,6 +22,7 @@
 
 typedef struct {
     PyTypeObject *model_type, *program_type, *binding_type;
+    PyTypeObject *histogram_type, *channel_statistics_type;
     PyObject *errors[TT_STATUS_COUNT]; /* the exception class of each status */
     PyObject *dtypes[TT_DTYPE_COUNT];  /* NumPy dtype of each tt_dtype, or NULL */
     PyObject *from_dlpack;             /* numpy.from_dlpack */
@@ -156,6 +157,11 @@ PyObject *tt_dict_of_ints(const tt_named_int *items);
 /* ---- info.c ------------------------------------------------------------------ */
 
 extern PyMethodDef tt_module_functions[];
+
+/* ---- watch.c ----------------------------------------------------------------- */
+
+extern PyType_Spec tt_histogram_spec;
+extern PyType_Spec tt_channel_statistics_spec;
 
 /* ---- image.c ----------------------------------------------------------------- */
 

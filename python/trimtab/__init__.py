@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trimtab import steps
     from trimtab.deployment import Deployment, deploy_model
     from trimtab.errors import (
+        CalibrationWarning,
         DeviceError,
         FetchError,
         GoldenMismatch,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 # Public name -> module that holds it: imported when it is used first. Only what every
 # user needs is there from the start, so that loading a model does not pay for it.
 _HOMES: dict[str, str] = {
+    "CalibrationWarning": "errors",
     "Deployment": "deployment",
     "DeviceError": "errors",
     "FetchError": "errors",
@@ -69,6 +71,7 @@ _HOMES: dict[str, str] = {
 }
 
 __all__ = [
+    "CalibrationWarning",
     "Deployment",
     "DeviceError",
     "FetchError",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "CalibrationWarning",
     "DeviceError",
     "FetchError",
     "GoldenMismatch",
@@ -86,6 +87,16 @@ class GoldenWarning(UserWarning):
     Examples
     --------
     >>> trimtab.load_model("m.safetensors", verify="warn")     # doctest: +SKIP
+    """
+
+
+class CalibrationWarning(UserWarning):
+    """Calibration data whose statistics may not be what was meant, by tensor.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> warnings.simplefilter("error", CalibrationWarning)     # doctest: +SKIP
     """
 
 

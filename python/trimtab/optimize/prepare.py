@@ -58,10 +58,9 @@ def prepare_graph(model: Model) -> Model:
     _fold_constants(wiring)
     _fold_padding(wiring)
     fold_affine(wiring)
+    _pool_last(wiring)
     wiring.drop_unread()
-    for layer, name in zip(
-        find_layers(model), users_names(model), strict=True
-    ):
+    for layer, name in zip(find_layers(model), users_names(model), strict=True):
         node = wiring.producer(layer.result)
         assert node is not None
         node.name = name
@@ -203,6 +202,35 @@ _FOLDED_DTYPES = frozenset(
 )
 
 
+def _pool_last(wiring: Wiring) -> None:
+    """Put activation functions that never fall before the max pooling before them.
+
+    The largest of some values is where the largest of their images is; and there the
+    activation is part of the layer.
+    """
+    for pool in [n for n in wiring.graph.nodes if is_operator(n, "MaxPool")]:
+        behind = wiring.only_reader(pool.outputs[0])
+        if any(pool.outputs[1:]) or behind is None or not _never_falls(wiring, behind):
+            continue
+        between = wiring.unique(f"{behind.outputs[0]}_pooled")
+        pool.inputs[0], behind.inputs[0] = between, pool.inputs[0]
+        pool.outputs[0], behind.outputs[0] = behind.outputs[0], between
+        nodes = wiring.graph.nodes
+        i, j = (next(k for k, n in enumerate(nodes) if n is m) for m in (pool, behind))
+        nodes[i], nodes[j] = behind, pool
+        wiring.refresh()
+
+
+def _never_falls(wiring: Wiring, node: Node) -> bool:
+    """Is it an elementwise function that grows or stays, of one tensor?"""
+    if is_operator(node, "LeakyRelu"):
+        return float(node.attributes.get("alpha", 0.01)) >= 0
+    return is_operator(node, "Relu", "Sigmoid", "Tanh") or (
+        is_operator(node, "Clip")
+        and all(name in wiring.graph.constants for name in node.inputs[1:] if name)
+    )
+
+
 def _fold_padding(wiring: Wiring) -> None:
     """Move constant zeros around an input into the convolution that reads it."""
     for node in list(wiring.graph.nodes):
@@ -218,9 +246,7 @@ def _fold_padding(wiring: Wiring) -> None:
             half = len(pads) // 2
             old = reader.attributes.get("pads", [0] * (2 * half - 4))
             more = [*pads[2:half], *pads[half + 2 :]]
-            reader.attributes["pads"] = [
-                a + b for a, b in zip(old, more, strict=True)
-            ]
+            reader.attributes["pads"] = [a + b for a, b in zip(old, more, strict=True)]
         wiring.redirect(node.outputs[0], node.inputs[0])
     wiring.drop_unread()
 

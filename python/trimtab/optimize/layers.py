@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.graph import Constant, Graph, Model, Node
+from trimtab.graph import Graph, Model, Node
 from trimtab.optimize.opset import OPSET
 from trimtab.optimize.wiring import Wiring, is_operator
 

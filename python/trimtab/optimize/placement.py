@@ -87,6 +87,8 @@ class Placement:
     ties : list of (str, list of str, bool)
         Result, what it is moved from, and whether that is a concatenation: all have
         the same parameters, but a concatenation may also round again.
+    sources : set of str
+        Tensors that come out of int8 layers without computing in float32.
     reads : set of (int, str)
         Node, by its number, and tensor: this node reads the rounded tensor.
 
@@ -104,7 +106,7 @@ class Placement:
         self._layers = {layer.result: layer for layer in layers}
         self._biased = {layer.output for layer in layers}
         self._inputs = {value.name for value in graph.graph.inputs}
-        self._sources = self._find_sources()
+        self.sources = self._find_sources()
         self.ties: list[tuple[str, list[str], bool]] = []
         self.reads: set[tuple[int, str]] = set()
         self._wanted: set[str] = set()
@@ -132,7 +134,6 @@ class Placement:
         return [name for name in self.tensors if name not in moved]
 
     def _find_sources(self) -> set[str]:
-        """Tensors that come out of int8 layers without computing in float32."""
         found: set[str] = set()
         for node in self._nodes:
             if node.outputs[0] in self._layers or node.outputs[0] in self._biased:
@@ -164,7 +165,7 @@ class Placement:
         self.reads.add((self._numbers[id(reader)], tensor))
 
     def _is_integer(self, tensor: str) -> bool:
-        return tensor in self._sources or tensor in self._wanted
+        return tensor in self.sources or tensor in self._wanted
 
     def _visit(self, node: Node) -> None:
         """Move the rounding of a node's result in front of the node if that pays."""
@@ -183,7 +184,7 @@ class Placement:
         if not flows or node.outputs[0] in self._layers:
             return
         if node.outputs[0] in self._biased or is_operator(node, *_ACTIVATIONS):
-            self._flowing.update(name for name in node.inputs if name in self._sources)
+            self._flowing.update(name for name in node.inputs if name in self.sources)
         elif is_operator(node, *_MEANS):
             if self._is_integer(node.inputs[0]):
                 self._want(node, node.inputs[0])
@@ -211,7 +212,7 @@ class Placement:
             is_link = tensor in self._biased or is_operator(maker, *_ACTIVATIONS)
             if maker is None or not is_link:
                 return False
-            tensor = next(n for n in maker.inputs if n in self._sources)
+            tensor = next(n for n in maker.inputs if n in self.sources)
             reader = maker
         return False
 
@@ -219,5 +220,5 @@ class Placement:
         """Let nodes in float32 read the rounded tensor where there is no other."""
         for number, node in enumerate(self._nodes):
             for name in node.inputs:
-                if name in self._wanted and name in self._sources:
+                if name in self._wanted and name in self.sources:
                     self.reads.add((number, name))

@@ -66,6 +66,10 @@ def tensors_to_observe(
     more = {layer.activation for layer in able}
     placement = Placement(graph, able)
     more.update(placement.tensors)
+    for node in graph.graph.nodes:
+        # Which operand stays exact depends on the layers before.
+        if is_operator(node, "Add") and placement.sources.issuperset(node.inputs):
+            more.update(node.inputs)
     order = [value.name for value in graph.graph.inputs]
     order += [name for node in graph.graph.nodes for name in node.outputs]
     return [name for name in order if name in more]
@@ -151,7 +155,7 @@ def _int8_layers(layers: Sequence[Layer], choices: Mapping[str, str]) -> list[La
     return [layer for layer in layers if choices.get(layer.name) == "int8"]
 
 
-# ---- ranges of activations -------------------------------------------------------------
+# ---- ranges of activations ---------------------------------------------------------
 
 
 def _ranges(
@@ -246,7 +250,7 @@ class _Groups:
         self._ranges[root] = whole
 
 
-# ---- rewriting -------------------------------------------------------------------------
+# ---- rewriting ---------------------------------------------------------------------
 
 
 class _Pairs:

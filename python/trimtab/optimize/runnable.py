@@ -1,4 +1,4 @@
-"""A graph that is in memory as something to run: for looking inside while optimising."""
+"""A graph in memory as something to run: for looking inside while optimising."""
 
 from __future__ import annotations
 

@@ -25,9 +25,11 @@ _FOLDED_BYTES = 1 << 20
 
 # What gives another result each time, or needs no reading of its input.
 _NEVER_FOLDED = frozenset(
-    ["RandomNormal", "RandomUniform", "Bernoulli", "Multinomial"]
-    + ["RandomNormalLike", "RandomUniformLike"]
-    + ["If", "Loop", "Scan", "QuantizeLinear", "DequantizeLinear"]
+    [
+        *("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"),
+        *("Bernoulli", "Multinomial"),
+        *("If", "Loop", "Scan", "QuantizeLinear", "DequantizeLinear"),
+    ]
 )
 
 

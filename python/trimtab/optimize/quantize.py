@@ -116,7 +116,7 @@ def quantize_graph(
     """
     layers = find_layers(graph)
     chosen = _int8_layers(layers, choices)
-    halved = [name for name, precision in choices.items() if precision == "bf16"]
+    halved = [layer.result for layer in layers if choices.get(layer.name) == "bf16"]
     model = graph.copy()
     if chosen:
         placement = Placement(model, chosen)

@@ -40,7 +40,8 @@ def quantized(graph: Model, x: np.ndarray = X, *, but: tuple[str, ...] = ()) -> 
 
 def scale_of(model: Model, tensor: str) -> float:
     (node,) = (
-        n for n in model.graph.nodes
+        n
+        for n in model.graph.nodes
         if n.op_type == "QuantizeLinear" and n.inputs[0] == tensor
     )
     return float(model.graph.constants[node.inputs[1]].numpy())
@@ -99,7 +100,9 @@ def test_an_inverted_residual_is_integer_end_to_end() -> None:
 def test_branches_that_are_concatenated_share_their_parameters() -> None:
     net, x = image()
     a = net.op("Relu", [net.conv(x, weights(4, 8, 1, 1), "a")], output="a_y")
-    b = net.op("Relu", [net.conv(x, 2 * weights(4, 8, 1, 1, seed=1), "b")], output="b_y")
+    b = net.op(
+        "Relu", [net.conv(x, 2 * weights(4, 8, 1, 1, seed=1), "b")], output="b_y"
+    )
     pool = net.op("MaxPool", [x], kernel_shape=[3, 3], pads=[1] * 4, output="pooled")
     c = net.conv(pool, weights(4, 8, 1, 1, seed=2), "c")
     y = net.op("Concat", [a, b, c], axis=1, output="joined")

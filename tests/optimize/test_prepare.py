@@ -178,6 +178,7 @@ def test_copies_are_taken_out_and_outputs_keep_their_names() -> None:
         np.testing.assert_array_equal(got[name], value)
 
 
+@pytest.mark.filterwarnings("ignore:2 nodes run in Python")
 def test_constant_nodes_become_constants() -> None:
     w = Constant.of(weights(4, 3))
     nodes = [
@@ -196,6 +197,7 @@ def test_chains_of_scales_are_folded_link_by_link() -> None:
     h = net.conv(x, weights(6, 4, 3, 3), "conv")
     for op in ("Mul", "Add", "Mul"):
         h = net.op(op, [h, net.constant(statistics(6)[3].reshape(6, 1, 1))])
-    made = check_same(net.done(net.op("Relu", [batch_norm(net, h, 6)])), ["Conv", "Relu"])
+    made = check_same(
+        net.done(net.op("Relu", [batch_norm(net, h, 6)])), ["Conv", "Relu"]
+    )
     assert chain(made, "x") == ["Conv", "Relu"]
-

@@ -89,7 +89,9 @@ def test_two_convolutions_are_what_torch_makes_of_rounded_tensors() -> None:
 def test_onnxruntime_gives_the_same_for_the_exported_graph() -> None:
     made = quantized(two_convs())
     got, want = run(made, {"x": X}), run_onnxruntime(made, {"x": X})
-    step = max(c.numpy().max() for k, c in made.graph.constants.items() if "_scale" in k)
+    step = max(
+        c.numpy().max() for k, c in made.graph.constants.items() if "_scale" in k
+    )
     assert np.abs(got - want).max() <= step
     assert np.abs(got - want).mean() <= 1e-4
 
@@ -212,7 +214,9 @@ def random_graph(seed: int) -> Model:
         kind = rng.integers(9)
         if kind <= 2:
             n = int(rng.choice([3, 4, 6]))
-            made = net.conv(tensor, weights(n, c, 3, 3, seed=i), f"conv{i}", pads=[1] * 4)
+            made = net.conv(
+                tensor, weights(n, c, 3, 3, seed=i), f"conv{i}", pads=[1] * 4
+            )
             open_tensors.append((made, n))
         elif kind == 3:
             op = str(rng.choice(["Relu", "Sigmoid", "LeakyRelu", "Softplus", "Clip"]))
@@ -220,8 +224,10 @@ def random_graph(seed: int) -> Model:
             open_tensors.append((net.op(op, [tensor, *extra]), c))
         elif kind == 4:
             made = net.op(
-                str(rng.choice(["MaxPool", "AveragePool"])), [tensor],
-                kernel_shape=[3, 3], pads=[1] * 4,
+                str(rng.choice(["MaxPool", "AveragePool"])),
+                [tensor],
+                kernel_shape=[3, 3],
+                pads=[1] * 4,
             )
             open_tensors.append((made, c))
         elif kind == 5 and same:
@@ -244,9 +250,7 @@ def random_graph(seed: int) -> Model:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_choice_of_layers_gives_nearly_the_same(seed: int) -> None:
     rng = np.random.default_rng(seed)
     graph = prepare_graph(random_graph(seed))
@@ -255,9 +259,7 @@ def test_any_choice_of_layers_gives_nearly_the_same(seed: int) -> None:
     seen = observe(graph, [{"x": x}], tensors_to_observe(graph))
     layers = find_layers(graph)
     chosen = [layer.name for layer in layers if rng.random() < 0.7]
-    made = quantize_graph(
-        graph, dict.fromkeys(chosen, "int8"), seen, ranges="minmax"
-    )
+    made = quantize_graph(graph, dict.fromkeys(chosen, "int8"), seen, ranges="minmax")
     used = {name for node in made.graph.nodes for name in node.inputs}
     used |= {value.name for value in made.graph.outputs}
     assert all(set(node.outputs) & used for node in made.graph.nodes), "dangling"

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-
 from tests.optimize.graphs import (
     Net,
     install_ranges,
@@ -15,6 +14,7 @@ from tests.optimize.graphs import (
     sqnr_db,
     weights,
 )
+
 from trimtab.errors import InputError
 from trimtab.graph import Model, Value
 from trimtab.optimize.bias_correction import correct_biases

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.optimize.graphs import (
     Net,
     install_ranges,
@@ -15,6 +14,7 @@ from tests.optimize.graphs import (
     sqnr_db,
     weights,
 )
+
 from trimtab.graph import Model
 from trimtab.optimize.equalize import equalize_graph
 from trimtab.optimize.layers import find_layers

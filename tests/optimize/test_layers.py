@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.optimize.graphs import Net, weights
+
 from trimtab.graph import Model
 from trimtab.optimize.layers import Layer, find_layers, users_names
 from trimtab.optimize.prepare import prepare_graph

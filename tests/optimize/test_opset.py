@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.optimize.graphs import run_all, run_onnxruntime
+
 from trimtab.graph import Constant, Graph, Model, Node, Value
 from trimtab.optimize.layers import find_layers
 from trimtab.optimize.opset import raise_opset

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from tests.optimize.graphs import (
     Net,
     chain,
@@ -16,6 +15,7 @@ from tests.optimize.graphs import (
     sqnr_db,
     weights,
 )
+
 from trimtab.graph import Model
 from trimtab.optimize.layers import find_layers
 from trimtab.optimize.prepare import prepare_graph

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.optimize.graphs import Net, chain, run, run_all, weights
+
 from trimtab.graph import Constant, Graph, Model, Node, Value
 from trimtab.optimize.layers import find_layers
 from trimtab.optimize.prepare import prepare_graph

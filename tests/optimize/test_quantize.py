@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.optimize.graphs import (
     Net,
     install_ranges,
@@ -20,6 +19,7 @@ from tests.optimize.graphs import (
     sqnr_db,
     weights,
 )
+
 from trimtab.errors import InputError
 from trimtab.graph import Model
 from trimtab.optimize.layers import find_layers
@@ -184,13 +184,27 @@ def test_clipping_outliers_makes_the_squared_error_smaller() -> None:
     assert errors[1] < 0.8 * errors[0]
 
 
+def test_no_other_end_of_the_range_has_a_smaller_squared_error() -> None:
+    w = weights(3, 60, seed=6)
+    steps = weight_scales(w, 0, bits=3, ranges="mse")
+
+    def error(row: Any, step: Any) -> float:
+        return float(((np.clip(np.rint(row / step), -3, 3) * step - row) ** 2).sum())
+
+    for row, step in zip(w, steps, strict=True):
+        tried = np.abs(row).max() / 3 * np.linspace(0.5, 1, 501)
+        # The best of the coarse grid is near the best of a fine one.
+        assert error(row, step) <= 1.02 * min(error(row, other) for other in tried)
+
+
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1e-45, 1e-38, 1.0, 1e38]))
 @settings(max_examples=50, deadline=None)
 def test_scales_of_weights_can_be_divided_by(seed: int, size: float) -> None:
     w = np.random.default_rng(seed).standard_normal((3, 5)).astype(np.float32)
     w[1] = 0
     scales = weight_scales(w * np.float32(size), 0)
-    assert (scales > 0).all() and np.isfinite(scales).all()
+    assert (scales > 0).all()
+    assert np.isfinite(scales).all()
     assert scales[1] == 1
 
 

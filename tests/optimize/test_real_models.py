@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from tests.optimize.graphs import (
     install_ranges,
     observe,
@@ -13,6 +12,7 @@ from tests.optimize.graphs import (
     sqnr_db,
 )
 from tests.zoo import MODELS, ZooModel, ZooUnavailable
+
 from trimtab.formats import read_model
 from trimtab.graph import Model
 from trimtab.optimize.bias_correction import correct_biases

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.optimize.graphs import (
     Net,
     install_ranges,
@@ -15,6 +14,7 @@ from tests.optimize.graphs import (
     sqnr_db,
     weights,
 )
+
 from trimtab.errors import InputError
 from trimtab.graph import Model
 from trimtab.optimize.layers import find_layers

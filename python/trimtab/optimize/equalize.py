@@ -169,28 +169,33 @@ def _inputs(wiring: Wiring, node: Node) -> int:
 
 
 def _by_output(node: Node, weights: Array) -> Array:
-    """View of weights: output channels, then the rest."""
+    """View of weights: groups, output channels of a group, then the rest."""
     if node.op_type == "ConvTranspose":
-        return _by_group(node, weights).swapaxes(1, 2)
-    return np.moveaxis(weights, output_axis(node), 0)[None]
+        return _by_group(node, weights)
+    view: Array = np.moveaxis(weights, output_axis(node), 0)[None]
+    return view
 
 
 def _by_input(node: Node, weights: Array) -> Array:
     """View of weights: groups, input channels of a group, then the rest."""
     if node.op_type == "Conv":
-        return _by_group(node, weights).swapaxes(1, 2)
-    return np.moveaxis(weights, 1 - output_axis(node), 0)[None]
+        return _by_group(node, weights)
+    view: Array = np.moveaxis(weights, 1 - output_axis(node), 0)[None]
+    return view
 
 
 def _by_group(node: Node, weights: Array) -> Array:
-    """View of weights whose first axis is split into groups."""
+    """View of weights: groups, channels of a group on axis 1, then the rest."""
     groups = _groups(node)
-    return weights.reshape(groups, weights.shape[0] // groups, *weights.shape[1:])
+    shape = (groups, weights.shape[0] // groups, *weights.shape[1:])
+    view: Array = weights.reshape(shape).swapaxes(1, 2)
+    return view
 
 
 def _largest(view: Array) -> Array:
     """Largest size of a weight of each channel, counted over the groups."""
-    return np.abs(view).max(axis=tuple(range(2, view.ndim))).reshape(-1)
+    largest: Array = np.abs(view).max(axis=tuple(range(2, view.ndim)))
+    return largest.reshape(-1)
 
 
 def _equalize(wide: _Weights, first: Node, second: Node) -> float:

@@ -133,7 +133,7 @@ def _scaled(layer: Node, weights: Array, scale: Array) -> Array:
 def _scale_and_shift(
     wiring: Wiring, node: Node, layer: Node, channels: int
 ) -> tuple[Array, Array] | None:
-    """Say what a node does to each channel of a layer's result; None: something else."""
+    """Say what a node does to each channel of a result; None: something else."""
     is_first = node.inputs[0] == layer.outputs[0]
     if is_operator(node, "BatchNormalization"):
         return _batch_norm(wiring, node, layer, channels) if is_first else None
@@ -160,10 +160,8 @@ def _per_channel(
     if value is None:
         return None
     n_behind = len(wiring.graph.constants[layer.inputs[1]].shape) - 2
-    if layer.op_type == "MatMul":
-        most = 1  # its result may be a vector, and more dims would add one
-    else:
-        most = 2 + n_behind
+    # The result of a MatMul may be a vector, and more dims would add one.
+    most = 1 if layer.op_type == "MatMul" else 2 + n_behind
     if value.ndim > most or (value.size != 1 and value.size != channels):
         return None
     if value.size == 1:

@@ -39,7 +39,7 @@ def _is_plain_pool(wiring: Wiring, node: Node) -> bool:
 
 
 def _is_nearest(wiring: Wiring, node: Node) -> bool:
-    return node.attributes.get("mode", "nearest") == "nearest"
+    return bool(node.attributes.get("mode", "nearest") == "nearest")
 
 
 def _pads_zeros(wiring: Wiring, node: Node) -> bool:

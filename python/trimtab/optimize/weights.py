@@ -66,12 +66,13 @@ def _safe(scales: Array) -> Array:
     """Scales in float32 that can be divided by."""
     tiny = np.finfo(np.float32).tiny
     scales = scales.astype(np.float32)
-    return np.where(scales == 0, np.float32(1), np.maximum(scales, tiny))
+    made: Array = np.where(scales == 0, np.float32(1), np.maximum(scales, tiny))
+    return made
 
 
 def _least_squares(rows: Array, scales: Array, last: int) -> Array:
     """Shrink the range of each row to where its squared error is least."""
-    best = scales.copy()
+    best: Array = scales.copy()
     least = np.full(len(rows), np.inf)
     for share in _SHARES:
         tried = _safe(scales * np.float32(share))[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -139,6 +141,22 @@ def test_no_choice_changes_nothing() -> None:
 def test_wrong_choices_are_refused(choices: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         quantize_graph(two_convs(), choices, {}, ranges="minmax")
+
+
+def test_bf16_layers_are_named_by_what_they_compute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = []
+    module = ModuleType("trimtab.optimize.bf16")
+    module.to_bf16 = lambda graph, names: given.append(names) or graph  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "trimtab.optimize.bf16", module)
+    graph = two_convs()
+    seen = observe(graph, [{"x": X}], tensors_to_observe(graph))
+    choices = {"first": "int8", "second": "bf16"}
+    made = quantize_graph(graph, choices, seen, ranges="minmax")
+    assert given == [[find_layers(graph)[1].result]]
+    # The layer in bfloat16 reads the exact result of the one in int8.
+    assert rounded(made) == ["x"]
 
 
 def test_a_layer_with_an_infinite_weight_stays_float() -> None:

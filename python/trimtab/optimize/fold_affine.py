@@ -92,6 +92,8 @@ def _channels(wiring: Wiring, node: Node) -> int | None:
     """Output channels of a layer that can take a scale; None for other nodes."""
     if not is_operator(node, "Conv", "ConvTranspose", "MatMul", "Gemm"):
         return None
+    if len(node.inputs) < 2:
+        return None
     weights = wiring.graph.constants.get(node.inputs[1])
     if weights is None or weights.dtype != "float32":
         return None

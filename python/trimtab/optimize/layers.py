@@ -173,7 +173,7 @@ def _kind(wiring: Wiring, node: Node) -> str | None:
     """Kind of a layer; None for other nodes."""
     if is_operator(node, "Attention"):
         return "attention"
-    if not is_operator(node, *_WITH_WEIGHTS):
+    if not is_operator(node, *_WITH_WEIGHTS) or not all(node.inputs[:2]):
         return None
     constants = wiring.graph.constants
     weights = constants.get(node.inputs[1])

@@ -74,6 +74,10 @@ attributes={})], True)
         self._readers: defaultdict[str, list[Node]] = defaultdict(list)
         self._seen = {value.name for value in graph.outputs}
         self._names = {value.name for value in graph.inputs} | set(graph.constants)
+        for body in self.model.graphs()[:-1]:
+            self._names.update(name for n in body.nodes for name in n.outputs)
+            self._names.update(body.constants)
+            self._names.update(value.name for value in body.inputs)
         for node in graph.nodes:
             for name in node.outputs:
                 if name:

@@ -172,6 +172,7 @@ def _rewrites(
 
         drop_zip_maps(proto.graph)
         found.append(lambda graph: _rewrite_ml(graph, opsets, metadata))
+
     def rewrite(graph: Graph) -> None:
         for step in found:
             step(graph)

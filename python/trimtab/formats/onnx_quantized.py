@@ -62,9 +62,7 @@ def _trio(node: Node, i: int) -> _Trio:
     return _input(node, i), _input(node, i + 1), _maybe(node, i + 2)
 
 
-def _real(
-    w: MlWriter, node: Node, trio: _Trio, axis: int | None = None
-) -> str:
+def _real(w: MlWriter, node: Node, trio: _Trio, axis: int | None = None) -> str:
     """Tensor of the real numbers; `axis` is where scales may vary."""
     tensor, scale, zero = trio
     more = {} if axis is None else _axis_of(w, scale, axis)
@@ -83,9 +81,7 @@ def _scalar_like(w: MlWriter, node: Node, scale: str, zero: str) -> str:
     return w.constant(node, value.reshape(reference.shape))
 
 
-def _weights(
-    w: MlWriter, node: Node, trio: _Trio, axis: int
-) -> tuple[str, str]:
+def _weights(w: MlWriter, node: Node, trio: _Trio, axis: int) -> tuple[str, str]:
     """Tensor of real weights, and the scale in use."""
     tensor, scale, zero = trio
     elements = w.value_of(tensor)

@@ -74,3 +74,29 @@ static inline vf vi_to_float(vi x)
 {
     return __builtin_convertvector(x, vf);
 }
+
+/* The lanes, all in [0, 255] or all in [-128, 127], as bytes. */
+static inline void vi_store_bytes(void *dst, vi x)
+{
+#if defined(__AVX512F__)
+    _mm_storeu_si128((__m128i *)dst, _mm512_cvtepi32_epi8((__m512i)x));
+#elif defined(__AVX2__)
+    __m256i low = _mm256_and_si256((__m256i)x, _mm256_set1_epi32(0xff));
+    __m128i words =
+        _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    _mm_storel_epi64((__m128i *)dst, _mm_packus_epi16(words, words));
+#else
+    int8_t bytes[VF_N];
+    for (int i = 0; i < VF_N; ++i)
+        bytes[i] = (int8_t)x[i];
+    memcpy(dst, bytes, sizeof bytes);
+#endif
+}
+
+static inline int32_t vi_sum(vi x)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < VF_N; ++i)
+        sum += x[i];
+    return sum;
+}

@@ -79,8 +79,8 @@ static void dot_rows(int64_t rows, const uint8_t *a, int64_t a_row, const int8_t
 }
 
 /* Sums of n columns from `column` on of a row, zero points taken out, to their place. */
-static void finish(const tt_u8s8 *p, vi sums, vi column_sums, int64_t row,
-                   int64_t column, int64_t n)
+ALWAYS_INLINE void finish(const tt_u8s8 *p, vi sums, vi column_sums, int64_t row,
+                          int64_t column, int64_t n)
 {
     int64_t at = row * p->dst_row + column;
     vf x;
@@ -114,9 +114,11 @@ static void multiply(const tt_u8s8 *p, int64_t panel, int64_t row, int64_t row_e
         for (int64_t i = 0; i < rows; ++i)
             for (int j = 0; j < VECTORS; ++j) {
                 int64_t column = panel * PANEL + j * VF_N, left = p->n - column;
-                if (left > 0)
-                    finish(p, sums[i][j], vi_load(column_sums + 4 * j * VF_N), row + i,
-                           column, left < VF_N ? left : VF_N);
+                vi column_sum = vi_load(column_sums + 4 * j * VF_N);
+                if (left >= VF_N)
+                    finish(p, sums[i][j], column_sum, row + i, column, VF_N);
+                else if (left > 0)
+                    finish(p, sums[i][j], column_sum, row + i, column, left);
             }
         row += rows;
     }
@@ -139,28 +141,41 @@ static bool range_of(const float *x, int64_t n, float *low, float *high)
     return !vf_any_nan(probe);
 }
 
-/* The compiler makes vectors of these; adding 1.5 * 2^23 rounds to even. */
-#define QUANTIZE(name, expression)                                             \
-    static int32_t name(const float *x, int64_t n, float factor, int32_t zero, \
-                        uint8_t *dst)                                          \
-    {                                                                          \
-        const float shift = 12582912.0f;                                       \
-        float shift_zero = (float)zero;                                        \
-        int32_t sum = 0;                                                       \
-        for (int64_t i = 0; i < n; ++i) {                                      \
-            float q = (expression);                                            \
-            q = q > -4194304.0f ? q : -4194304.0f;                             \
-            q = q < 4194304.0f ? q : 4194304.0f;                               \
-            q = ((q + shift) - shift) + shift_zero;                            \
-            q = q > 0.0f ? q : 0.0f;                                           \
-            q = q < 255.0f ? q : 255.0f;                                       \
-            dst[i] = (uint8_t)(int32_t)q;                                      \
-            sum += (int32_t)q;                                                 \
-        }                                                                      \
-        return sum;                                                            \
+/* Adding 1.5 * 2^23 rounds to even.  NaN becomes the least. */
+ALWAYS_INLINE vi to_bytes(vf q, vf zero)
+{
+    vf shift = vf_set1(12582912.0f), bound = vf_set1(4194304.0f);
+    q = vf_min(vf_max(q, vf_zero() - bound), bound);
+    q = (q + shift) - shift + zero;
+    return __builtin_convertvector(vf_min(vf_max(q, vf_zero()), vf_set1(255.0f)), vi);
+}
+
+/* x / scale, or x * (1 / scale); gives the sum of the bytes. */
+ALWAYS_INLINE int32_t quantize_row(const float *x, int64_t n, float scale,
+                                   const bool divides, int32_t zero, uint8_t *dst)
+{
+    vf by = vf_set1(divides ? scale : 1.0f / scale), zeros = vf_set1((float)zero);
+    int64_t i = 0;
+    vi sum = {0};
+    for (; i + VF_N <= n; i += VF_N) {
+        vf item = vf_load(x + i);
+        vi q = to_bytes(divides ? item / by : item * by, zeros);
+        sum += q;
+        vi_store_bytes(dst + i, q);
     }
-QUANTIZE(quantize_by_product, x[i] * factor)
-QUANTIZE(quantize_by_quotient, x[i] / factor)
+    if (i < n) {
+        vf item = vf_load_n(x + i, n - i);
+        vi q = to_bytes(divides ? item / by : item * by, zeros);
+        uint8_t bytes[VF_N];
+        int32_t rest = 0;
+        vi_store_bytes(bytes, q);
+        memcpy(dst + i, bytes, (size_t)(n - i));
+        for (int64_t j = 0; j < n - i; ++j)
+            rest += bytes[j];
+        return vi_sum(sum) + rest;
+    }
+    return vi_sum(sum);
+}
 
 static void quantize(const tt_quantize_rows *r, int64_t row, int64_t row_end)
 {
@@ -177,9 +192,9 @@ static void quantize(const tt_quantize_rows *r, int64_t row, int64_t row_end)
             if (!(scale > 1e-36f)) scale = 1.0f;
             r->zero[i] = is_finite ? (int32_t)(-low / scale + .5f) : 0;
             r->scale[i] = is_finite ? scale : NAN;
-            r->sum[i] = quantize_by_product(x, r->k, 1.0f / scale, r->zero[i], dst);
+            r->sum[i] = quantize_row(x, r->k, scale, false, r->zero[i], dst);
         } else {
-            r->sum[i] = quantize_by_quotient(x, r->k, r->scale[i], r->zero[i], dst);
+            r->sum[i] = quantize_row(x, r->k, r->scale[i], true, r->zero[i], dst);
         }
     }
 }

@@ -36,6 +36,7 @@ typedef struct tt_binding tt_binding;
     X(TT_PASS_FUSE, "fuse", "post-ops, batch normalisation, composed operators")   \
     X(TT_PASS_ATTENTION, "attention", "matmul, softmax, matmul as one kernel")     \
     X(TT_PASS_QUANTIZE, "quantize", "8-bit convolutions and matmuls as integers")  \
+    X(TT_PASS_DYNAMIC, "dynamic", "dynamically quantised matmuls as one operator") \
     X(TT_PASS_CHAIN, "chain", "elementwise chains as one loop")                    \
     X(TT_PASS_LAYOUT, "layout", "channels-last and consumer-preferred strides")    \
     X(TT_PASS_VIEWS, "views", "reshape, slice, concat without copies")             \

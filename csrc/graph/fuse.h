@@ -25,6 +25,8 @@ tt_status tt_graph_fuse_pads(tt_graph *graph, tt_error *err);
 tt_status tt_graph_fuse_scores(tt_graph *graph, tt_error *err);
 /* Then all of it, from Q, K, V to the result, into one node. */
 tt_status tt_graph_fuse_attention(tt_graph *graph, tt_error *err);
+/* DynamicQuantizeLinear, MatMulInteger, Cast, Mul become one node. */
+tt_status tt_graph_fuse_dynamic_quantized(tt_graph *graph, tt_error *err);
 /* Activations and sums become post-ops of Conv, MatMul, ... */
 tt_status tt_graph_fuse_posts(tt_graph *graph, tt_error *err);
 

@@ -51,7 +51,13 @@ int tt_match_other(const tt_node *node, int value)
 bool tt_node_become(tt_graph *graph, tt_node *node, const char *op_type, int version,
                     const int *inputs, int n_inputs)
 {
-    const tt_op *op = tt_op_find("", op_type, version);
+    return tt_node_become_op(graph, node, tt_op_find("", op_type, version), version,
+                             inputs, n_inputs);
+}
+
+bool tt_node_become_op(tt_graph *graph, tt_node *node, const tt_op *op, int version,
+                       const int *inputs, int n_inputs)
+{
     int *list = tt_region_alloc(graph->region, (size_t)n_inputs + 1, sizeof *list);
     if (op == NULL || list == NULL) return false;
     memcpy(list, inputs, (size_t)n_inputs * sizeof *list);

@@ -22,6 +22,9 @@ int tt_match_other(const tt_node *node, int value);
  * in the table or there is no memory. */
 bool tt_node_become(tt_graph *graph, tt_node *node, const char *op_type, int version,
                     const int *inputs, int n_inputs);
+/* The same for an operator of any domain (NULL: not in the table). */
+bool tt_node_become_op(tt_graph *graph, tt_node *node, const tt_op *op, int version,
+                       const int *inputs, int n_inputs);
 /* Gives the node one more attribute; false: no memory. */
 bool tt_node_set_int(tt_graph *graph, tt_node *node, const char *name, int64_t value);
 bool tt_node_set_float(tt_graph *graph, tt_node *node, const char *name, float value);

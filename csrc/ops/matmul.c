@@ -25,20 +25,13 @@ static void promote(const tt_shape *a, const tt_shape *b, tt_shape *wide_a,
     }
 }
 
-static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
+tt_status tt_matmul_infer(tt_site *site, tt_dtype dtype, tt_shape *out, tt_error *err)
 {
     const tt_node *node = site->node;
-    const tt_shape *a, *b;
+    const tt_shape *a = tt_input_shape(site, 0), *b = tt_input_shape(site, 1);
     tt_shape wide_a, wide_b, batch = {0};
     char ta[160], tb[160];
     int64_t m, n;
-    TT_TRY(tt_need_inputs(site, 2, err));
-    a = tt_input_shape(site, 0);
-    b = tt_input_shape(site, 1);
-    if (a->dtype != b->dtype || !is_multiplied(a->dtype))
-        return tt_fail_at(node, err, TT_BAD_MODEL,
-                          "inputs of %s and %s, expected one number type",
-                          tt_dtype_name(a->dtype), tt_dtype_name(b->dtype));
     if (a->rank < 1 || b->rank < 1)
         return tt_fail_at(node, err, TT_BAD_MODEL, "input %d is a scalar",
                           a->rank < 1 ? 0 : 1);
@@ -52,7 +45,7 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     wide_a.rank -= 2;
     wide_b.rank -= 2;
     TT_TRY(tt_shape_broadcast(&wide_a, &wide_b, &batch, err));
-    batch.dtype = a->dtype;
+    batch.dtype = dtype;
     if (batch.rank + 2 > TT_MAX_RANK)
         return tt_fail_at(node, err, TT_LIMIT, "the result has rank %d, at most %d",
                           batch.rank + 2, TT_MAX_RANK);
@@ -60,6 +53,19 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     if (b->rank > 1) batch.dims[batch.rank++] = n;
     out[0] = batch;
     return tt_check_shape(site, &out[0], err);
+}
+
+static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
+{
+    const tt_shape *a, *b;
+    TT_TRY(tt_need_inputs(site, 2, err));
+    a = tt_input_shape(site, 0);
+    b = tt_input_shape(site, 1);
+    if (a->dtype != b->dtype || !is_multiplied(a->dtype))
+        return tt_fail_at(site->node, err, TT_BAD_MODEL,
+                          "inputs of %s and %s, expected one number type",
+                          tt_dtype_name(a->dtype), tt_dtype_name(b->dtype));
+    return tt_matmul_infer(site, a->dtype, out, err);
 }
 
 /* The operand as [1.., batch.., rows, columns] of `rank` dims; a 1-D operand is a row

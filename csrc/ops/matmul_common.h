@@ -21,6 +21,9 @@ typedef struct {
 tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmul,
                           tt_error *err);
 
+/* Shape of the product of inputs 0 and 1, as NumPy defines it. */
+tt_status tt_matmul_infer(tt_site *site, tt_dtype dtype, tt_shape *out, tt_error *err);
+
 /* Does oneDNN multiply this type? */
 static inline bool tt_matmul_is_native(tt_dtype dtype)
 {

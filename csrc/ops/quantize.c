@@ -25,7 +25,8 @@ static tt_status find_sharing(const tt_site *site, sharing *kind, int *axis,
         TT_TRY(tt_attribute_int(node, "block_size", 0, block_size, err));
     if (tt_shape_numel(scale) == 1 && scale->rank <= 1 && *block_size == 0)
         return TT_OK;
-    if (node->version >= 13) TT_TRY(tt_attribute_int(node, "axis", 1, &value, err));
+    /* opsets before 13 have no axis: it is there where QLinearConv was rewritten */
+    TT_TRY(tt_attribute_int(node, "axis", 1, &value, err));
     TT_TRY(tt_axis(node, value, src->rank, axis, err));
     if (*block_size == 0) {
         *kind = PER_AXIS;

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import trimtab
+from trimtab.formats import read_model
 
 pytest.importorskip("tflite")
 pytest.importorskip("ai_edge_litert")
@@ -218,3 +219,20 @@ def test_integers_are_within_a_step_of_the_interpreter(name: str, dtype: str) ->
 @pytest.mark.parametrize("name", PER_AXIS)
 def test_scales_per_channel(name: str, dtype: str) -> None:
     check(PER_AXIS[name], dtype)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("name", ["conv relu6", "depthwise", "fully connected"])
+def test_products_are_written_over_uint8_and_weights_of_int8(
+    name: str, dtype: str
+) -> None:
+    data, _ = file_of(CASES[name], dtype, ())
+    graph = read_model(data).graph
+    makers = {node.outputs[0]: node for node in graph.nodes}
+    (product,) = (node for node in graph.nodes if node.op_type in ("Conv", "Gemm"))
+    x, weights = (makers[i] for i in product.inputs[:2])
+    assert [x.op_type, weights.op_type] == ["DequantizeLinear"] * 2
+    assert graph.constants[x.inputs[2]].dtype == "uint8"
+    assert graph.constants[weights.inputs[0]].dtype == "int8"
+    (reader,) = (node for node in graph.nodes if product.outputs[0] in node.inputs)
+    assert reader.op_type in ("Clip", "QuantizeLinear")

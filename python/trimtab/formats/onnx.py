@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trimtab import _core
@@ -35,6 +35,15 @@ _MAX_VERSION = 1 << 20
 _ML_DOMAIN = "ai.onnx.ml"
 _ML_OPSET = 18  # of ai.onnx, for files that use none of it
 _ML_MIN_OPSET = 9  # Where came then
+# Beginnings of the names of operators that onnx_quantized.py may know.
+_QUANTIZED = (
+    "QLinear",
+    "QGemm",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulIntegerToFloat",
+)
 _lock = threading.Lock()
 _classes: list[Any] = []  # ModelProto, once it is known
 
@@ -149,6 +158,28 @@ def _rewrite_ml(graph: Graph, opsets: dict[str, int], metadata: dict[str, str]) 
         rewrite_ml(graph, opset, metadata)
 
 
+def _rewrites(
+    proto: Any, opsets: dict[str, int], metadata: dict[str, str]
+) -> Callable[[Graph], None] | None:
+    """What is to be done to the main graph before its names are resolved."""
+    found: list[Callable[[Graph], None]] = []
+    if any(node.op_type.startswith(_QUANTIZED) for node in proto.graph.node):
+        from trimtab.formats.onnx_quantized import rewrite_quantized
+
+        found.append(lambda graph: rewrite_quantized(graph, opsets))
+    if _ML_DOMAIN in opsets:
+        from trimtab.formats.onnx_ml import drop_zip_maps
+
+        drop_zip_maps(proto.graph)
+        found.append(lambda graph: _rewrite_ml(graph, opsets, metadata))
+
+    def rewrite(graph: Graph) -> None:
+        for step in found:
+            step(graph)
+
+    return rewrite if found else None
+
+
 def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> Model:
     """Read an ONNX model.
 
@@ -211,11 +242,7 @@ def _read(
 
         opsets, metadata = _opsets(proto), _metadata(proto)
         reader = GraphReader(TensorReader(limits, files), limits, raw)
-        if _ML_DOMAIN in opsets:
-            importlib.import_module("trimtab.formats.onnx_ml").drop_zip_maps(
-                proto.graph
-            )
-            reader.rewrite = lambda graph: _rewrite_ml(graph, opsets, metadata)
+        reader.rewrite = _rewrites(proto, opsets, metadata)
         model = Model(
             reader.convert(proto.graph),
             opsets,

@@ -96,9 +96,37 @@ class MlWriter:
                 return len(value.shape)
         return None
 
+    def value_of(self, tensor: str) -> Array | None:
+        """Elements of a constant.
+
+        Parameters
+        ----------
+        tensor : str
+
+        Returns
+        -------
+        array : ndarray or None
+            None where the tensor is no constant, or of a type that NumPy has not.
+        """
+        constant = self._graph.constants.get(tensor)
+        if constant is None or constant.dtype in ("int4", "uint4", "string"):
+            return None
+        return constant.numpy()
+
     # ---- writing -------------------------------------------------------------------
 
-    def _free(self, wanted: str) -> str:
+    def free(self, wanted: str) -> str:
+        """Take a name for a tensor.
+
+        Parameters
+        ----------
+        wanted : str
+
+        Returns
+        -------
+        name : str
+            With a number behind it where it was taken.
+        """
         found, number = wanted, 0
         while found in self._taken:
             number += 1
@@ -118,7 +146,7 @@ class MlWriter:
         -------
         tensor : str
         """
-        name = self._free(f"{node.name}.constant")
+        name = self.free(f"{node.name}.constant")
         self._graph.constants[name] = Constant.of(value)
         return name
 
@@ -141,7 +169,7 @@ class MlWriter:
         -------
         tensor : str
         """
-        found = output or self._free(f"{node.name}.{op_type}")
+        found = output or self.free(f"{node.name}.{op_type}")
         self.nodes.append(
             Node(op_type, inputs, [found], f"{node.name}.{op_type}", "", more)
         )

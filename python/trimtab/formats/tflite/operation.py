@@ -16,6 +16,7 @@ import numpy.typing as npt
 from trimtab.errors import ModelFormatError, UnsupportedOpError
 from trimtab.formats.tflite.constants import QUANTIZED
 from trimtab.formats.tflite.contents import OperatorRecord, TensorRecord
+from trimtab.formats.tflite.linear import to_grid
 from trimtab.formats.tflite.scope import RANGES, Scope
 from trimtab.graph import DTYPES
 from trimtab.types import Array
@@ -544,21 +545,14 @@ class Operation:
         >>> operation.to_steps("x", operation.result())    # doctest: +SKIP
         'Mul_1'
         """
-        quantization = like.quantization
-        if quantization is None or quantization.is_per_axis:
-            raise UnsupportedOpError(
-                f"{self.title}: its output has several scales; only weights may"
-            )
-        scale = float(quantization.scale[0])
-        zero_point = int(quantization.zero_point[0])
-        low, high = (bound - zero_point for bound in RANGES[like.dtype])
-        for bound in bounds or ():
-            if math.isfinite(bound):
-                steps = int(np.clip(np.rint(bound / scale), low, high))
-                low, high = (steps, high) if bound <= 0 else (low, steps)
-        tensor = self.emit("Mul", [tensor, self.const(1 / scale, "float32")])
-        tensor = self.clip(self.emit("Round", [tensor]), low, high)
-        return self.emit("Mul", [tensor, self.const(scale, "float32")])
+        if bounds is not None and like.quantization is not None:
+            scale = float(like.quantization.scale[0])
+            zero_point = int(like.quantization.zero_point[0])
+            low, high = (bound - zero_point for bound in RANGES[like.dtype])
+            held = [float(np.clip(np.rint(b / scale), low, high)) for b in bounds]
+            if held != [low, high]:
+                tensor = self.clip(tensor, held[0] * scale, held[1] * scale)
+        return to_grid(self.builder, tensor, like)
 
     def move(
         self, tensor: str, place: int = 0, *, channels_first: bool = False

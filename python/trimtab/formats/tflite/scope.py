@@ -16,10 +16,10 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError, ModelLimitError, UnsupportedOpError
 from trimtab.formats.builder import GraphBuilder
+from trimtab.formats.tflite import linear
 from trimtab.formats.tflite.constants import QUANTIZED, Constants
 from trimtab.formats.tflite.contents import (
     Contents,
-    Quantization,
     SubgraphRecord,
     TensorRecord,
 )
@@ -245,24 +245,7 @@ class Scope:
             return builder.op("Cast", [raw], name=tensor.name, to=DTYPES["float32"][0])
         if quantization is None or tensor.dtype not in QUANTIZED:
             return raw
-        scale, zero_point = self._steps(tensor, quantization)
-        real = builder.op("Cast", [raw], to=DTYPES["float32"][0])
-        if zero_point:
-            real = builder.op(
-                "Sub", [real, builder.constant(zero_point, "", "float32")]
-            )
-        step = builder.constant(scale, "", "float32")
-        return builder.op("Mul", [real, step], name=tensor.name)
-
-    @staticmethod
-    def _steps(tensor: TensorRecord, quantization: Quantization) -> tuple[float, float]:
-        """Scale and zero point of a computed tensor."""
-        if quantization.is_per_axis or tensor.dtype == "int4":
-            raise UnsupportedOpError(
-                f"tensor {tensor.name!r} is computed and has {tensor.dtype} with "
-                f"{quantization.scale.size} scales; only weights may be like that"
-            )
-        return float(quantization.scale[0]), float(quantization.zero_point[0])
+        return linear.dequantize_raw(builder, raw, tensor)
 
     def raw(self, index: int) -> str:
         """Name the tensor of elements as the file has them.
@@ -300,17 +283,7 @@ class Scope:
             return builder.op("Cast", [real], to=DTYPES["float16"][0])
         if quantization is None or tensor.dtype not in QUANTIZED:
             return real
-        # As a chain of elementwise nodes, which becomes one loop with its neighbours.
-        scale, zero_point = self._steps(tensor, quantization)
-        step = builder.op("Mul", [real, builder.constant(1 / scale, "", "float32")])
-        step = builder.op("Round", [step])
-        if zero_point:
-            step = builder.op(
-                "Add", [step, builder.constant(zero_point, "", "float32")]
-            )
-        bounds = [builder.constant(n, "", "float32") for n in RANGES[tensor.dtype]]
-        step = builder.op("Clip", [step, *bounds])
-        return builder.op("Cast", [step], to=DTYPES[tensor.dtype][0])
+        return linear.quantize_raw(builder, real, tensor)
 
     def channels_first(self, index: int) -> str:
         """Name the tensor of real numbers with channels before rows.
@@ -341,13 +314,20 @@ class Scope:
                     f"tensor {tensor.name!r} must have 4 dims, its shape is "
                     f"{tensor.shape}"
                 )
-            self._firsts[index] = self.builder.op(
-                "Transpose",
-                [self.real(index)],
-                name=f"{tensor.name}_nchw",
-                perm=_TO_FIRST,
-            )
+            self._firsts[index] = self._turned(index, tensor)
         return self._firsts[index]
+
+    def _turned(self, index: int, tensor: TensorRecord) -> str:
+        name = f"{tensor.name}_nchw"
+        if index in self._raws and index not in self._reals:
+            # the integers, so that what reads them finds them behind DequantizeLinear
+            raw = self.builder.op(
+                "Transpose", [self._raws[index]], name=name, perm=_TO_FIRST
+            )
+            return self._raw_to_real(tensor, raw)
+        return self.builder.op(
+            "Transpose", [self.real(index)], name=name, perm=_TO_FIRST
+        )
 
     def has_channels_first(self, index: int) -> bool:
         """Is the tensor there with channels before rows?

@@ -12,6 +12,7 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError, UnsupportedOpError
 from trimtab.formats.tflite.constants import QUANTIZED
+from trimtab.formats.tflite.linear import is_integer_weights, weights
 from trimtab.formats.tflite.operation import Operation
 from trimtab.types import Array
 
@@ -36,18 +37,25 @@ def _padding(op: Operation) -> str:
     return _PADDINGS[code]
 
 
-def _weights(op: Operation, place: int, perm: list[int]) -> str:
-    """Real weights with their dims in another order."""
+def _weights(op: Operation, place: int, perm: list[int], source: int = 0) -> str:
+    """Real weights with their dims in another order; input `source` meets them."""
     index, tensor = op.index(place), op.tensor(place)
     if tensor.rank != len(perm):
         raise ModelFormatError(
             f"{op.title}: weights must have {len(perm)} dims, got {tensor.shape}"
         )
+    turned = op.scope.work.constants.turned
+    stored = op.scope.constant(index)
+    if (
+        stored is not None
+        and stored.shape == tensor.shape
+        and is_integer_weights(op.tensor(source), tensor)
+    ):
+        return weights(op.builder, turned(stored, perm, tensor.name), tensor, perm)
     array = op.scope.real_constant(index)
     if array is None or array.ndim != len(perm):
         return op.builder.op("Transpose", [op.x(place)], perm=perm)
-    turned = op.scope.work.constants.turned(array, perm, tensor.name)
-    return op.builder.constant(turned, tensor.name)
+    return op.builder.constant(turned(array, perm, tensor.name), tensor.name)
 
 
 def _bias(op: Operation, place: int, inputs: tuple[int, int]) -> list[str]:
@@ -78,33 +86,33 @@ def _bias(op: Operation, place: int, inputs: tuple[int, int]) -> list[str]:
 
 
 def _conv_2d(op: Operation) -> None:
-    channels, weights = op.tensor(0).shape[-1:], op.tensor(1).shape
-    if len(weights) != 4 or not channels or 0 in weights or channels[0] % weights[3]:
+    channels, shape = op.tensor(0).shape[-1:], op.tensor(1).shape
+    if len(shape) != 4 or not channels or 0 in shape or channels[0] % shape[3]:
         raise ModelFormatError(
-            f"{op.title}: weights of shape {weights} do not fit an input of shape "
+            f"{op.title}: weights of shape {shape} do not fit an input of shape "
             f"{op.tensor(0).shape}"
         )
-    group = channels[0] // weights[3]
-    _convolve(op, _weights(op, 1, [0, 3, 1, 2]), max(group, 1), weights[1:3])
+    group = channels[0] // shape[3]
+    _convolve(op, _weights(op, 1, [0, 3, 1, 2]), max(group, 1), shape[1:3])
 
 
 def _depthwise(op: Operation) -> None:
-    channels, weights = op.tensor(0).shape[-1:], op.tensor(1).shape
+    channels, shape = op.tensor(0).shape[-1:], op.tensor(1).shape
     if (
-        len(weights) != 4
-        or weights[0] != 1
+        len(shape) != 4
+        or shape[0] != 1
         or not channels
         or not channels[0]
-        or weights[3] % channels[0]
+        or shape[3] % channels[0]
     ):
         raise ModelFormatError(
-            f"{op.title}: weights of shape {weights} do not fit an input of shape "
+            f"{op.title}: weights of shape {shape} do not fit an input of shape "
             f"{op.tensor(0).shape}"
         )
-    _convolve(op, _weights(op, 1, [3, 0, 1, 2]), channels[0], weights[1:3])
+    _convolve(op, _weights(op, 1, [3, 0, 1, 2]), channels[0], shape[1:3])
 
 
-def _convolve(op: Operation, weights: str, group: int, kernel: tuple[int, ...]) -> None:
+def _convolve(op: Operation, kernels: str, group: int, kernel: tuple[int, ...]) -> None:
     strides = _positive(op, "stride_h", "stride_w")
     dilations = [
         max(1, int(op.option(name)))
@@ -112,7 +120,7 @@ def _convolve(op: Operation, weights: str, group: int, kernel: tuple[int, ...]) 
     ]
     result = op.emit(
         "Conv",
-        [op.nchw(), weights, *_bias(op, 2, (0, 1))],
+        [op.nchw(), kernels, *_bias(op, 2, (0, 1))],
         auto_pad=_padding(op),
         strides=strides,
         dilations=dilations,
@@ -151,11 +159,11 @@ def _transpose_pads(size: int, out: int, kernel: int, stride: int, same: bool) -
 def _transpose_conv(op: Operation) -> None:
     strides = _positive(op, "stride_h", "stride_w")
     same = _padding(op) == "SAME_UPPER"
-    weights, source = op.tensor(1), op.tensor(2)
+    kernels, source = op.tensor(1), op.tensor(2)
     known = op.scope.constant(op.index(0))
-    if weights.rank != 4 or source.rank != 4 or (known is not None and known.size != 4):
+    if kernels.rank != 4 or source.rank != 4 or (known is not None and known.size != 4):
         raise ModelFormatError(
-            f"{op.title}: weights of shape {weights.shape}, an input of shape "
+            f"{op.title}: weights of shape {kernels.shape}, an input of shape "
             f"{source.shape}: both must have 4 dims"
         )
     pads = [
@@ -164,7 +172,7 @@ def _transpose_conv(op: Operation) -> None:
             int(known.reshape(-1)[dim])
             if known is not None and source.signature[dim] is not None
             else -1,
-            weights.shape[dim],
+            kernels.shape[dim],
             strides[dim - 1],
             same,
         )
@@ -172,11 +180,11 @@ def _transpose_conv(op: Operation) -> None:
     ]
     result = op.emit(
         "ConvTranspose",
-        [op.nchw(2), _weights(op, 1, [3, 0, 1, 2]), *_bias(op, 3, (2, 1))],
+        [op.nchw(2), _weights(op, 1, [3, 0, 1, 2], 2), *_bias(op, 3, (2, 1))],
         strides=strides,
         pads=[int(pad[end]) for end in (0, 1) for pad in pads],
         output_padding=[int(pad[2]) for pad in pads],
-        kernel_shape=list(weights.shape[1:3]),
+        kernel_shape=list(kernels.shape[1:3]),
     )
     op.finish(result, channels_first=True)
 
@@ -213,11 +221,11 @@ def _fully_connected(op: Operation) -> None:
             f"{op.title}: its weights are shuffled for one processor; convert the "
             "model without that"
         )
-    source, weights = op.tensor(0), op.tensor(1)
+    source, matrix = op.tensor(0), op.tensor(1)
     x = op.x()
-    if weights.rank != 2:
+    if matrix.rank != 2:
         raise ModelFormatError(
-            f"{op.title}: weights must have 2 dims, got {weights.shape}"
+            f"{op.title}: weights must have 2 dims, got {matrix.shape}"
         )
     if op.option("keep_num_dims") and source.rank > 2:
         product = op.emit("MatMul", [x, _weights(op, 1, [1, 0])])
@@ -225,12 +233,12 @@ def _fully_connected(op: Operation) -> None:
             product = op.emit("Add", [product, bias])
         op.finish(product)
         return
-    if source.rank != 2 or source.signature[1] not in (None, weights.shape[1]):
-        x = op.reshape(x, [-1, weights.shape[1]])
+    if source.rank != 2 or source.signature[1] not in (None, matrix.shape[1]):
+        x = op.reshape(x, [-1, matrix.shape[1]])
     inputs = [x, _weights(op, 1, [0, 1]), *_bias(op, 2, (0, 1))]
     result = op.emit("Gemm", inputs, transB=1)
     if op.option("keep_num_dims") and source.rank == 1:
-        result = op.reshape(result, [weights.shape[0]])
+        result = op.reshape(result, [matrix.shape[0]])
     op.finish(result)
 
 

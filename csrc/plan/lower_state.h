@@ -40,7 +40,4 @@ tt_status tt_lower_add_copy(tt_lower *, const tt_node *node, tt_operand src,
 bool tt_order_holds(tt_order order, const tt_shape *shape, const int64_t *strides);
 void tt_order_strides(tt_order order, const tt_shape *shape, int64_t *strides);
 
-/* Lowers an elementwise node (op->emit) or a chain made by graph/chain.c. */
-tt_status tt_lower_elementwise(tt_lower *, const tt_node *node, tt_error *err);
-
 #endif

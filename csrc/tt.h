@@ -30,16 +30,17 @@ typedef struct tt_plan tt_plan;
 typedef struct tt_binding tt_binding;
 
 /* Passes that can be switched off, to find one that is wrong. */
-#define TT_PASS_LIST(X)                                                            \
-    X(TT_PASS_FOLD, "fold", "compute constant nodes when compiling")               \
-    X(TT_PASS_SIMPLIFY, "simplify", "remove nodes without effect")                 \
-    X(TT_PASS_FUSE, "fuse", "post-ops, batch normalisation, composed operators")   \
-    X(TT_PASS_ATTENTION, "attention", "matmul, softmax, matmul as one kernel")     \
-    X(TT_PASS_CHAIN, "chain", "elementwise chains as one loop")                    \
-    X(TT_PASS_LAYOUT, "layout", "channels-last and consumer-preferred strides")    \
-    X(TT_PASS_VIEWS, "views", "reshape, slice, concat without copies")             \
-    X(TT_PASS_REUSE, "reuse", "memory of dead tensors is used again")              \
-    X(TT_PASS_PRIMITIVES, "primitives", "oneDNN where there is an own kernel too") \
+#define TT_PASS_LIST(X)                                                             \
+    X(TT_PASS_FOLD, "fold", "compute constant nodes when compiling")                \
+    X(TT_PASS_SIMPLIFY, "simplify", "remove nodes without effect")                  \
+    X(TT_PASS_FUSE, "fuse", "post-ops, batch normalisation, composed operators")    \
+    X(TT_PASS_INTEGER, "integer", "8-bit tensors are moved and pooled as they are") \
+    X(TT_PASS_ATTENTION, "attention", "matmul, softmax, matmul as one kernel")      \
+    X(TT_PASS_CHAIN, "chain", "elementwise chains as one loop")                     \
+    X(TT_PASS_LAYOUT, "layout", "channels-last and consumer-preferred strides")     \
+    X(TT_PASS_VIEWS, "views", "reshape, slice, concat without copies")              \
+    X(TT_PASS_REUSE, "reuse", "memory of dead tensors is used again")               \
+    X(TT_PASS_PRIMITIVES, "primitives", "oneDNN where there is an own kernel too")  \
     X(TT_PASS_KERNELS, "kernels", "own kernels where they beat oneDNN's")
 
 enum {

@@ -99,6 +99,19 @@ void tt_model_stats_get(tt_model *model, tt_model_stats *stats);
 /* Drops plans and contexts that nobody uses at the moment. */
 void tt_model_trim(tt_model *model);
 
+/* Count, in one call of 64, the elements of quantised tensors at the ends of their range?
+ * Plans compiled from then on do; nothing is done where it is off.  An end where the
+ * zero point is does not count: real values stop there too. */
+tt_status tt_model_count_clipping(tt_model *model, bool on, tt_error *err);
+typedef struct {
+    const char
+        *name; /* of the tensor that is quantised; NULL: the node quantises none */
+    int64_t n_clipped, n_seen;
+} tt_clipped;
+/* What was counted for node number `node` of the model; false: past the last, or nothing
+ * ever counted. */
+bool tt_model_clipping(tt_model *model, int node, tt_clipped *out);
+
 /* Takes packed weights from a file of tt_model_write_packed that begins at `offset`,
  * where it has them intact; the descriptor is duplicated.  Before the first plan; a
  * descriptor of -1 prepares for writing only.  False: nothing of use was found.  The

@@ -274,7 +274,8 @@ def test_a_residual_sum_is_one_loop_over_bytes() -> None:
     content, inputs = between(middle, 2, after="b")
     check(content, inputs)
     seen = op_types(content, inputs)
-    assert len(seen) == 1 and seen[0].count("Linear") == 3, seen
+    assert len(seen) == 1, seen
+    assert seen[0].count("Linear") == 3, seen
 
 
 def test_a_tensor_that_two_loops_read_stays_bytes() -> None:

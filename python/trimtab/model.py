@@ -306,7 +306,7 @@ class Model(Kept):
         """Count how often quantised tensors reach the ends of their range.
 
         From now on one call of 64 looks at each tensor that a `QuantizeLinear` makes
-        and that is stored as 8 bits; switched off, nothing is done. Bindings made before
+        and that is stored as 8 bits; off, nothing is done. Bindings made before
         stay as they are.
 
         Parameters

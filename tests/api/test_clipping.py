@@ -1,4 +1,4 @@
-"""`Model.clipping` counts what NumPy counts, in one call of 64; off, nothing is done."""
+"""`Model.clipping` counts what NumPy counts, in one call of 64; off, it is free."""
 
 from __future__ import annotations
 

@@ -30,18 +30,19 @@ typedef struct tt_plan tt_plan;
 typedef struct tt_binding tt_binding;
 
 /* Passes that can be switched off, to find one that is wrong. */
-#define TT_PASS_LIST(X)                                                            \
-    X(TT_PASS_FOLD, "fold", "compute constant nodes when compiling")               \
-    X(TT_PASS_SIMPLIFY, "simplify", "remove nodes without effect")                 \
-    X(TT_PASS_FUSE, "fuse", "post-ops, batch normalisation, composed operators")   \
-    X(TT_PASS_ATTENTION, "attention", "matmul, softmax, matmul as one kernel")     \
-    X(TT_PASS_QUANTIZE, "quantize", "8-bit convolutions and matmuls as integers")  \
-    X(TT_PASS_DYNAMIC, "dynamic", "dynamically quantised matmuls as one operator") \
-    X(TT_PASS_CHAIN, "chain", "elementwise chains as one loop")                    \
-    X(TT_PASS_LAYOUT, "layout", "channels-last and consumer-preferred strides")    \
-    X(TT_PASS_VIEWS, "views", "reshape, slice, concat without copies")             \
-    X(TT_PASS_REUSE, "reuse", "memory of dead tensors is used again")              \
-    X(TT_PASS_PRIMITIVES, "primitives", "oneDNN where there is an own kernel too") \
+#define TT_PASS_LIST(X)                                                             \
+    X(TT_PASS_FOLD, "fold", "compute constant nodes when compiling")                \
+    X(TT_PASS_SIMPLIFY, "simplify", "remove nodes without effect")                  \
+    X(TT_PASS_FUSE, "fuse", "post-ops, batch normalisation, composed operators")    \
+    X(TT_PASS_INTEGER, "integer", "8-bit tensors are moved and pooled as they are") \
+    X(TT_PASS_ATTENTION, "attention", "matmul, softmax, matmul as one kernel")      \
+    X(TT_PASS_QUANTIZE, "quantize", "8-bit convolutions and matmuls as integers")   \
+    X(TT_PASS_DYNAMIC, "dynamic", "dynamically quantised matmuls as one operator")  \
+    X(TT_PASS_CHAIN, "chain", "elementwise chains as one loop")                     \
+    X(TT_PASS_LAYOUT, "layout", "channels-last and consumer-preferred strides")     \
+    X(TT_PASS_VIEWS, "views", "reshape, slice, concat without copies")              \
+    X(TT_PASS_REUSE, "reuse", "memory of dead tensors is used again")               \
+    X(TT_PASS_PRIMITIVES, "primitives", "oneDNN where there is an own kernel too")  \
     X(TT_PASS_KERNELS, "kernels", "own kernels where they beat oneDNN's")
 
 enum {
@@ -99,6 +100,19 @@ typedef struct {
 void tt_model_stats_get(tt_model *model, tt_model_stats *stats);
 /* Drops plans and contexts that nobody uses at the moment. */
 void tt_model_trim(tt_model *model);
+
+/* Count, in one call of 64, the elements of quantised tensors at the ends of their range?
+ * Plans compiled from then on do; nothing is done where it is off.  An end where the
+ * zero point is does not count: real values stop there too. */
+tt_status tt_model_count_clipping(tt_model *model, bool on, tt_error *err);
+typedef struct {
+    const char
+        *name; /* of the tensor that is quantised; NULL: the node quantises none */
+    int64_t n_clipped, n_seen;
+} tt_clipped;
+/* What was counted for node number `node` of the model; false: past the last, or nothing
+ * ever counted. */
+bool tt_model_clipping(tt_model *model, int node, tt_clipped *out);
 
 /* Takes packed weights from a file of tt_model_write_packed that begins at `offset`,
  * where it has them intact; the descriptor is duplicated.  Before the first plan; a

@@ -274,6 +274,51 @@ static PyObject *model_stats(PyObject *object, PyObject *ignored)
     return tt_dict_of_ints(items);
 }
 
+static PyObject *model_count_clipping(PyObject *object, PyObject *args)
+{
+    tt_model_object *self = (tt_model_object *)object;
+    tt_unlocked unlocked;
+    tt_error err = {0};
+    tt_status status;
+    int on;
+    if (!PyArg_ParseTuple(args, "p:count_clipping", &on)) return NULL;
+    tt_unlock(&unlocked, self->state);
+    status = tt_model_count_clipping(self->model, on != 0, &err);
+    tt_relock(&unlocked);
+    if (status != TT_OK) return tt_raise(self->state, status, &err);
+    Py_RETURN_NONE;
+}
+
+/* Adds (n_clipped, n_seen) to what the dict has under the name. */
+static int add_clipped(PyObject *dict, const tt_clipped *clipped)
+{
+    PyObject *had = PyDict_GetItemString(dict, clipped->name), *pair;
+    long long n_clipped = clipped->n_clipped, n_seen = clipped->n_seen;
+    int status;
+    if (had != NULL) {
+        n_clipped += PyLong_AsLongLong(PyTuple_GET_ITEM(had, 0));
+        n_seen += PyLong_AsLongLong(PyTuple_GET_ITEM(had, 1));
+    }
+    pair = Py_BuildValue("(LL)", n_clipped, n_seen);
+    if (pair == NULL) return -1;
+    status = PyDict_SetItemString(dict, clipped->name, pair);
+    Py_DECREF(pair);
+    return status;
+}
+
+static PyObject *model_clipping(PyObject *object, PyObject *ignored)
+{
+    tt_model_object *self = (tt_model_object *)object;
+    PyObject *dict = PyDict_New();
+    tt_clipped clipped;
+    (void)ignored;
+    for (int i = 0; dict != NULL && tt_model_clipping(self->model, i, &clipped); ++i)
+        if (clipped.name != NULL && clipped.n_seen > 0 &&
+            add_clipped(dict, &clipped) < 0)
+            Py_CLEAR(dict);
+    return dict;
+}
+
 static PyObject *model_trim(PyObject *object, PyObject *ignored)
 {
     tt_model_object *self = (tt_model_object *)object;
@@ -326,16 +371,20 @@ static PyObject *model_write_packed(PyObject *object, PyObject *args)
 }
 
 static PyMethodDef methods[] = {
-    {"program",      model_program,      METH_VARARGS,
-     "program(names=None)\n\nProgram that computes these values; None: the outputs."                   },
-    {"stats",        model_stats,        METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."      },
-    {"trim",         model_trim,         METH_NOARGS,  "trim()\n\nGive back working memory not in use."},
-    {"read_packed",  model_read_packed,  METH_VARARGS,
+    {"program",        model_program,        METH_VARARGS,
+     "program(names=None)\n\nProgram that computes these values; None: the outputs."                       },
+    {"stats",          model_stats,          METH_NOARGS,  "stats()\n\nCounters and sizes as a dict."      },
+    {"count_clipping", model_count_clipping, METH_VARARGS,
+     "count_clipping(on)\n\nCount elements at the ends of the quantised range?"                            },
+    {"clipping",       model_clipping,       METH_NOARGS,
+     "clipping()\n\n{tensor: (n_clipped, n_seen)} of what was counted."                                    },
+    {"trim",           model_trim,           METH_NOARGS,  "trim()\n\nGive back working memory not in use."},
+    {"read_packed",    model_read_packed,    METH_VARARGS,
      "read_packed(descriptor, offset)\n\nTake packed weights from a file where it has "
-     "them."                                                                                           },
-    {"write_packed", model_write_packed, METH_VARARGS,
-     "write_packed(descriptor)\n\nWrite the packed weights; how many."                                 },
-    {NULL,           NULL,               0,            NULL                                            },
+     "them."                                                                                               },
+    {"write_packed",   model_write_packed,   METH_VARARGS,
+     "write_packed(descriptor)\n\nWrite the packed weights; how many."                                     },
+    {NULL,             NULL,                 0,            NULL                                            },
 };
 
 static PyGetSetDef getters[] = {

@@ -46,6 +46,17 @@ static bool is_member(const chaining *c, int node)
     return false;
 }
 
+bool tt_chain_immediate(const tt_graph *graph, int value, double *out)
+{
+    const tt_value *v = &graph->values[value];
+    const tt_dtype dtype = v->shape.dtype;
+    /* 64-bit integers do not fit a double; 16-bit floats have no registers */
+    if (dtype == TT_S64 || dtype == TT_U64 || dtype == TT_F16 || dtype == TT_BF16)
+        return false;
+    return v->constant != NULL && tt_shape_numel(&v->shape) == 1 &&
+           tt_eltwise_has(TT_ELTWISE_CAST, dtype) && tt_scalar_value(v->constant, out);
+}
+
 /* How many reads of `value` happen inside the chain. */
 static int reads_inside(const chaining *c, int value)
 {
@@ -58,10 +69,11 @@ static int reads_inside(const chaining *c, int value)
     return n;
 }
 
-/* Inputs of the members that no member makes. */
+/* Inputs of the members that no member makes and that must be loaded. */
 static int count_inputs(const chaining *c, int *inputs)
 {
     int n = 0;
+    double immediate;
     for (int i = 0; i < c->n_members; ++i) {
         const tt_node *node = &c->graph->nodes[c->members[i]];
         for (int k = 0; k < node->n_inputs; ++k) {
@@ -70,6 +82,7 @@ static int count_inputs(const chaining *c, int *inputs)
                 seen = is_member(c, c->graph->values[value].producer);
             for (int m = 0; m < n && !seen; ++m)
                 seen = inputs[m] == value;
+            seen = seen || tt_chain_immediate(c->graph, value, &immediate);
             if (!seen && n < TT_ELTWISE_MAX_OPERANDS)
                 inputs[n++] = value;
             else if (!seen)
@@ -108,8 +121,18 @@ static bool fits(chaining *c)
         tt_site site = {c->graph, node, -1};
         int args[TT_ELTWISE_MAX_OPERANDS], result = -1;
         ok = node->n_inputs <= TT_ELTWISE_MAX_OPERANDS;
-        for (int k = 0; k < node->n_inputs && ok; ++k)
-            args[k] = node->inputs[k] < 0 ? -1 : registers[node->inputs[k]] - 1;
+        for (int k = 0; k < node->n_inputs && ok; ++k) {
+            int value = node->inputs[k];
+            double scalar;
+            args[k] = value < 0 ? -1 : registers[value] - 1;
+            if (value < 0 || args[k] >= 0) continue;
+            ok = tt_chain_immediate(c->graph, value, &scalar);
+            if (ok)
+                args[k] =
+                    tt_eltwise_constant(b, c->graph->values[value].shape.dtype, scalar);
+            ok = ok && args[k] >= 0;
+            registers[value] = args[k] + 1;
+        }
         ok = ok && node->op->emit(&site, b, args, &result, NULL) == TT_OK;
         if (ok) registers[node->outputs[0]] = result + 1;
     }

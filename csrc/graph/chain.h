@@ -16,6 +16,9 @@ typedef struct {
 
 extern const tt_op tt_op_chain;
 
+/* Is the value a scalar that a chain holds as an immediate instead of loading it? */
+bool tt_chain_immediate(const tt_graph *graph, int value, double *out);
+
 tt_status tt_graph_chain(tt_graph *graph, tt_error *err);
 
 #endif

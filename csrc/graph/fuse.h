@@ -21,6 +21,10 @@ tt_status tt_graph_fuse_parallel(tt_graph *graph, tt_error *err);
 tt_status tt_graph_fuse_composed(tt_graph *graph, tt_error *err);
 /* A Pad of zeros becomes the padding of the convolution that reads it. */
 tt_status tt_graph_fuse_pads(tt_graph *graph, tt_error *err);
+/* A convolution whose input is quantised bytes reads the bytes. */
+tt_status tt_graph_fuse_bytes(tt_graph *graph, tt_error *err);
+/* 8-bit tensors go through reshapes, pools, concatenations, ... as they are. */
+tt_status tt_graph_fuse_integer(tt_graph *graph, tt_error *err);
 /* Scales out of attention's matmuls, its mask into its softmax. */
 tt_status tt_graph_fuse_scores(tt_graph *graph, tt_error *err);
 /* Then all of it, from Q, K, V to the result, into one node. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/fuse.h"
+#include "graph/linear.h"
 #include "graph/match.h"
 #include "ops/op.h"
 
@@ -98,10 +99,34 @@ static bool add_own(const tt_graph *graph, const tt_node *conv, padding *p)
     return true;
 }
 
+/* The Pad that makes the convolution's input, itself or by way of QuantizeLinear and
+ * DequantizeLinear, to which zero is zero too: *quantize is the former, or NULL. */
+static tt_node *find_pad(tt_graph *graph, const tt_node *conv, tt_node **quantize)
+{
+    tt_node *node = tt_match_only_producer(graph, conv->inputs[0], NULL);
+    tt_linear to, from;
+    *quantize = NULL;
+    if (node == NULL || tt_node_is(node, "Pad")) return node;
+    if (!tt_linear_dequantized(graph, conv->inputs[0], &from)) return NULL;
+    node = tt_match_only_producer(graph, node->inputs[0], "QuantizeLinear");
+    if (node == NULL || !tt_linear_of(graph, node, &to) || !tt_linear_same(&to, &from))
+        return NULL;
+    *quantize = node;
+    return tt_match_only_producer(graph, node->inputs[0], "Pad");
+}
+
+static void set_dims(tt_graph *graph, int value, const tt_shape *dims)
+{
+    tt_dtype dtype = graph->values[value].shape.dtype;
+    graph->values[value].shape = *dims;
+    graph->values[value].shape.dtype = dtype;
+}
+
 static void take_pad(tt_graph *graph, tt_node *conv)
 {
-    tt_node *pad = tt_match_only_producer(graph, conv->inputs[0], "Pad");
+    tt_node *quantize, *pad = find_pad(graph, conv, &quantize);
     int64_t pads[2 * MAX_SPATIAL];
+    tt_node *reader = quantize != NULL ? quantize : conv;
     int *inputs;
     padding p;
     if (pad == NULL || conv->inputs[1] < 0 || !read_padding(graph, pad, &p) ||
@@ -111,11 +136,16 @@ static void take_pad(tt_graph *graph, tt_node *conv)
         pads[i] = p.begin[i];
         pads[p.n + i] = p.end[i];
     }
-    inputs = tt_region_alloc(graph->region, (size_t)conv->n_inputs, sizeof *inputs);
+    inputs = tt_region_alloc(graph->region, (size_t)reader->n_inputs, sizeof *inputs);
     if (inputs == NULL || !tt_node_set_ints(graph, conv, "pads", pads, 2 * p.n)) return;
-    memcpy(inputs, conv->inputs, (size_t)conv->n_inputs * sizeof *inputs);
+    memcpy(inputs, reader->inputs, (size_t)reader->n_inputs * sizeof *inputs);
     inputs[0] = pad->inputs[0];
-    conv->inputs = inputs;
+    reader->inputs = inputs;
+    if (quantize != NULL) {
+        const tt_shape dims = graph->values[pad->inputs[0]].shape;
+        set_dims(graph, quantize->outputs[0], &dims);
+        set_dims(graph, conv->inputs[0], &dims);
+    }
     pad->dead = true;
 }
 

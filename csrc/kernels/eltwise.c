@@ -23,6 +23,8 @@ bool tt_eltwise_has(tt_eltwise_op op, tt_dtype dtype)
     const tt_eltwise_table *table = tt_eltwise_table_of(TT_ISA_SCALAR);
     if ((int)dtype < 0 || (int)dtype >= TT_ELTWISE_DTYPES) return false;
     if (op == TT_ELTWISE_CAST) return table->casts[dtype][TT_F32] != NULL;
+    if (op == TT_ELTWISE_QUANTIZE) return dtype == TT_F32;
+    if (op == TT_ELTWISE_DEQUANTIZE) return table->dequantize[dtype] != NULL;
     return table->kernels[dtype] != NULL &&
            table->kernels[dtype][op].by_scalar[0] != NULL;
 }
@@ -93,6 +95,11 @@ int tt_eltwise_add(tt_eltwise_builder *b, tt_eltwise_op op, int a0, int a1, int 
     if (!tt_eltwise_has(op, dtype)) return -1;
     if (is_select && b->registers[a0] != TT_BOOL) return -1;
     if (op == TT_ELTWISE_CAST) result = register_dtype(cast_to);
+    if (op == TT_ELTWISE_DEQUANTIZE) result = TT_F32;
+    if (op == TT_ELTWISE_QUANTIZE) {
+        if (!tt_eltwise_has(TT_ELTWISE_DEQUANTIZE, cast_to)) return -1;
+        result = cast_to;
+    }
     *at = (tt_eltwise_instruction){
         .op = op,
         .dtype = dtype,

@@ -41,7 +41,10 @@
         X(IS_INF, 1)     /* -> bool; alpha: detect negative, beta: positive */                          \
         X(NOT, 1) X(BITWISE_NOT, 1) X(                                                                  \
             CAST,                                                                                       \
-            1) /* dtype of the source register -> result dtype */ /* binary: dtype of both arguments */ \
+            1) /* dtype of the source register -> result dtype */                                       \
+        X(QUANTIZE, 1)   /* float to u8 s8 u16 s16: scale alpha, zero point beta */                     \
+        X(DEQUANTIZE, 1) /* and back */                                                                 \
+        /* binary: dtype of both arguments */                                                           \
         X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(MAX, 2) X(MIN, 2) X(POW, 2)                           \
             X(MOD, 2) /* sign of the divisor (Python); x mod 0 = 0 */                                   \
         X(FMOD, 2)    /* sign of the dividend (C) */                                                    \
@@ -70,10 +73,11 @@ enum {
 
 typedef struct {
     tt_eltwise_op op;
-    tt_dtype dtype;   /* of the arguments (SELECT: of b and c) */
-    int args[3];      /* registers */
-    int result;       /* register */
-    tt_dtype cast_to; /* CAST: what was asked for (f16 gives an f32 register) */
+    tt_dtype dtype; /* of the arguments (SELECT: of b and c) */
+    int args[3];    /* registers */
+    int result;     /* register */
+    tt_dtype
+        cast_to; /* CAST, QUANTIZE: what was asked for (f16 gives an f32 register) */
     double alpha, beta;
 } tt_eltwise_instruction;
 
@@ -99,7 +103,7 @@ int tt_eltwise_load(tt_eltwise_builder *b, tt_dtype dtype);
 int tt_eltwise_constant(tt_eltwise_builder *b, tt_dtype dtype, double value);
 /* Appends an instruction; result register or -1 when the program is full or
  * (op, dtype) has no kernel.  Unused args are -1.  Comparisons, AND.., IS_* give
- * TT_BOOL registers; CAST gives `cast_to` (ignored otherwise). */
+ * TT_BOOL registers; CAST and QUANTIZE give `cast_to` (ignored otherwise). */
 int tt_eltwise_add(tt_eltwise_builder *b, tt_eltwise_op op, int a0, int a1, int a2,
                    double alpha, double beta, tt_dtype cast_to);
 /* The next destination, of `dtype`, takes `reg`; false when full. */

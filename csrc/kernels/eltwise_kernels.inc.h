@@ -2,6 +2,7 @@
  * by eltwise_scalar.c, eltwise_avx2.c and eltwise_avx512.c, which define TABLE (the
  * tt_eltwise_table to fill) and TABLE_NAME.  The loops are plain C that the compiler
  * vectorises; ivdep says what the contract of tt_eltwise_fn says. */
+#include "kernels/quantize_item.inc.h"
 #include "kernels/vector_math_f64.h"
 
 #define KERNEL(name)                                                        \
@@ -218,6 +219,32 @@ static const tt_eltwise_kernel kernels_bool[TT_ELTWISE_COUNT] = {
 
 #include "kernels/eltwise_cast.inc.h"
 
+/* ---- quantising ------------------------------------------------------------ */
+
+#define QUANTIZE_KERNELS(name, type, lowest, largest)         \
+    KERNEL(quantize_##name)                                   \
+    {                                                         \
+        const float *a = a_, scale = (float)immediate->alpha; \
+        const float zero = (float)immediate->beta;            \
+        type *dst = dst_;                                     \
+        (void)b_, (void)c_;                                   \
+        EACH(i, n)                                            \
+        dst[i] = quantize_item_##name(a[i], scale, zero);     \
+    }                                                         \
+    KERNEL(dequantize_##name)                                 \
+    {                                                         \
+        const float scale = (float)immediate->alpha;          \
+        const float zero = (float)immediate->beta;            \
+        const type *a = a_;                                   \
+        float *dst = dst_;                                    \
+        (void)b_, (void)c_;                                   \
+        EACH(i, n)                                            \
+        dst[i] = dequantize_item(a[i], scale, zero);          \
+    }
+#define QUANTIZE_ENTRY(name, type, lowest, largest) [TT_##name] = quantize_##name,
+#define DEQUANTIZE_ENTRY(name, type, lowest, largest) [TT_##name] = dequantize_##name,
+QUANTIZED_LIST(QUANTIZE_KERNELS)
+
 const tt_eltwise_table TABLE = {
     .name = TABLE_NAME,
     .kernels = {[TT_F32] = kernels_f32,
@@ -232,6 +259,8 @@ const tt_eltwise_table TABLE = {
                 [TT_U64] = kernels_u64,
                 [TT_BOOL] = kernels_bool},
     .casts = {CAST_SOURCES(CAST_ROW)},
+    .quantize = {QUANTIZED_LIST(QUANTIZE_ENTRY)},
+    .dequantize = {QUANTIZED_LIST(DEQUANTIZE_ENTRY)},
     .load_f16 = load_f16,
     .load_bf16 = load_bf16,
     .store_f16 = store_f16,

@@ -448,6 +448,16 @@ static bool cast_one(tt_dtype from, tt_dtype to, int64_t i, void *dst, const voi
     return true;
 }
 
+/* Half to even, then the zero point, then the range; not a number is the least. */
+static void quantize_one(tt_dtype to, int64_t i, void *dst, const void *a, float scale,
+                         double zero)
+{
+    const float x = ((const float *)a)[i] / scale;
+    put_int(to, dst, i,
+            isnan(x) ? saturate(to, -(real)INFINITY)
+                     : saturate(to, rintl((real)x) + (real)zero));
+}
+
 static bool one_real(tt_eltwise_op op, tt_dtype dtype, int64_t i, void *dst,
                      const void *a, const void *b, double alpha, double beta)
 {
@@ -496,6 +506,11 @@ bool tt_eltwise_ref(tt_eltwise_op op, tt_dtype dtype, tt_dtype to, int64_t n, vo
                    (const char *)(((const uint8_t *)a)[i] != 0 ? b : c) + at, width);
         else if (op == TT_ELTWISE_CAST)
             ok = cast_one(dtype, to, i, dst, a);
+        else if (op == TT_ELTWISE_QUANTIZE)
+            quantize_one(to, i, dst, a, (float)alpha, beta);
+        else if (op == TT_ELTWISE_DEQUANTIZE)
+            ((float *)dst)[i] =
+                (float)(get_int(dtype, a, i) - (wide)beta) * (float)alpha;
         else if (dtype == TT_F32 || dtype == TT_F64)
             ok = one_real(op, dtype, i, dst, a, b, alpha, beta);
         else

@@ -165,6 +165,8 @@ static tt_eltwise_fn find_kernel(const state *s, const tt_eltwise_instruction *a
                                  int scalars)
 {
     if (at->op == TT_ELTWISE_CAST) return s->table->casts[at->dtype][at->cast_to];
+    if (at->op == TT_ELTWISE_QUANTIZE) return s->table->quantize[at->cast_to];
+    if (at->op == TT_ELTWISE_DEQUANTIZE) return s->table->dequantize[at->dtype];
     return s->table->kernels[at->dtype][at->op].by_scalar[scalars];
 }
 

@@ -33,6 +33,8 @@ typedef struct {
     /* [from][to], register dtypes; to may also be f16 or bf16: an f32 register
      * rounded to that precision */
     tt_eltwise_fn casts[TT_ELTWISE_DTYPES][TT_ELTWISE_DTYPES];
+    tt_eltwise_fn quantize[TT_ELTWISE_DTYPES];   /* [to], from f32 */
+    tt_eltwise_fn dequantize[TT_ELTWISE_DTYPES]; /* [from], to f32 */
     /* memory of f16 or bf16 <-> f32 registers */
     tt_eltwise_fn load_f16, load_bf16, store_f16, store_bf16;
 } tt_eltwise_table;

@@ -1,214 +1,139 @@
-/* Quantisation loops; see quantize.h.
- *
- * The loops are written once and compiled for each instruction set; the compiler
- * vectorises them.  Rounding to even is done by adding and subtracting 1.5 * 2^23,
- * exact for the magnitudes that are left after clamping. */
+/* Quantisation: choice of the instruction set, splitting into rows whose elements share
+ * a scale or have one each, other types than f32. */
 #include "kernels/quantize.h"
 
 #include "base/cpu.h"
 #include "base/threads.h"
 #include "kernels/item.h"
 
-typedef struct {
-    const tt_quantize *quantize;
-    const void *src, *scales, *zero_points;
-    void *dst;
-} quantize_call;
-
-/* A run of n elements that share a scale (scale_step 0) or have one each (1). */
-typedef struct {
-    const void *src;
-    void *dst;
-    const float *scales, *zero_points;
-    int64_t n, scale_step;
-} run_of;
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-ALWAYS_INLINE float round_even(float x)
-{
-    const float shift = 12582912.0f;
-    x = x > -4194304.0f ? x : -4194304.0f; /* NaN too */
-    x = x < 4194304.0f ? x : 4194304.0f;
-    return (x + shift) - shift;
-}
-
-/* Separate loops for one and many scales, so that both vectorise. */
-#define QUANTIZE(type, low, high)                                                \
-    ALWAYS_INLINE void quantize_##type(const run_of *run)                        \
-    {                                                                            \
-        const float *src = run->src;                                             \
-        type *dst = run->dst;                                                    \
-        float scale = run->scales[0], zero = run->zero_points[0];                \
-        for (int64_t i = 0; i < run->n && run->scale_step == 0; ++i) {           \
-            float x = round_even(src[i] / scale) + zero;                         \
-            x = x > (low) ? x : (low);                                           \
-            dst[i] = (type)(int32_t)(x < (high) ? x : (high));                   \
-        }                                                                        \
-        for (int64_t i = 0; i < run->n && run->scale_step != 0; ++i) {           \
-            float x = round_even(src[i] / run->scales[i]) + run->zero_points[i]; \
-            x = x > (low) ? x : (low);                                           \
-            dst[i] = (type)(int32_t)(x < (high) ? x : (high));                   \
-        }                                                                        \
-    }
-#define DEQUANTIZE(type)                                                     \
-    ALWAYS_INLINE void dequantize_##type(const run_of *run)                  \
-    {                                                                        \
-        const type *src = run->src;                                          \
-        float *dst = run->dst;                                               \
-        float scale = run->scales[0], zero = run->zero_points[0];            \
-        for (int64_t i = 0; i < run->n && run->scale_step == 0; ++i)         \
-            dst[i] = ((float)src[i] - zero) * scale;                         \
-        for (int64_t i = 0; i < run->n && run->scale_step != 0; ++i)         \
-            dst[i] = ((float)src[i] - run->zero_points[i]) * run->scales[i]; \
-    }
-QUANTIZE(uint8_t, 0.0f, 255.0f)
-QUANTIZE(int8_t, -128.0f, 127.0f)
-QUANTIZE(uint16_t, 0.0f, 65535.0f)
-QUANTIZE(int16_t, -32768.0f, 32767.0f)
-DEQUANTIZE(uint8_t)
-DEQUANTIZE(int8_t)
-DEQUANTIZE(uint16_t)
-DEQUANTIZE(int16_t)
-DEQUANTIZE(int32_t)
-
-ALWAYS_INLINE void do_run(const run_of *run, tt_dtype quantized, bool back)
-{
-    switch (quantized) {
-    case TT_U8:
-        back ? dequantize_uint8_t(run) : quantize_uint8_t(run);
-        break;
-    case TT_S8:
-        back ? dequantize_int8_t(run) : quantize_int8_t(run);
-        break;
-    case TT_U16:
-        back ? dequantize_uint16_t(run) : quantize_uint16_t(run);
-        break;
-    case TT_S16:
-        back ? dequantize_int16_t(run) : quantize_int16_t(run);
-        break;
-    default:
-        dequantize_int32_t(run);
-        break;
-    }
-}
-
-static void do_run_scalar(const run_of *run, tt_dtype quantized, bool back)
-{
-    do_run(run, quantized, back);
-}
-
-#ifdef __x86_64__
-__attribute__((target("avx2"))) static void do_run_avx2(const run_of *run,
-                                                        tt_dtype quantized, bool back)
-{
-    do_run(run, quantized, back);
-}
-
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))) static void do_run_avx512(
-    const run_of *run, tt_dtype quantized, bool back)
-{
-    do_run(run, quantized, back);
-}
-#endif
-
-static void dispatch(const run_of *run, tt_dtype quantized, bool back)
-{
-#ifdef __x86_64__
-    tt_isa isa = tt_cpu_get()->isa;
-    if (isa == TT_ISA_AVX512)
-        do_run_avx512(run, quantized, back);
-    else if (isa == TT_ISA_AVX2)
-        do_run_avx2(run, quantized, back);
-    else
-#endif
-        do_run_scalar(run, quantized, back);
-}
-
 enum {
     CHUNK = 512
 }; /* elements whose scales, and real values, are held on the stack */
 
-/* Scales and zero points of the elements [at, at + n). */
-static void load_scales(const quantize_call *call, int64_t at, int64_t n, float *scales,
-                        float *zero_points)
+typedef struct {
+    const tt_quantize *quantize;
+    tt_quantize_row row[2]; /* one scale for all, one for each */
+    tt_quantize_row widen;  /* zero points to float */
+    bool back;
+    const void *src, *scales, *zero_points;
+    void *dst;
+} quantize_call;
+
+static const tt_quantize_table *table(void)
 {
-    const tt_quantize *q = call->quantize;
-    int64_t inner = at % q->n_inner, axis = at / q->n_inner % q->n_axis;
-    int64_t outer = at / q->n_inner / q->n_axis, n_blocks = 0;
-    if (q->block_size != 0) n_blocks = (q->n_axis + q->block_size - 1) / q->block_size;
-    for (int64_t i = 0; i < n; ++i) {
-        int64_t index = axis;
-        if (q->block_size != 0)
-            index = (outer * n_blocks + axis / q->block_size) * q->n_inner + inner;
-        scales[i] = (float)tt_item_load(q->scale, call->scales, index);
-        zero_points[i] = 0;
-        if (call->zero_points != NULL)
-            zero_points[i] =
-                (float)tt_item_load(q->quantized, call->zero_points, index);
-        if (++inner < q->n_inner) continue;
-        inner = 0;
-        if (++axis < q->n_axis) continue;
-        axis = 0;
-        ++outer;
-    }
+#ifdef __x86_64__
+    tt_isa isa = tt_cpu_get()->isa;
+    if (isa == TT_ISA_AVX512) return &tt_quantize_avx512;
+    if (isa == TT_ISA_AVX2) return &tt_quantize_avx2;
+#endif
+    return &tt_quantize_scalar;
 }
 
-/* Elements [at, at + n), n <= CHUNK, where real values are not f32. */
-static void run_converted(const tt_quantize *q, run_of *run, int64_t at, bool back)
+/* ---- scales ---------------------------------------------------------------- */
+
+/* Scales and zero points [first, first + n), as floats. */
+static void load_scales(const quantize_call *call, int64_t first, int64_t n,
+                        float *scales, float *zero_points)
 {
-    float real[CHUNK];
-    const void *src = run->src;
-    void *dst = run->dst;
-    if (back) {
-        run->dst = real;
-        dispatch(run, q->quantized, back);
-        for (int64_t i = 0; i < run->n; ++i)
-            tt_item_store(q->real, dst, at + i, (double)real[i]);
+    const tt_quantize *q = call->quantize;
+    if (q->scale == TT_F32) {
+        memcpy(scales, (const float *)call->scales + first, (size_t)n * sizeof *scales);
     } else {
-        for (int64_t i = 0; i < run->n; ++i)
-            real[i] = (float)tt_item_load(q->real, src, at + i);
-        run->src = real;
-        dispatch(run, q->quantized, back);
+        for (int64_t i = 0; i < n; ++i)
+            scales[i] = (float)tt_item_load(q->scale, call->scales, first + i);
+    }
+    if (call->zero_points == NULL) {
+        memset(zero_points, 0, (size_t)n * sizeof *zero_points);
+    } else {
+        static const float one = 1.0f, zero = 0.0f;
+        const char *from = call->zero_points;
+        from += first * (int64_t)tt_dtype_bytes(q->quantized);
+        call->widen(n, from, zero_points, &one, &zero);
     }
 }
 
-static void run_range(const quantize_call *call, int64_t begin, int64_t end, bool back)
+/* What follows element `at`: n elements whose scales start at index `first` and are
+ * one for all (step 0) or one for each (1). */
+typedef struct {
+    int64_t first, n;
+    int step;
+} stretch;
+
+static stretch stretch_at(const tt_quantize *q, int64_t at)
+{
+    int64_t inner = at % q->n_inner, axis = at / q->n_inner % q->n_axis;
+    int64_t outer = at / q->n_inner / q->n_axis, block = q->block_size, n_blocks, left;
+    if (block == 0 && q->n_inner > 1) return (stretch){axis, q->n_inner - inner, 0};
+    if (block == 0) return (stretch){axis, q->n_axis - axis, q->n_axis > 1};
+    n_blocks = q->n_axis / block + (q->n_axis % block != 0);
+    axis /= block;
+    if (q->n_inner > 1)
+        return (stretch){(outer * n_blocks + axis) * q->n_inner + inner,
+                         q->n_inner - inner, 1};
+    left = at % q->n_axis % block;
+    left = block - left < q->n_axis - at % q->n_axis ? block - left
+                                                     : q->n_axis - at % q->n_axis;
+    return (stretch){outer * n_blocks + axis, left, 0};
+}
+
+/* ---- rows ------------------------------------------------------------------- */
+
+/* Elements [at, at + n), at most CHUNK where real values are not f32. */
+static void do_row(const quantize_call *call, int64_t at, int64_t n, int step,
+                   const float *scales, const float *zero_points)
 {
     const tt_quantize *q = call->quantize;
-    bool is_f32 = q->real == TT_F32;
-    int64_t quantized = (int64_t)tt_dtype_bytes(q->quantized);
-    int64_t shared = q->block_size == 0 ? (q->n_axis == 1 ? end : q->n_inner) : 1;
+    const int64_t width = (int64_t)tt_dtype_bytes(q->quantized);
+    float real[CHUNK];
+    const bool is_f32 = q->real == TT_F32;
+    if (call->back) {
+        float *dst = is_f32 ? (float *)call->dst + at : real;
+        call->row[step](n, (const char *)call->src + at * width, dst, scales,
+                        zero_points);
+        for (int64_t i = 0; i < n && !is_f32; ++i)
+            tt_item_store(q->real, call->dst, at + i, (double)real[i]);
+    } else {
+        for (int64_t i = 0; i < n && !is_f32; ++i)
+            real[i] = (float)tt_item_load(q->real, call->src, at + i);
+        call->row[step](n, is_f32 ? (const float *)call->src + at : real,
+                        (char *)call->dst + at * width, scales, zero_points);
+    }
+}
+
+/* Few scales, one for each element in turn: written out over and over, so that rows
+ * are long. */
+static void do_pattern(const quantize_call *call, int64_t begin, int64_t end)
+{
+    const int64_t n_axis = call->quantize->n_axis, period = CHUNK / n_axis * n_axis;
+    float scales[CHUNK], zero_points[CHUNK];
+    for (int64_t done = 0, at = begin % n_axis; done < period; at = 0) {
+        int64_t n = n_axis - at < period - done ? n_axis - at : period - done;
+        load_scales(call, at, n, scales + done, zero_points + done);
+        done += n;
+    }
+    for (; begin < end; begin += period)
+        do_row(call, begin, end - begin < period ? end - begin : period, 1, scales,
+               zero_points);
+}
+
+static void do_range(void *arg, int64_t begin, int64_t end)
+{
+    const quantize_call *call = arg;
+    const tt_quantize *q = call->quantize;
+    if (q->block_size == 0 && q->n_inner == 1 && q->n_axis > 1 && q->n_axis <= CHUNK) {
+        do_pattern(call, begin, end);
+        return;
+    }
     while (begin < end) {
         float scales[CHUNK], zero_points[CHUNK];
-        run_of run = {.scales = scales, .zero_points = zero_points};
-        int64_t left = shared > 1 ? shared - begin % shared : end - begin;
-        run.n = left < end - begin ? left : end - begin;
-        run.scale_step = shared > 1 ? 0 : 1;
-        if ((shared <= 1 || !is_f32) && run.n > CHUNK) run.n = CHUNK;
-        load_scales(call, begin, shared > 1 ? 1 : run.n, scales, zero_points);
-        run.src = back     ? (const char *)call->src + begin * quantized
-                  : is_f32 ? (const char *)call->src + begin * 4
-                           : call->src;
-        run.dst = !back    ? (char *)call->dst + begin * quantized
-                  : is_f32 ? (char *)call->dst + begin * 4
-                           : call->dst;
-        if (is_f32)
-            dispatch(&run, q->quantized, back);
-        else
-            run_converted(q, &run, begin, back);
-        begin += run.n;
+        stretch s = stretch_at(q, begin);
+        if (q->n_axis == 1 && q->block_size == 0) s = (stretch){0, end - begin, 0};
+        if (s.n > end - begin) s.n = end - begin;
+        if ((s.step != 0 || q->real != TT_F32) && s.n > CHUNK) s.n = CHUNK;
+        load_scales(call, s.first, s.step != 0 ? s.n : 1, scales, zero_points);
+        do_row(call, begin, s.n, s.step, scales, zero_points);
+        begin += s.n;
     }
-}
-
-static void quantize_range(void *arg, int64_t begin, int64_t end)
-{
-    run_range(arg, begin, end, false);
-}
-
-static void dequantize_range(void *arg, int64_t begin, int64_t end)
-{
-    run_range(arg, begin, end, true);
 }
 
 bool tt_quantize_has(const tt_quantize *quantize, bool dequantize)
@@ -222,20 +147,36 @@ bool tt_quantize_has(const tt_quantize *quantize, bool dequantize)
            (dequantize && q == TT_S32);
 }
 
+static void run(const tt_quantize *quantize, bool back, const void *src,
+                const void *scales, const void *zero_points, void *dst)
+{
+    const tt_quantize_table *t = table();
+    const tt_quantize_row *row =
+        back ? t->dequantize[quantize->quantized] : t->quantize[quantize->quantized];
+    quantize_call call = {
+        .quantize = quantize,
+        .row = {row[0], row[1]},
+        .widen = t->dequantize[quantize->quantized][0],
+        .back = back,
+        .src = src,
+        .scales = scales,
+        .zero_points = zero_points,
+        .dst = dst,
+    };
+    tt_parallel_for(quantize->n_outer * quantize->n_axis * quantize->n_inner, 65536,
+                    do_range, &call);
+}
+
 void tt_quantize_run(const tt_quantize *quantize, const void *src, const void *scales,
                      const void *zero_points, void *dst)
 {
-    quantize_call call = {quantize, src, scales, zero_points, dst};
-    int64_t n = quantize->n_outer * quantize->n_axis * quantize->n_inner;
-    tt_parallel_for(n, 65536, quantize_range, &call);
+    run(quantize, false, src, scales, zero_points, dst);
 }
 
 void tt_dequantize_run(const tt_quantize *quantize, const void *src, const void *scales,
                        const void *zero_points, void *dst)
 {
-    quantize_call call = {quantize, src, scales, zero_points, dst};
-    int64_t n = quantize->n_outer * quantize->n_axis * quantize->n_inner;
-    tt_parallel_for(n, 65536, dequantize_range, &call);
+    run(quantize, true, src, scales, zero_points, dst);
 }
 
 void tt_range_with_zero(const float *src, int64_t n, float *low, float *high)

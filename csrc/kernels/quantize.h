@@ -26,6 +26,19 @@ void tt_quantize_run(const tt_quantize *quantize, const void *src, const void *s
 void tt_dequantize_run(const tt_quantize *quantize, const void *src, const void *scales,
                        const void *zero_points, void *dst);
 
+/* A row of n elements: scales and zero points are one of each, or n.  The loops of one
+ * instruction set, by the integer type. */
+typedef void (*tt_quantize_row)(int64_t n, const void *src, void *dst,
+                                const float *scales, const float *zero_points);
+enum { TT_QUANTIZED_DTYPES = TT_BF16 + 1 };
+typedef struct {
+    const char *name;
+    tt_quantize_row quantize[TT_QUANTIZED_DTYPES][2]; /* [dtype][one scale each] */
+    tt_quantize_row dequantize[TT_QUANTIZED_DTYPES][2];
+} tt_quantize_table;
+
+extern const tt_quantize_table tt_quantize_scalar, tt_quantize_avx2, tt_quantize_avx512;
+
 /* Least and greatest of n numbers and 0. */
 void tt_range_with_zero(const float *src, int64_t n, float *low, float *high);
 

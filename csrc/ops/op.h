@@ -31,7 +31,7 @@ struct tt_op {
     tt_status (*infer)(tt_site *site, tt_shape *out, tt_error *err);
 
     /* Adds the steps of the node to the plan (plan/lower.h).  NULL for
-     * elementwise operators, which have `emit`. */
+     * elementwise operators, which have `emit` (both: not every node is). */
     tt_status (*lower)(tt_lower *lower, const tt_node *node, tt_error *err);
 
     /* Elementwise operators: appends instructions to the builder.  args[i] is

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "kernels/item.h"
-#include "ops/fail.h"
+#include "ops/elementwise.h"
 #include "ops/move.h"
 
 /* How elements share scales, without regard to memory. */
@@ -108,6 +108,48 @@ static tt_status infer_dequantize(tt_site *site, tt_shape *out, tt_error *err)
     return TT_OK;
 }
 
+/* Scale and zero point when they are one constant each, and real values are f32: then
+ * the node is elementwise. */
+static bool find_linear(const tt_site *site, tt_dtype real, double *scale, double *zero)
+{
+    tt_error err = {0};
+    int64_t block_size;
+    sharing kind;
+    int axis;
+    *zero = 0.0;
+    return find_sharing(site, &kind, &axis, &block_size, &err) == TT_OK &&
+           kind == PER_TENSOR && real == TT_F32 &&
+           tt_input_shape(site, 1)->dtype == TT_F32 &&
+           tt_input_scalar(site, 1, scale) &&
+           (!tt_has_input(site, 2) || tt_input_scalar(site, 2, zero));
+}
+
+static tt_status emit_linear(const tt_site *site, tt_eltwise_builder *builder, int x,
+                             bool dequantize, int *result, tt_error *err)
+{
+    const tt_shape *src = tt_input_shape(site, 0);
+    const tt_shape *dst = &site->graph->values[site->node->outputs[0]].shape;
+    tt_eltwise_op op = dequantize ? TT_ELTWISE_DEQUANTIZE : TT_ELTWISE_QUANTIZE;
+    double scale, zero;
+    *result = -1;
+    if (find_linear(site, dequantize ? dst->dtype : src->dtype, &scale, &zero))
+        *result = tt_eltwise_add(builder, op, x, -1, -1, scale, zero, dst->dtype);
+    if (*result >= 0) return TT_OK;
+    return tt_fail_at(site->node, err, TT_UNSUPPORTED, "is not elementwise");
+}
+
+static tt_status emit_quantize(tt_site *site, tt_eltwise_builder *builder,
+                               const int *args, int *result, tt_error *err)
+{
+    return emit_linear(site, builder, args[0], false, result, err);
+}
+
+static tt_status emit_dequantize(tt_site *site, tt_eltwise_builder *builder,
+                                 const int *args, int *result, tt_error *err)
+{
+    return emit_linear(site, builder, args[0], true, result, err);
+}
+
 static tt_status run_quantize(const void *params, void *const *ptrs, tt_error *err)
 {
     (void)err;
@@ -149,8 +191,12 @@ static tt_status lower_linear(tt_lower *lower, const tt_node *node, bool dequant
     tt_work work = {.bytes = n * 5, .flops = 3 * n, .cost_ns = 20 + n * .15};
     int64_t strides[TT_MAX_RANK];
     tt_operand operands[4];
+    double scale, zero;
     sharing kind;
     int axis;
+    if (find_linear(&site, quantize.real, &scale, &zero) &&
+        tt_eltwise_has(TT_ELTWISE_DEQUANTIZE, quantize.quantized))
+        return tt_lower_elementwise(lower, node, err);
     TT_TRY(find_sharing(&site, &kind, &axis, &quantize.block_size, err));
     TT_TRY(tt_lower_src(lower, node, 0,
                         kind == PER_BLOCK ? TT_ORDER_ROW_MAJOR : TT_ORDER_DENSE,
@@ -180,6 +226,7 @@ const tt_op tt_op_quantize_linear = {.name = "QuantizeLinear",
                                      .since = 10,
                                      .summary = "to integers by scale and zero point",
                                      .infer = infer_quantize,
+                                     .emit = emit_quantize,
                                      .lower = lower_quantize};
 
 const tt_op tt_op_dequantize_linear = {.name = "DequantizeLinear",
@@ -188,4 +235,5 @@ const tt_op tt_op_dequantize_linear = {.name = "DequantizeLinear",
                                        .summary =
                                            "from integers by scale and zero point",
                                        .infer = infer_dequantize,
+                                       .emit = emit_dequantize,
                                        .lower = lower_dequantize};

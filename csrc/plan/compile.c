@@ -225,6 +225,7 @@ static tt_status finish(tt_plan *plan, tt_error *err)
 {
     tt_graph *graph = plan->graph;
     tt_graph_sweep(graph);
+    TT_TRY(tt_plan_mark_quantized(plan, err));
     TT_TRY(tt_graph_optimise(plan->model, graph, err));
     plan->outputs = tt_calloc((size_t)graph->n_outputs + 1, sizeof *plan->outputs);
     if (plan->outputs == NULL) return tt_fail(err, TT_NO_MEMORY, "outputs of a plan");

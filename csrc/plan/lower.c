@@ -93,6 +93,8 @@ static tt_status lower_nodes(tt_lower *lower, tt_error *err)
                 lower->value_operands[value] == TT_NO_OPERAND)
                 return tt_fail(err, TT_INTERNAL, "%s '%s' did not make its output %d",
                                node->op_type, node->name, k);
+            if (value >= 0 && lower->value_operands[value] != TT_NO_OPERAND)
+                TT_TRY(tt_lower_count_clipping(lower, value, err));
         }
     }
     return TT_OK;

@@ -144,6 +144,10 @@ tt_status tt_lower_kernel(tt_lower *lower, const tt_node *node, const char *name
                           const tt_operand *operands, int n_src, int n_dst,
                           const tt_work *work, tt_error *err);
 
+/* Lowers an elementwise node (op->emit) or a chain made by graph/chain.c.  Operators that
+ * have `lower` too call it where `emit` can do the node. */
+tt_status tt_lower_elementwise(tt_lower *lower, const tt_node *node, tt_error *err);
+
 /* Does work of this cost gain from the plan's threads?  Primitives for small work
  * must be created between tt_lower_serial_begin/_end (they then use one thread);
  * tt_lower_prim notes in which mode it was created. */

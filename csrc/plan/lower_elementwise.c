@@ -33,9 +33,8 @@ static tt_status load_value(tt_lower *lower, const tt_node *node, emission *e,
     double scalar;
     int reg;
     if (e->value_registers[value] != 0) return TT_OK;
-    if (v->constant != NULL && tt_shape_numel(&v->shape) == 1 &&
-        v->shape.dtype == TT_F32 && tt_scalar_value(v->constant, &scalar)) {
-        reg = tt_eltwise_constant(&e->builder, TT_F32, scalar);
+    if (tt_chain_immediate(lower->graph, value, &scalar)) {
+        reg = tt_eltwise_constant(&e->builder, v->shape.dtype, scalar);
         if (reg < 0) return no_room(node, err);
     } else {
         if (e->n_loads == TT_ELTWISE_MAX_OPERANDS - 1) return no_room(node, err);

@@ -37,10 +37,9 @@ void tt_lower_bind_value(tt_lower *, int value, tt_operand operand);
 /* A step that copies src to dst (same shape). */
 tt_status tt_lower_add_copy(tt_lower *, const tt_node *node, tt_operand src,
                             tt_operand dst, tt_error *);
+/* clipping.c: a step that counts, if the value is quantised and the plan counts. */
+tt_status tt_lower_count_clipping(tt_lower *, int value, tt_error *);
 bool tt_order_holds(tt_order order, const tt_shape *shape, const int64_t *strides);
 void tt_order_strides(tt_order order, const tt_shape *shape, int64_t *strides);
-
-/* Lowers an elementwise node (op->emit) or a chain made by graph/chain.c. */
-tt_status tt_lower_elementwise(tt_lower *, const tt_node *node, tt_error *err);
 
 #endif

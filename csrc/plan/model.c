@@ -139,6 +139,7 @@ void tt_model_free(tt_model *model)
         model->programs = next;
     }
     tt_packed_free_all(model);
+    tt_free(model->clipping);
     tt_graph_free(model->graph);
     tt_source_free(model->source);
     tt_arena_free(model->parallel);

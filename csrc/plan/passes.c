@@ -66,6 +66,10 @@ tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
         TT_TRY(tt_graph_fuse_pads(graph, err));
         TT_TRY(tt_graph_fuse_scores(graph, err));
     }
+    if ((passes & TT_PASS_INTEGER) != 0) {
+        TT_TRY(tt_graph_fuse_bytes(graph, err));
+        TT_TRY(tt_graph_fuse_integer(graph, err));
+    }
     if ((passes & TT_PASS_ATTENTION) != 0) TT_TRY(tt_graph_fuse_attention(graph, err));
     if ((passes & TT_PASS_DYNAMIC) != 0)
         TT_TRY(tt_graph_fuse_dynamic_quantized(graph, err));

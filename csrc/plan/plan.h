@@ -82,6 +82,15 @@ typedef struct {
     int index;
 } tt_tail_source;
 
+typedef struct tt_clipping tt_clipping; /* clipping.c */
+
+/* What is known of a value of the graph that a QuantizeLinear makes. */
+typedef struct {
+    tt_clipping *counter; /* NULL: no QuantizeLinear makes it */
+    double zero_point;
+    bool is_scalar; /* one zero point for all elements */
+} tt_quantized_mark;
+
 struct tt_plan {
     atomic_int refs;
     tt_program *program; /* borrowed: the program outlives its plans' users */
@@ -103,6 +112,9 @@ struct tt_plan {
     tt_patch *patches; /* grouped by external: inputs then outputs */
     int *patch_start;  /* n_inputs + n_outputs + 1 */
     bool needs_arena;  /* false: only small kernels, run on the caller */
+    bool counts_clipping;
+    int n_marked;
+    tt_quantized_mark *quantized; /* n_marked, per value of graph; or NULL */
     size_t scratchpad_bytes;
     tt_plan_memory memory;
     /* rest */
@@ -145,6 +157,8 @@ struct tt_model {
     tt_packed *packed;
     tt_pool packed_pool;         /* their memory */
     tt_packed_file *packed_file; /* where packed weights may lie already, or NULL */
+    tt_clipping *clipping;       /* per node of the main graph, or NULL; set once */
+    atomic_bool counts_clipping;
     atomic_llong packed_bytes, contexts_bytes, n_contexts, n_compiles, n_runs;
 };
 
@@ -210,6 +224,9 @@ tt_status tt_model_body(tt_model *model, tt_graph *body, tt_program **out,
  * matter); makes them constants of the graph.  TT_LIMIT leaves the node alone. */
 tt_status tt_evaluate_node(tt_model *model, tt_graph *graph, tt_node *node,
                            tt_error *err);
+
+/* clipping.c: notes which values are quantised, before passes fuse what makes them. */
+tt_status tt_plan_mark_quantized(tt_plan *plan, tt_error *err);
 
 /* ---- context.c, run.c ----------------------------------------------------- */
 

@@ -103,6 +103,9 @@ static bool same_values(const tt_tensor *tensor, const void *bytes)
 
 bool tt_plan_accepts(const tt_plan *plan, const tt_tensor *inputs)
 {
+    if (plan->counts_clipping !=
+        atomic_load_explicit(&plan->model->counts_clipping, memory_order_relaxed))
+        return false;
     for (int i = 0; i < plan->n_inputs; ++i) {
         const tt_tensor *key = &plan->inputs[i], *input = &inputs[i];
         if (!tt_shape_equal(&key->shape, &input->shape)) return false;

@@ -302,6 +302,35 @@ class Model(Kept):
             scratchpad_bytes=plan.get("scratchpad_bytes", 0),
         )
 
+    def count_clipping(self, on: bool = True) -> None:
+        """Count how often quantised tensors reach the ends of their range.
+
+        From now on one call of 64 looks at each tensor that a `QuantizeLinear` makes
+        and that is stored as 8 bits; off, nothing is done. Bindings made before
+        stay as they are.
+
+        Parameters
+        ----------
+        on : bool, default=True
+            Switched off, what was counted stays.
+        """
+        self._open_core().count_clipping(on)
+
+    def clipping(self) -> dict[str, tuple[int, int]]:
+        """Values at the ends of the quantised range, by the tensor's name.
+
+        A share that grows tells that inputs have left the range a model was calibrated
+        for. An end at which the zero point lies does not count: after a `Relu`, zero is
+        no clipped value.
+
+        Returns
+        -------
+        counts : dict of str to (int, int)
+            Of each tensor that was looked at since `count_clipping`, the values at an
+            end and all values. The name is that of the tensor before `QuantizeLinear`.
+        """
+        return self._open_core().clipping()
+
     def dump(self, inputs: Any) -> str:
         """Graph after all passes for inputs of these shapes, as JSON text.
 

@@ -267,12 +267,20 @@ static void check_op(const tt_eltwise_table *table, tt_eltwise_op op, tt_dtype d
     }
 }
 
+/* Tested apart, by the types from and to. */
+static bool converts(tt_eltwise_op op)
+{
+    return op == TT_ELTWISE_CAST || op == TT_ELTWISE_QUANTIZE ||
+           op == TT_ELTWISE_DEQUANTIZE;
+}
+
 static void check_table(const tt_eltwise_table *table)
 {
     int n_checked = 0;
     for (int op = 0; op < TT_ELTWISE_COUNT; ++op)
         for (int d = 0; d < N_DTYPES; ++d)
-            if (op != TT_ELTWISE_CAST && tt_eltwise_has((tt_eltwise_op)op, dtypes[d])) {
+            if (!converts((tt_eltwise_op)op) &&
+                tt_eltwise_has((tt_eltwise_op)op, dtypes[d])) {
                 check_op(table, (tt_eltwise_op)op, dtypes[d]);
                 ++n_checked;
             }
@@ -320,6 +328,64 @@ TT_TEST(eltwise_casts_saturate_floats_and_wrap_integers)
                                      i);
                 }
             }
+}
+
+/* ---- quantising ------------------------------------------------------------ */
+
+static const struct {
+    tt_dtype dtype;
+    double zero_points[3];
+} quantized[] = {
+    {TT_U8,  {0, 128, 255}     },
+    {TT_S8,  {-128, 0, 127}    },
+    {TT_U16, {0, 1000, 65535}  },
+    {TT_S16, {-32768, 0, 32767}},
+};
+
+/* Special floats, then multiples of half a step around the whole range: ties. */
+static void fill_reals(float scale, int first)
+{
+    float *x = (float *)(void *)a;
+    fill(TT_F32, a, false);
+    for (int i = N / 2; i < N; ++i)
+        x[i] = (float)(first + i) * 0.5f * scale;
+}
+
+static void check_quantized(const tt_eltwise_table *table, int k, float scale,
+                            double zero)
+{
+    const tt_dtype dtype = quantized[k].dtype;
+    const size_t width = tt_dtype_bytes(dtype);
+    const tt_eltwise_immediate immediate = {(double)scale, zero};
+    for (int first = -700; first < 700; first += N / 4) {
+        fill_reals(scale, first);
+        CHECK(tt_eltwise_ref(TT_ELTWISE_QUANTIZE, TT_F32, dtype, N, want, a, a, a,
+                             (double)scale, zero));
+        table->quantize[dtype](N, got, a, a, a, &immediate);
+        for (int i = 0; i < N; ++i)
+            if (memcmp(got + (size_t)i * width, want + (size_t)i * width, width) != 0)
+                tt_test_fail(__FILE__, __LINE__,
+                             "%s: to %s, scale %g, zero point %g, x = %.9g",
+                             table->name, tt_dtype_name(dtype), (double)scale, zero,
+                             (double)((float *)(void *)a)[i]);
+    }
+    fill(dtype, a, false);
+    CHECK(tt_eltwise_ref(TT_ELTWISE_DEQUANTIZE, dtype, TT_F32, N, want, a, a, a,
+                         (double)scale, zero));
+    table->dequantize[dtype](N, got, a, a, a, &immediate);
+    CHECK(memcmp(got, want, N * sizeof(float)) == 0);
+}
+
+TT_TEST(eltwise_quantises_by_the_definition_on_every_isa)
+{
+    static const float scales[] = {0.1f,  1.0f,   0.007843138f, 3.1415927f, 1e-30f,
+                                   1e30f, 1e-42f, -0.5f,        0.0625f,    1.9999999f};
+    for (int isa = TT_ISA_SCALAR; isa <= (int)tt_cpu_get()->isa; ++isa)
+        for (size_t k = 0; k < sizeof quantized / sizeof quantized[0]; ++k)
+            for (size_t s = 0; s < sizeof scales / sizeof scales[0]; ++s)
+                for (int z = 0; z < 3; ++z)
+                    check_quantized(tt_eltwise_table_of((tt_isa)isa), (int)k, scales[s],
+                                    quantized[k].zero_points[z]);
 }
 
 /* Value of a 16-bit float with `n_exponent` exponent bits, from the format. */

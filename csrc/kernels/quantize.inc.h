@@ -1,0 +1,56 @@
+/* Rows of elements to integers and back, for one instruction set: TABLE is filled, its
+ * name is TABLE_NAME.  The loops are plain C that the compiler vectorises. */
+#include "kernels/quantize_item.inc.h"
+
+#define EACH(i, n) _Pragma("GCC ivdep") for (int64_t i = 0; i < (n); ++i)
+
+#define QUANTIZE_ROWS(name, type, lowest, largest)                                  \
+    static void quantize_##name(int64_t n, const void *src_, void *dst_,            \
+                                const float *scales, const float *zero_points)      \
+    {                                                                               \
+        const float *src = src_, scale = scales[0], zero = zero_points[0];          \
+        type *dst = dst_;                                                           \
+        EACH(i, n)                                                                  \
+        dst[i] = quantize_item_##name(src[i], scale, zero);                         \
+    }                                                                               \
+    static void quantize_each_##name(int64_t n, const void *src_, void *dst_,       \
+                                     const float *scales, const float *zero_points) \
+    {                                                                               \
+        const float *src = src_;                                                    \
+        type *dst = dst_;                                                           \
+        EACH(i, n)                                                                  \
+        dst[i] = quantize_item_##name(src[i], scales[i], zero_points[i]);           \
+    }
+QUANTIZED_LIST(QUANTIZE_ROWS)
+
+#define DEQUANTIZE_ROWS(name, type, lowest, largest)                                  \
+    static void dequantize_##name(int64_t n, const void *src_, void *dst_,            \
+                                  const float *scales, const float *zero_points)      \
+    {                                                                                 \
+        const float scale = scales[0], zero = zero_points[0];                         \
+        const type *src = src_;                                                       \
+        float *dst = dst_;                                                            \
+        EACH(i, n)                                                                    \
+        dst[i] = dequantize_item(src[i], scale, zero);                                \
+    }                                                                                 \
+    static void dequantize_each_##name(int64_t n, const void *src_, void *dst_,       \
+                                       const float *scales, const float *zero_points) \
+    {                                                                                 \
+        const type *src = src_;                                                       \
+        float *dst = dst_;                                                            \
+        EACH(i, n)                                                                    \
+        dst[i] = dequantize_item(src[i], scales[i], zero_points[i]);                  \
+    }
+QUANTIZED_LIST(DEQUANTIZE_ROWS)
+DEQUANTIZE_ROWS(S32, int32_t, , )
+
+#define QUANTIZE_ENTRY(name, type, lowest, largest) \
+    [TT_##name] = {quantize_##name, quantize_each_##name},
+#define DEQUANTIZE_ENTRY(name, type, lowest, largest) \
+    [TT_##name] = {dequantize_##name, dequantize_each_##name},
+
+const tt_quantize_table TABLE = {
+    .name = TABLE_NAME,
+    .quantize = {QUANTIZED_LIST(QUANTIZE_ENTRY)},
+    .dequantize = {QUANTIZED_LIST(DEQUANTIZE_ENTRY) DEQUANTIZE_ENTRY(S32, , , )},
+};

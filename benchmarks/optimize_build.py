@@ -85,7 +85,11 @@ def onnxruntime_static(case: Case, folder: Path) -> Made:
     """u8 activations, s8 weights per channel, QDQ: its best on this kind of CPU."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    out, prepared, reader = folder / "model.onnx", _prepared(case, folder), _reader(case)
+    out, prepared, reader = (
+        folder / "model.onnx",
+        _prepared(case, folder),
+        _reader(case),
+    )
     with Meter() as meter:
         quantize_static(
             str(prepared),
@@ -103,14 +107,18 @@ def onnxruntime_default(case: Case, folder: Path) -> Made:
     """``quantize_static`` with nothing but a model and data."""
     from onnxruntime.quantization import quantize_static
 
-    out, prepared, reader = folder / "model.onnx", _prepared(case, folder), _reader(case)
+    out, prepared, reader = (
+        folder / "model.onnx",
+        _prepared(case, folder),
+        _reader(case),
+    )
     with Meter() as meter:
         quantize_static(str(prepared), str(out), reader)
     return out, meter.figures()
 
 
 def onnxruntime_dynamic(case: Case, folder: Path) -> Made:
-    """``quantize_dynamic``, s8 weights per channel: what it advises for transformers."""
+    """``quantize_dynamic``, s8 weights per channel: its advice for transformers."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     out, prepared = folder / "model.onnx", _prepared(case, folder)
@@ -161,14 +169,16 @@ def trimtab_optimised(case: Case, folder: Path) -> Made:
     out = folder / "model.safetensors"
     report.model.save(out)
     report.save(folder / "report.json")
+    report.plot(folder / "report.png")
     return out, meter.figures() | {"report": "report.json"}
 
 
 def trimtab_calibration(case: Case, folder: Path) -> Made:
     """The calibration alone, every activation that int8 needs."""
-    import trimtab
     from trimtab.optimize.calibrate import calibrate
     from trimtab.optimize.layers import find_layers
+
+    import trimtab
 
     model = trimtab.load_model(case.path)
     names = [layer.activation for layer in find_layers(model.graph)]

@@ -99,6 +99,7 @@ def minilm() -> Case:
 def whisper() -> Case:
     """Whisper tiny.en's encoder on a recording, shifted, scaled and with noise."""
     from tests.zoo.files import speech
+
     from trimtab.processing.mel import log_mel_whisper
 
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.common import ratio_of_rounds, to_plain
 from benchmarks.labelled import Arrays
@@ -98,9 +99,7 @@ def load(
 
 def latency(workers: Crew, loaded: Loaded, effort: Effort) -> dict[str, Any]:
     """Interleaved rounds of all variants, and the ratios of `PAIRS`."""
-    found = take_rounds(
-        workers, loaded.ready, effort, contender=OPTIMISED, bases=[F32]
-    )
+    found = take_rounds(workers, loaded.ready, effort, contender=OPTIMISED, bases=[F32])
     entry: dict[str, Any] = to_plain(
         {
             "engines": {
@@ -126,8 +125,8 @@ def _ratios(found: Rounds) -> Iterable[dict[str, Any]]:
 
 def predict(
     workers: Crew, label: str, inputs: Arrays, folder: Path
-) -> dict[str, np.ndarray]:
-    """A loaded variant's outputs for samples along axis 0."""
+) -> npt.NDArray[np.floating]:
+    """A loaded variant's only output for samples along axis 0."""
     n = len(next(iter(inputs.values())))
     source, out = folder / "samples.npz", folder / "predicted.npz"
     parts = []
@@ -136,8 +135,8 @@ def predict(
         np.savez(source, **dict[str, Any](some))
         workers[label].ask("predict", path=str(source), out=str(out))
         with np.load(out) as file:
-            parts.append({name: file[name] for name in file.files})
-    return {name: np.concatenate([x[name] for x in parts]) for name in parts[0]}
+            parts.append(file[file.files[0]])
+    return np.concatenate(parts)
 
 
 def quality(
@@ -153,14 +152,14 @@ def quality(
     """
     # the half that optimize_build gave to no one
     pool = case.pool and case.pool.rows(slice(1, None, 2)).rows(slice(n_pool))
-    answers: dict[str, np.ndarray] = {}
-    classes: dict[str, np.ndarray] = {}
+    answers: dict[str, npt.NDArray[np.floating]] = {}
+    classes: dict[str, npt.NDArray[np.int64]] = {}
     errors: dict[str, str] = {}
     for label in loaded.ready:
         try:
-            (answers[label],) = predict(workers, label, case.held_out, folder).values()
+            answers[label] = predict(workers, label, case.held_out, folder)
             if pool is not None:
-                (logits,) = predict(workers, label, pool.inputs, folder).values()
+                logits = predict(workers, label, pool.inputs, folder)
                 classes[label] = logits.argmax(axis=-1)
         except WorkerError as error:
             errors[label] = str(error)

@@ -1,4 +1,4 @@
-"""What two models' answers to the same samples say about the drop from one to the other.
+"""What two models' answers to the same samples say about the drop between them.
 
 Written apart from the package's own guard, so that each can be held against the other.
 """
@@ -93,8 +93,8 @@ def signal_to_noise(reference: Array, found: Array) -> float:
     20.0
     """
     wide = reference.astype(np.float64)
-    noise = np.square(wide - found).sum()
-    return float(10 * np.log10(np.square(wide).sum() / max(noise, 1e-300)))
+    noise = float(np.square(wide - found).sum())
+    return 10 * math.log10(np.square(wide).sum() / noise) if noise else math.inf
 
 
 def cosine(reference: Array, found: Array) -> npt.NDArray[np.float64]:

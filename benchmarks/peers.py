@@ -224,9 +224,7 @@ class Trimtab:
     def __init__(self, path: str, feeds: Feeds, threads: int) -> None:
         import trimtab
 
-        self.model = trimtab.load_model(
-            path, threads=threads, precision=self.precision
-        )
+        self.model = trimtab.load_model(path, threads=threads, precision=self.precision)
         self.feeds = dict(feeds)
 
     def plain(self) -> Call:

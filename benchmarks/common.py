@@ -273,11 +273,25 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def latest_result(folder: Path = RESULTS) -> Path:
-    """The newest full result file, by the date in its name."""
-    files = [x for x in sorted(folder.glob("*.json")) if "-partial" not in x.stem]
+OPTIMIZE = "-optimize"  # ends the name of a result of bench_optimize
+
+
+def latest_result(folder: Path = RESULTS, *, of: str = "compare") -> Path:
+    """The newest full result file of a program, by the date in its name.
+
+    Parameters
+    ----------
+    folder : Path, default=RESULTS
+    of : {"compare", "bench_optimize"}
+    """
+    wanted = of == "bench_optimize"
+    files = [
+        path
+        for path in sorted(folder.glob("*.json"))
+        if "-partial" not in path.stem and path.stem.endswith(OPTIMIZE) == wanted
+    ]
     if not files:
         raise FileNotFoundError(
-            f"no full result in {folder}; run `python -m benchmarks.compare` first"
+            f"no full result in {folder}; run `python -m benchmarks.{of}` first"
         )
     return files[-1]

@@ -203,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(document, indent=1))
     else:
-        print("\n".join(target_lines(document)))
+        print("\n".join(target_lines(document["targets"])))
     if not document["is_partial"]:
         for written in write_report(document, path):
             note(f"wrote {written}")

@@ -1,4 +1,4 @@
-"""The engines under measurement, each behind the same five methods.
+"""The engines under measurement, each behind the same six methods.
 
 One object is one loaded model with its inputs. `plain` is the call that the
 engine's own documentation shows to its users; `bound` is the fastest way that
@@ -37,6 +37,9 @@ class Engine(Protocol):
     def outputs(self) -> dict[str, np.ndarray]:
         """Run once and return the outputs by name."""
 
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        """Run on other inputs and return the outputs by name."""
+
 
 class OnnxRuntime:
     """onnxruntime, CPU provider, all graph optimisations (its default)."""
@@ -74,7 +77,10 @@ class OnnxRuntime:
         return lambda: session.run_with_iobinding(binding)
 
     def outputs(self) -> dict[str, np.ndarray]:
-        results = self.session.run(None, self.feeds)
+        return self.run(self.feeds)
+
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        results = self.session.run(None, {name: feeds[name] for name in self.feeds})
         return dict(zip(self.names, results, strict=True))
 
 
@@ -82,15 +88,20 @@ class OpenVino:
     """OpenVINO, CPU device, latency hint, one stream, f32 pinned.
 
     `static` first sets the model's inputs to the shapes that it will be called
-    with, which a user can do when the shapes are known beforehand.
+    with, which a user can do when the shapes are known beforehand. `precision` is what
+    it may compute in.
     """
 
     static = False
+    precision = "f32"
 
     def __init__(self, path: str, feeds: Feeds, threads: int) -> None:
         import openvino
 
         core = openvino.Core()
+        native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if self.precision == "bf16" and "BF16" not in native:
+            raise RuntimeError(f"this CPU has no bf16, only {', '.join(native)}")
         model = core.read_model(path)
         if self.static:
             model.reshape(
@@ -103,7 +114,7 @@ class OpenVino:
             model,
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_PRECISION_HINT": self.precision,
                 "INFERENCE_NUM_THREADS": threads,
                 "PERFORMANCE_HINT": "LATENCY",
                 "NUM_STREAMS": "1",
@@ -143,7 +154,10 @@ class OpenVino:
         return lambda: infer(share_outputs=True)
 
     def outputs(self) -> dict[str, np.ndarray]:
-        results = self.request.infer(self.feeds)
+        return self.run(self.feeds)
+
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        results = self.request.infer({name: feeds[name] for name in self.feeds})
         named = {}
         for position, port in enumerate(self.model.outputs):
             for name in port.get_names():
@@ -155,6 +169,12 @@ class OpenVinoStatic(OpenVino):
     """OpenVINO with the input shapes fixed before the model is compiled."""
 
     static = True
+
+
+class OpenVinoBf16(OpenVino):
+    """OpenVINO as it runs by itself where the CPU multiplies bf16."""
+
+    precision = "bf16"
 
 
 class Torch:
@@ -182,7 +202,16 @@ class Torch:
     bound = plain
 
     def outputs(self) -> dict[str, np.ndarray]:
-        result = self.module(*self.args)
+        return self._named(self.module(*self.args))
+
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        import torch
+
+        args = [torch.from_numpy(np.array(array)) for array in feeds.values()]
+        return self._named(self.module(*args))
+
+    @staticmethod
+    def _named(result: Any) -> dict[str, np.ndarray]:
         results = result if isinstance(result, tuple | list) else (result,)
         return {str(i): value.numpy() for i, value in enumerate(results)}
 
@@ -190,10 +219,12 @@ class Torch:
 class Trimtab:
     """The package that these benchmarks belong to."""
 
+    precision: str | None = None  # as the file says
+
     def __init__(self, path: str, feeds: Feeds, threads: int) -> None:
         import trimtab
 
-        self.model = trimtab.load_model(path, threads=threads)
+        self.model = trimtab.load_model(path, threads=threads, precision=self.precision)
         self.feeds = dict(feeds)
 
     def plain(self) -> Call:
@@ -216,16 +247,27 @@ class Trimtab:
         return lambda: run()
 
     def outputs(self) -> dict[str, np.ndarray]:
-        return dict(self.model.run(self.feeds))
+        return self.run(self.feeds)
+
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        return dict(self.model.run(feeds))
+
+
+class TrimtabBf16(Trimtab):
+    """The same in bf16; refused where the CPU does not have it."""
+
+    precision = "bf16"
 
 
 # name -> (class, module to import, distribution that carries its version)
 ENGINES: dict[str, tuple[type, str, str]] = {
     "trimtab": (Trimtab, "trimtab", "trimtab"),
     "trimtab_artefact": (Trimtab, "trimtab", "trimtab"),
+    "trimtab_bf16": (TrimtabBf16, "trimtab", "trimtab"),
     "onnxruntime": (OnnxRuntime, "onnxruntime", "onnxruntime"),
     "openvino": (OpenVino, "openvino", "openvino"),
     "openvino_static": (OpenVinoStatic, "openvino", "openvino"),
+    "openvino_bf16": (OpenVinoBf16, "openvino", "openvino"),
     "torch": (Torch, "torch", "torch"),
 }
 

@@ -51,10 +51,10 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.0f}" if "e" in text else text
 
 
-def target_lines(document: Document) -> list[str]:
+def target_lines(targets: Iterable[Document]) -> list[str]:
     """The targets as lines for a terminal."""
     lines = []
-    for row in document["targets"]:
+    for row in targets:
         threads = f" [{row['threads']} threads]" if row["threads"] else ""
         word = {True: "met ", False: "MISS", None: "  - "}[row["met"]]
         lines.append(
@@ -65,7 +65,8 @@ def target_lines(document: Document) -> list[str]:
     return lines
 
 
-def _targets(document: Document) -> str:
+def target_table(targets: Iterable[Document]) -> str:
+    """The targets as a Markdown table."""
     rows = [
         [
             row["figure"],
@@ -75,7 +76,7 @@ def _targets(document: Document) -> str:
             WORDS[row["met"]],
             row["detail"],
         ]
-        for row in document["targets"]
+        for row in targets
     ]
     head = ["figure", "threads", "target", "measured", "met", "of which"]
     return table(head, rows, left=6)
@@ -215,7 +216,11 @@ Method and options: [README.md](README.md).
 
 def markdown(document: Document, source: Path, picture: Path | None) -> str:
     """The whole page."""
-    parts = [_heading(document, source), "## Targets", _targets(document)]
+    parts = [
+        _heading(document, source),
+        "## Targets",
+        target_table(document["targets"]),
+    ]
     if picture is not None:
         text = "Latency of the contender over that of other engines, per model"
         parts.append(f"![{text}](results/{picture.name})")
@@ -235,7 +240,20 @@ def markdown(document: Document, source: Path, picture: Path | None) -> str:
         if document.get(key):
             parts += [f"## {title}", make(document)]
     parts += ["## Remarks", _remarks(document)]
+    if (section := optimize_section()) is not None:
+        parts.append(section)
     return "\n\n".join(parts) + "\n"
+
+
+def optimize_section() -> str | None:
+    """The section of `benchmarks.bench_optimize`, if there is a result of it."""
+    from benchmarks.optimize_report import section
+
+    try:
+        source = latest_result(of="bench_optimize")
+    except FileNotFoundError:
+        return None
+    return section(json.loads(source.read_text(encoding="utf-8")), source)
 
 
 def write_report(document: Document, source: Path, page: Path = PAGE) -> list[Path]:

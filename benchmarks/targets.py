@@ -300,13 +300,17 @@ TARGETS = (
 )
 
 
-def compute(document: Document) -> list[dict[str, Any]]:
+def compute(
+    document: Document, targets: Iterable[Target] = TARGETS
+) -> list[dict[str, Any]]:
     """All targets of a result document.
 
     Parameters
     ----------
     document : dict
         What compare.py wrote.
+    targets : iterable of Target, default=TARGETS
+        Those of another program, with its document.
 
     Returns
     -------
@@ -315,7 +319,7 @@ def compute(document: Document) -> list[dict[str, Any]]:
         it does not matter), ``value``, ``met`` (None: not measured), ``detail``.
     """
     rows = []
-    for target in TARGETS:
+    for target in targets:
         thread_counts = document["threads_measured"] if target.by_threads else [None]
         for threads in thread_counts:
             figure = target.find(document, threads or 0)

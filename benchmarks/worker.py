@@ -184,6 +184,22 @@ def do_outputs(state: State, *, path: str) -> dict[str, Any]:
     return {"names": list(outputs)}
 
 
+def do_predict(state: State, *, path: str, out: str) -> dict[str, Any]:
+    """Run sample after sample of an ``.npz`` file; write the outputs, stacked."""
+    engine = state.loaded()
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    n = len(next(iter(arrays.values())))
+    rows: dict[str, list[np.ndarray]] = {}
+    for i in range(n):
+        answer = engine.run({name: array[i : i + 1] for name, array in arrays.items()})
+        for name, array in answer.items():
+            rows.setdefault(name, []).append(np.array(array))
+    stacked = {name: np.concatenate(parts) for name, parts in rows.items()}
+    np.savez(out, **dict[str, Any](stacked))
+    return {"n": n}
+
+
 def do_repeat(state: State, *, n_calls: int) -> dict[str, Any]:
     """Call a number of times."""
     call = state.call("plain")
@@ -296,6 +312,7 @@ COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
     "load": do_load,
     "unload": do_unload,
     "outputs": do_outputs,
+    "predict": do_predict,
     "repeat": do_repeat,
     "resident": do_resident,
     "prepare": do_prepare,

@@ -1,0 +1,231 @@
+"""One model made smaller by one tool, in a process of its own, so that its cost shows.
+
+``python -m benchmarks.optimize_build TOOL CASE FOLDER`` writes the model and a line of
+JSON: the file, the seconds of the tool's own call, and how far resident memory rose
+above that of the process with the loaded model and the data in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import resident_bytes
+from benchmarks.optimize_cases import CASES, Case
+from benchmarks.worker import one_line
+
+MAX_DROP = {"mnist_cnn": 0.005, "minilm_sentiment": 0.005}
+AGREEMENT_DROP = 0.01  # of the models without labels
+Made = tuple[Path, dict[str, Any]]
+
+
+class Meter:
+    """Seconds, and the peak of resident memory over that at the start."""
+
+    def __enter__(self) -> Meter:
+        self.base = self.peak = resident_bytes()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._begin = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.005):
+            self.peak = max(self.peak, resident_bytes())
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._begin
+        self._done.set()
+        self._thread.join()
+        self.peak = max(self.peak, resident_bytes())
+
+    def figures(self) -> dict[str, float]:
+        """What was measured, for a result file."""
+        growth = max(0, self.peak - self.base) / 1e6
+        return {"seconds": self.seconds, "growth_mb": growth}
+
+
+def _prepared(case: Case, folder: Path) -> Path:
+    """onnxruntime's own preparation: shapes inferred, graph optimised."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    out = folder / "prepared.onnx"
+    quant_pre_process(str(case.path), str(out), skip_symbolic_shape=True)
+    return out
+
+
+def _reader(case: Case) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            n = len(next(iter(case.calibration.values())))
+            self.left = iter(range(n))
+
+        def get_next(self) -> dict[str, Any] | None:
+            i = next(self.left, None)
+            if i is None:
+                return None
+            return {name: rows[i : i + 1] for name, rows in case.calibration.items()}
+
+    return Reader()
+
+
+def onnxruntime_static(case: Case, folder: Path) -> Made:
+    """u8 activations, s8 weights per channel, QDQ: its best on this kind of CPU."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    out, prepared, reader = (
+        folder / "model.onnx",
+        _prepared(case, folder),
+        _reader(case),
+    )
+    with Meter() as meter:
+        quantize_static(
+            str(prepared),
+            str(out),
+            reader,
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+        )
+    return out, meter.figures()
+
+
+def onnxruntime_default(case: Case, folder: Path) -> Made:
+    """``quantize_static`` with nothing but a model and data."""
+    from onnxruntime.quantization import quantize_static
+
+    out, prepared, reader = (
+        folder / "model.onnx",
+        _prepared(case, folder),
+        _reader(case),
+    )
+    with Meter() as meter:
+        quantize_static(str(prepared), str(out), reader)
+    return out, meter.figures()
+
+
+def onnxruntime_dynamic(case: Case, folder: Path) -> Made:
+    """``quantize_dynamic``, s8 weights per channel: its advice for transformers."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    out, prepared = folder / "model.onnx", _prepared(case, folder)
+    with Meter() as meter:
+        quantize_dynamic(
+            str(prepared), str(out), weight_type=QuantType.QInt8, per_channel=True
+        )
+    return out, meter.figures()
+
+
+def nncf_int8(case: Case, folder: Path) -> Made:
+    """NNCF's post-training int8; SmoothQuant is part of it for transformers."""
+    import nncf
+    import openvino
+
+    model = openvino.Core().read_model(str(case.path))
+    n = len(next(iter(case.calibration.values())))
+    rows = [
+        {name: array[i : i + 1] for name, array in case.calibration.items()}
+        for i in range(n)
+    ]
+    kind = nncf.ModelType.TRANSFORMER if case.is_transformer else None
+    with Meter() as meter:
+        quantized = nncf.quantize(
+            model, nncf.Dataset(rows), model_type=kind, subset_size=n
+        )
+    out = folder / "model.xml"
+    openvino.save_model(quantized, str(out), compress_to_fp16=False)
+    return out, meter.figures()
+
+
+def trimtab_optimised(case: Case, folder: Path) -> Made:
+    """`trimtab.optimize_model`, with labels where there are some."""
+    import trimtab
+
+    model = trimtab.load_model(case.path)
+    wanted: dict[str, Any] = {"max_drop": AGREEMENT_DROP}
+    if case.pool is not None:
+        # an even share of the pool; the rest judges the result
+        half = case.pool.rows(slice(0, None, 2))
+        wanted = {
+            "validation": (half.inputs, half.labels),
+            "metric": "accuracy",
+            "max_drop": MAX_DROP[case.name],
+        }
+    with Meter() as meter:
+        report = trimtab.optimize_model(model, calibration=case.calibration, **wanted)
+    out = folder / "model.safetensors"
+    report.model.save(out)
+    report.save(folder / "report.json")
+    report.plot(folder / "report.png")
+    return out, meter.figures() | {"report": "report.json"}
+
+
+def trimtab_calibration(case: Case, folder: Path) -> Made:
+    """The calibration alone, every activation that int8 needs."""
+    from trimtab.optimize.calibrate import calibrate
+    from trimtab.optimize.layers import find_layers
+
+    import trimtab
+
+    model = trimtab.load_model(case.path)
+    names = [layer.activation for layer in find_layers(model.graph)]
+    n = len(next(iter(case.calibration.values())))
+    rows = [
+        {name: array[i : i + 1] for name, array in case.calibration.items()}
+        for i in range(n)
+    ]
+    with Meter() as meter:
+        statistics = calibrate(model, rows, list(dict.fromkeys(names)))
+    out = folder / "statistics.json"
+    found = {name: value.to_dict() for name, value in statistics.items()}
+    out.write_text(json.dumps(found, default=np.ndarray.tolist))
+    return out, meter.figures()
+
+
+TOOLS: dict[str, Callable[[Case, Path], Made]] = {
+    "trimtab": trimtab_optimised,
+    "trimtab_calibration": trimtab_calibration,
+    "onnxruntime_static": onnxruntime_static,
+    "onnxruntime_default": onnxruntime_default,
+    "onnxruntime_dynamic": onnxruntime_dynamic,
+    "nncf": nncf_int8,
+}
+
+
+def main() -> int:
+    """Build one model; whatever the tool raises is the answer."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("tool", choices=TOOLS)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what the tools print must not mix with the answer
+    args.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        path, figures = TOOLS[args.tool](CASES[args.case](), args.folder)
+        n_bytes = sum(part.stat().st_size for part in path.parent.glob("model.*"))
+        answer: dict[str, Any] = {"path": str(path), "bytes": n_bytes}
+        answer |= figures
+    except Exception as error:
+        answer = {"error": one_line(error)}
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+    return "error" in answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

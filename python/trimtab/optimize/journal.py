@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from typing import IO, Any
 
 from trimtab.errors import InputError
 
 __all__ = ["Journal"]
+
+# How a journal begins, if only so far that it was cut off at once.
+_BEGIN = re.compile(rb"[0-9a-f]{1,8}(\Z| (\Z|\[))")
 
 # Bytes of a journal that are read; a search of 1000 layers writes 1 MB.
 _LIMIT_BYTES = 256 << 20
@@ -70,7 +74,7 @@ class Journal:
             key, kind, what, value = record
             if key == self._key:
                 self._known[kind, what] = value
-        if content and whole == 0 and b"\n" in content:
+        if content and whole == 0 and not _BEGIN.match(content):
             raise InputError(f"journal: {path} is something else; it is left as it is")
         return whole
 

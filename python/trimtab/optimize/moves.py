@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Move", "Option", "cheapest", "configuration", "plan_moves"]
 
@@ -116,7 +117,7 @@ def plan_moves(options: Mapping[str, Sequence[Option]]) -> list[Move]:
     moves = []
     for layer, given in options.items():
         hull = _hull(given)
-        for a, b in zip(hull, hull[1:], strict=False):
+        for a, b in pairwise(hull):
             cost, noise = b.cost - a.cost, a.noise - b.noise
             moves.append(Move(layer, a.precision, b.precision, cost, noise))
     return sorted(moves, key=lambda move: -move.worth)

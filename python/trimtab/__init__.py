@@ -2,7 +2,7 @@
 
 >>> import trimtab
 >>> sorted(name for name in trimtab.__all__ if name.endswith("_model"))
-['deploy_model', 'load_model']
+['deploy_model', 'load_model', 'optimize_model']
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         UnsupportedOpError,
     )
     from trimtab.limits import Limits
+    from trimtab.optimize.optimize import optimize_model
+    from trimtab.optimize.report import OptimizationReport
     from trimtab.peaks import Peaks, measure_peaks
     from trimtab.pipeline import Pipeline
     from trimtab.profile import Profile
@@ -54,6 +56,7 @@ _HOMES: dict[str, str] = {
     "Limits": "limits",
     "ModelFormatError": "errors",
     "ModelLimitError": "errors",
+    "OptimizationReport": "optimize.report",
     "OutOfMemoryError": "errors",
     "Peaks": "peaks",
     "Pipeline": "pipeline",
@@ -65,6 +68,7 @@ _HOMES: dict[str, str] = {
     "UnsupportedOpError": "errors",
     "deploy_model": "deployment",
     "measure_peaks": "peaks",
+    "optimize_model": "optimize.optimize",
     "steps": "steps",
 }
 
@@ -81,6 +85,7 @@ __all__ = [
     "Model",
     "ModelFormatError",
     "ModelLimitError",
+    "OptimizationReport",
     "OutOfMemoryError",
     "Peaks",
     "Pipeline",
@@ -93,6 +98,7 @@ __all__ = [
     "deploy_model",
     "load_model",
     "measure_peaks",
+    "optimize_model",
     "steps",
 ]
 

@@ -66,11 +66,11 @@ def _classes(outputs: Array) -> Array:
     if flat.ndim == 1:
         flat = flat[:, None]
     if flat.dtype.kind in "iub" and flat.shape[-1] == 1:
-        return flat[..., 0]
+        only: Array = np.asarray(flat[..., 0])
+        return only
     if flat.shape[-1] > 1:
-        found: Array = flat.argmax(axis=-1)
-        return found
-    return (flat[..., 0] > 0.5).astype(np.int64)
+        return np.asarray(flat.argmax(axis=-1))
+    return np.asarray(flat[..., 0] > 0.5, np.int64)
 
 
 def _same(a: Array, b: Array) -> Array:
@@ -98,7 +98,7 @@ def _cosine(reference: Array, outputs: Array) -> Array:
     for a, b in zip(_rows(reference), _rows(outputs), strict=True):
         length = float(np.linalg.norm(a) * np.linalg.norm(b))
         found.append(float(a @ b) / length if length else float((a == b).all()))
-    return np.minimum(np.asarray(found), 1.0)
+    return np.asarray(np.minimum(found, 1.0))
 
 
 def _sqnr(reference: Array, outputs: Array) -> Array:

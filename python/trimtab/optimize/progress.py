@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import time
 from collections.abc import Callable
@@ -40,10 +41,10 @@ class Progress:
         self._done, self._total, self._what = 0, 0, ""
         if self._call is None and target is not False:
             try:
-                from tqdm.auto import tqdm
+                bar = importlib.import_module("tqdm.auto").tqdm
             except ImportError:
                 return
-            self._bar = tqdm(disable=None, leave=False)  # on a terminal only
+            self._bar = bar(disable=None, leave=False)  # on a terminal only
 
     def begin(self, what: str, total: int) -> None:
         """Begin a stage.

@@ -17,7 +17,7 @@ from trimtab.graph import Model as GraphModel
 from trimtab.model import Model
 from trimtab.optimize.samples import Samples
 
-__all__ = ["PRECISIONS", "Backend", "LayerLike", "Quantizer"]
+__all__ = ["PRECISIONS", "Backend", "LayerLike", "Quantizer", "host_names"]
 
 #: Precision -> bytes of one weight in memory.
 PRECISIONS: dict[str, int] = {"f32": 4, "bf16": 2, "int8": 1}
@@ -52,12 +52,26 @@ class Backend(Protocol):
         """Range of a layer's u8 activations and the share that it clips."""
 
 
-def _call(place: str) -> Callable[..., Any]:
-    """Look up "module.function" of this package."""
+def _find(place: str) -> Any:
+    """Look up "module.name" of this package."""
     module, _, name = place.rpartition(".")
-    found = importlib.import_module(f"trimtab.optimize.{module}")
-    function: Callable[..., Any] = getattr(found, name)
-    return function
+    return getattr(importlib.import_module(f"trimtab.optimize.{module}"), name)
+
+
+def host_names() -> tuple[str, ...]:
+    """Precisions that the processor computes in natively.
+
+    Returns
+    -------
+    names : tuple of str
+
+    Examples
+    --------
+    >>> host_names()                                       # doctest: +SKIP
+    ('f32', 'int8')
+    """
+    names: tuple[str, ...] = _find("precision.host_precisions")().names
+    return names
 
 
 class Quantizer:
@@ -92,20 +106,20 @@ class Quantizer:
         self._samples = samples
         self._refining = [_whole(model, item) for item in samples.items[:_N_REFINE]]
         self._statistics: Mapping[str, Any] = {}
-        graph = _call("prepare.prepare_graph")(model._graph_again())
+        graph = _find("prepare.prepare_graph")(model._graph_again())
         if "int8" in precisions and samples.items:
-            graph, _ = _call("equalize.equalize_graph")(graph)
+            graph, _ = _find("equalize.equalize_graph")(graph)
             tell("equalised")
-            graph, _ = _call("smooth_quant.smooth_graph")(graph, self._refining)
+            graph, _ = _find("smooth_quant.smooth_graph")(graph, self._refining)
             tell("smoothed")
-            self._statistics = _call("calibrate.calibrate")(
+            self._statistics = _find("calibrate.calibrate")(
                 self._made(graph),
                 [_whole(model, item) for item in samples.items],
-                _call("quantize.tensors_to_observe")(graph),
+                _find("quantize.tensors_to_observe")(graph),
             )
             tell("calibrated")
         self._graph: GraphModel = graph
-        self._layers: Sequence[Any] = _call("layers.find_layers")(graph)
+        self._layers: Sequence[Any] = _find("layers.find_layers")(graph)
         self._by_name = {layer.name: layer for layer in self._layers}
         self._parameters: dict[str, tuple[float, float]] | None = None
 
@@ -132,11 +146,11 @@ class Quantizer:
 
     def _quantized(self, choices: Mapping[str, str], *, quick: bool) -> GraphModel:
         chosen = {layer: p for layer, p in choices.items() if p != "f32"}
-        graph: GraphModel = _call("quantize.quantize_graph")(
+        graph: GraphModel = _find("quantize.quantize_graph")(
             self._graph, chosen, self._statistics, ranges=self._ranges
         )
         if not quick and "int8" in chosen.values() and self._refining:
-            graph = _call("bias_correction.correct_biases")(
+            graph = _find("bias_correction.correct_biases")(
                 graph, self._graph, self._refining
             )
         return graph
@@ -180,7 +194,7 @@ class Quantizer:
         if tensor not in self._statistics:
             return None
         statistics = self._statistics[tensor]
-        low, high = map(float, _call(f"ranges.{'RANGES'}")[self._ranges](statistics))  # type: ignore[index]
+        low, high = map(float, _find("ranges.RANGES")[self._ranges](statistics))
         counts = np.asarray(statistics.histogram, np.float64)
         if not counts.sum():
             return low, high, 0.0

@@ -17,7 +17,14 @@ from trimtab.errors import InputError
 from trimtab.signature import TensorSpec, check_inputs
 from trimtab.types import Array
 
-__all__ = ["Runnable", "Samples", "check_calibration", "run_samples", "take_samples"]
+__all__ = [
+    "Runnable",
+    "Samples",
+    "check_calibration",
+    "join_samples",
+    "run_samples",
+    "take_samples",
+]
 
 # Samples that one call takes where the model lets the batch vary.
 _N_AT_ONCE = 32
@@ -83,7 +90,7 @@ def _digest(item: Mapping[str, Array]) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for name, array in sorted(item.items()):
         digest.update(f"{name}:{array.dtype}:{array.shape};".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.digest()
 
 
@@ -301,7 +308,7 @@ def run_samples(
     rows: list[Array] = []
     for call in _calls(model, samples):
         n = len(call)
-        result = model.run(_joined(model, samples, call))[name]
+        result = model.run(join_samples(model, samples.take(call)))[name]
         if not samples.is_batched:
             rows.append(np.array(result))
         elif result.ndim == 0 or len(result) < n:
@@ -347,9 +354,27 @@ def _batch_size(model: Runnable) -> int:
     return _N_AT_ONCE if is_open else 1
 
 
-def _joined(model: Runnable, samples: Samples, call: list[int]) -> dict[str, Array]:
-    items = [samples.items[i] for i in call]
-    if not samples.is_batched or (len(items) == 1 and _batch_size(model) in (1, 32)):
+def join_samples(model: Runnable, samples: Samples) -> dict[str, Array]:
+    """Give the inputs of one call for some samples.
+
+    Parameters
+    ----------
+    model : Runnable
+    samples : Samples
+        Of one shape. Only the first counts where samples cannot share a call; a fixed
+        batch is filled up with the last one.
+
+    Returns
+    -------
+    inputs : dict of str to ndarray
+
+    Examples
+    --------
+    >>> join_samples(model, samples.take([0, 1]))          # doctest: +SKIP
+    {'image': array(...)}
+    """
+    items = samples.items
+    if not samples.is_batched:
         return items[0]
     sizes = {spec.name: spec.shape[0] for spec in model.inputs if spec.shape}
     inputs = {}
@@ -357,9 +382,9 @@ def _joined(model: Runnable, samples: Samples, call: list[int]) -> dict[str, Arr
         if array.ndim == 0:
             inputs[name] = array
             continue
-        rows = [item[name] for item in items]
+        rows = [item[name] for item in items if item[name].shape == array.shape]
         size = sizes.get(name)
-        if isinstance(size, int):  # a fixed batch: the last rows are dropped later
-            rows += [rows[-1]] * (size - len(rows))
-        inputs[name] = np.concatenate(rows)
+        if isinstance(size, int):
+            rows = rows[:size] + [rows[-1]] * (size - len(rows))
+        inputs[name] = np.concatenate(rows) if len(rows) > 1 else rows[0]
     return inputs

@@ -282,8 +282,11 @@ class Search:
         moves = plan_moves(options)
         position = self._bisect(start, moves)
         if position == len(moves):
+            why = (
+                " found in time" if self._deadline.is_over_share(_SEARCH_SHARE) else ""
+            )
             return self._stay(
-                "no candidate stays within the budget on the search samples"
+                f"no candidate{why} stays within the budget on the search samples"
             )
         chosen = self._back(start, moves, position)
         ladder = self._ladder(chosen, start, moves, position)
@@ -465,6 +468,8 @@ class Search:
         low, high = 0, len(moves)
         middle = 0  # the fastest first: it often passes
         while low < high:
+            if middle and self._deadline.is_over_share(_SEARCH_SHARE):
+                break
             if self._try(configuration(start, moves[:middle])):
                 high = middle
             else:

@@ -109,7 +109,8 @@ def split_samples(
     validation : Samples or None
         None: a part of the calibration data.
     guard_share : float, default=0.5
-        Of the data that are not for calibration.
+        Of the data that are not for calibration. 1: the search uses the calibration
+        samples.
     is_classes : bool, default=False
         Labels are classes: every part gets its share of each.
     seed : int, default=0
@@ -128,38 +129,38 @@ def split_samples(
     >>> split_samples(None, samples, seed=3)               # doctest: +SKIP
     Splits(calibration=..., search=..., guard=..., n_shared=0)
     """
-    if not 0 < guard_share < 1:
-        raise InputError(f"guard_share: expected a number in (0, 1), got {guard_share}")
+    if not 0 < guard_share <= 1:
+        raise InputError(f"guard_share: expected a number in (0, 1], got {guard_share}")
     pool = validation if validation is not None else calibration
     if pool is None:
         raise InputError("expected calibration or validation data, got neither")
     digests = pool.digests()
-    strata = pool.labels if is_classes else None
+    kept = list(range(len(pool)))
+    share = min(0.2, _N_CALIBRATION / len(pool))  # for calibration
     if calibration is not None and validation is not None:
         seen = set(calibration.digests())
-        kept = [i for i, digest in enumerate(digests) if digest not in seen]
-        n_shared = len(digests) - len(kept)
+        kept = [i for i in kept if digests[i] not in seen]
+        share = 0.0
         if len(kept) < 2 * _N_GUARD_LEAST:
             raise InputError(
-                f"validation: {n_shared} of {len(digests)} samples are calibration "
-                "samples too, and what ranges were taken from proves nothing: give "
-                "other ones, or calibration=None to have them split"
+                f"validation: {len(digests) - len(kept)} of {len(digests)} samples are "
+                "calibration samples too, and what ranges were taken from proves "
+                "nothing: give other ones, or calibration=None to have them split"
             )
-        parts = split_shares(
-            [digests[i] for i in kept],
-            (1 - guard_share, guard_share),
-            strata=None if strata is None else strata[kept],
-            seed=seed,
-        )
-        search, guard = ([kept[i] for i in part] for part in parts)
-        _check_sizes(len(search), len(guard))
-        return Splits(calibration, pool.take(search), pool.take(guard), n_shared)
-    share = min(0.2, _N_CALIBRATION / len(pool))
     rest = 1 - share
-    shares = (share, rest * (1 - guard_share), rest * guard_share)
-    parts = split_shares(digests, shares, strata=strata, seed=seed)
-    _check_sizes(*(len(part) for part in parts))
-    return Splits(*(pool.take(part) for part in parts))
+    parts = split_shares(
+        [digests[i] for i in kept],
+        (share, rest * (1 - guard_share), rest * guard_share),
+        strata=pool.labels[kept] if is_classes and pool.labels is not None else None,
+        seed=seed,
+    )
+    first, search, guard = (pool.take([kept[i] for i in part]) for part in parts)
+    if share == 0 and calibration is not None:
+        first = calibration
+    if guard_share == 1:
+        search = first
+    _check_sizes(len(first), len(search), len(guard))
+    return Splits(first, search, guard, len(digests) - len(kept))
 
 
 def _check_sizes(*sizes: int) -> None:

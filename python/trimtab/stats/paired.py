@@ -137,7 +137,7 @@ def tango_upper(n10: int, n01: int, n: int, alpha: float = 0.05) -> float:
     pair = np.float64(n10), np.float64(n01)
     for _ in range(_N_HALVINGS):
         middle = (low + high) / 2
-        if float(_score(*pair, n, middle)) > -z:  # type: ignore[arg-type]
+        if float(_score(*pair, n, middle)) > -z:
             low = middle
         else:
             high = middle

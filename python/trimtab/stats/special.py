@@ -165,11 +165,12 @@ def binomial_cdf(k: npt.ArrayLike, n: npt.ArrayLike, p: npt.ArrayLike) -> Floats
     >>> round(float(binomial_cdf(0, 2, 0.5)), 9)
     0.25
     """
-    k, n, p = np.broadcast_arrays(np.asarray(k), np.asarray(n), np.asarray(p))
-    inside = (k >= 0) & (k < n)
-    found = np.where(k >= n, 1.0, 0.0)
-    at = np.asarray(k, np.float64)[inside]
-    found[inside] = beta_cdf(1 - p[inside], n[inside] - at, at + 1)
+    arrays = (np.asarray(value, np.float64) for value in (k, n, p))
+    hits, trials, chance = np.broadcast_arrays(*arrays)
+    inside = (hits >= 0) & (hits < trials)
+    found = np.where(hits >= trials, 1.0, 0.0)
+    at = hits[inside]
+    found[inside] = beta_cdf(1 - chance[inside], trials[inside] - at, at + 1)
     values: Floats = found
     return values
 
@@ -193,11 +194,12 @@ def binomial_pmf(k: npt.ArrayLike, n: npt.ArrayLike, p: npt.ArrayLike) -> Floats
     >>> binomial_pmf([0, 1, 2], 2, 0.5).round(6)
     array([0.25, 0.5 , 0.25])
     """
-    k, n, p = (np.asarray(value, np.float64) for value in (k, n, p))
+    hits, trials, p = (np.asarray(value, np.float64) for value in (k, n, p))
+    misses = trials - hits
     with np.errstate(divide="ignore", invalid="ignore"):
-        hit = np.where(k == 0, 0.0, k * np.log(p))
-        miss = np.where(k == n, 0.0, (n - k) * np.log1p(-p))
-    log = _lgamma(n + 1) - _lgamma(k + 1) - _lgamma(n - k + 1) + hit + miss
+        log = np.where(hits == 0, 0.0, hits * np.log(p))
+        log = log + np.where(misses == 0, 0.0, misses * np.log1p(-p))
+    log = log + _lgamma(trials + 1) - _lgamma(hits + 1) - _lgamma(misses + 1)
     values: Floats = np.exp(log)
     return values
 

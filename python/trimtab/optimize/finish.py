@@ -6,18 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trimtab.optimize.report import LayerReport, OptimizationReport, Point
+from trimtab.optimize.samples import Samples, join_samples
 
 if TYPE_CHECKING:
     from trimtab.model import Model
     from trimtab.optimize.metrics import Metric
+    from trimtab.optimize.outcome import Goal, Outcome
     from trimtab.optimize.progress import Deadline
-    from trimtab.optimize.samples import Samples
-    from trimtab.optimize.search import Goal, Outcome
     from trimtab.optimize.splits import Splits
     from trimtab.types import Array
 
 __all__ = ["make_report"]
+
+# Largest difference of golden outputs, relative to their range, that another processor
+# may show: it rounds other weights (7 bits without VNNI).
+_TOLERANCES = {"int8": 0.25, "bf16": 0.05}
 
 
 def make_report(
@@ -111,11 +117,38 @@ def _dress(
     made: Any, model: Model, golden: Samples, choices: Mapping[str, str]
 ) -> None:
     """Give the model what the old one has beside the graph."""
-    from trimtab.optimize.optimize import golden_of
-
     if getattr(model, "pipeline", None) is not None:
         made.pipeline = model.pipeline
-    made._golden = golden_of(model, made, golden, choices)
+    made._golden = _golden_of(model, made, golden, choices)
+
+
+def _golden_of(
+    model: Model, made: Model, samples: Samples, precisions: Mapping[str, str]
+) -> tuple[list[Any], dict[str, float]]:
+    """Golden pairs of float32 for the model that was made, and what they may differ.
+
+    By dtype: what another processor may show, or four times what this one does.
+    """
+    from trimtab.golden import compare
+
+    pairs: list[Any] = []
+    tolerances: dict[str, float] = {}
+    least = max((_TOLERANCES.get(p, 0.0) for p in precisions.values()), default=0.0)
+    for item in samples.items:
+        inputs = join_samples(model, Samples([item], None, samples.is_batched))
+        outputs = model.run(inputs)
+        got = made.run(inputs)
+        pairs.append((inputs, outputs))
+        for name, expected in outputs.items():
+            dtype = expected.dtype.name
+            apart, _ = compare({name: expected}, got, {dtype: math.inf})
+            if expected.dtype.kind in "iu":
+                steps = np.abs(expected.astype(np.float64) - got[name])
+                apart, floor = float(steps.max(initial=0.0)), 0.0
+            else:
+                floor = least
+            tolerances[dtype] = max(tolerances.get(dtype, 0.0), floor, 4 * apart)
+    return pairs, {k: v for k, v in tolerances.items() if math.isfinite(v)}
 
 
 def _db(noise: float) -> float | None:

@@ -76,7 +76,7 @@ def _classes(outputs: Array) -> Array:
 def _same(a: Array, b: Array) -> Array:
     """1 where all of a sample is equal."""
     equal: Array = np.asarray(a == b)
-    return equal.reshape(len(equal), -1).all(axis=1).astype(np.float64)
+    return np.asarray(equal.reshape(len(equal), -1).all(axis=1), np.float64)
 
 
 def _accuracy(labels: Array, outputs: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from trimtab.errors import InputError
 from trimtab.optimize.journal import Journal
 from trimtab.optimize.latency import Timer
 from trimtab.optimize.metrics import METRICS, check_labels, default_metric, find_metric
+from trimtab.optimize.outcome import Goal, Judged, Outcome
 from trimtab.optimize.progress import Deadline, Progress
 from trimtab.optimize.quantizer import PRECISIONS, Quantizer, host_names
 from trimtab.optimize.samples import (
@@ -24,7 +25,7 @@ from trimtab.optimize.samples import (
     run_samples,
     take_samples,
 )
-from trimtab.optimize.search import Goal, Judged, Outcome, Search
+from trimtab.optimize.search import Search
 from trimtab.optimize.splits import Splits, least_guard, power_text, split_samples
 from trimtab.stats.paired import drop_upper_bound
 from trimtab.types import Array
@@ -48,9 +49,6 @@ _N_THROUGHPUT = 16
 _N_HEAD = 8
 # Samples whose float32 outputs go with the model when it is saved.
 _N_GOLDEN = 2
-# Largest difference of golden outputs, relative to their range, that another processor
-# may show: it rounds other weights (7 bits without VNNI).
-_TOLERANCES = {"int8": 0.25, "bf16": 0.05}
 
 
 def optimize_model(
@@ -466,42 +464,3 @@ def _add_graph(digest: Any, graph: GraphModel) -> None:
             if constant.dtype != "string":
                 elements: Array = np.ascontiguousarray(constant.elements())
                 digest.update(elements.reshape(-1).view(np.uint8).data)
-
-
-def golden_of(
-    model: Model, made: Model, samples: Samples, precisions: Mapping[str, str]
-) -> tuple[list[Any], dict[str, float]]:
-    """Golden pairs of float32 for the model that was made, and what they may differ.
-
-    Parameters
-    ----------
-    model, made : Model
-    samples : Samples
-    precisions : mapping of str to str
-        By layer.
-
-    Returns
-    -------
-    pairs : list of (dict, dict)
-    tolerances : dict of str to float
-        By dtype: what another processor may show, or four times what this one does.
-    """
-    from trimtab.golden import compare
-
-    pairs, tolerances = [], {}
-    least = max((_TOLERANCES.get(p, 0.0) for p in precisions.values()), default=0.0)
-    for item in samples.items:
-        inputs = join_samples(model, Samples([item], None, samples.is_batched))
-        outputs = model.run(inputs)
-        got = made.run(inputs)
-        pairs.append((inputs, outputs))
-        for name, expected in outputs.items():
-            dtype = expected.dtype.name
-            apart, _ = compare({name: expected}, got, {dtype: math.inf})
-            if expected.dtype.kind in "iu":
-                steps = np.abs(expected.astype(np.float64) - got[name])
-                apart, floor = float(steps.max(initial=0.0)), 0.0
-            else:
-                floor = least
-            tolerances[dtype] = max(tolerances.get(dtype, 0.0), floor, 4 * apart)
-    return pairs, {k: v for k, v in tolerances.items() if math.isfinite(v)}

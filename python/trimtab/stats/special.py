@@ -112,7 +112,8 @@ def _fraction(x: Floats, a: Floats, b: Floats) -> Floats:
             on = np.abs(delta - 1) > _EPSILON
             if not on.any():
                 break
-            left, x, a, b, c, d, h = (v[on] for v in (left, x, a, b, c, d, h))
+            left = left[on]
+            x, a, b, c, d, h = (v[on] for v in (x, a, b, c, d, h))
     return result
 
 

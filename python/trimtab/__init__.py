@@ -2,7 +2,7 @@
 
 >>> import trimtab
 >>> sorted(name for name in trimtab.__all__ if name.endswith("_model"))
-['deploy_model', 'load_model']
+['deploy_model', 'load_model', 'optimize_model']
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         UnsupportedOpError,
     )
     from trimtab.limits import Limits
+    from trimtab.optimize.optimize import optimize_model
+    from trimtab.optimize.report import OptimizationReport
     from trimtab.peaks import Peaks, measure_peaks
     from trimtab.pipeline import Pipeline
     from trimtab.profile import Profile
@@ -56,6 +58,7 @@ _HOMES: dict[str, str] = {
     "Limits": "limits",
     "ModelFormatError": "errors",
     "ModelLimitError": "errors",
+    "OptimizationReport": "optimize.report",
     "OutOfMemoryError": "errors",
     "Peaks": "peaks",
     "Pipeline": "pipeline",
@@ -67,6 +70,7 @@ _HOMES: dict[str, str] = {
     "UnsupportedOpError": "errors",
     "deploy_model": "deployment",
     "measure_peaks": "peaks",
+    "optimize_model": "optimize.optimize",
     "steps": "steps",
 }
 
@@ -84,6 +88,7 @@ __all__ = [
     "Model",
     "ModelFormatError",
     "ModelLimitError",
+    "OptimizationReport",
     "OutOfMemoryError",
     "Peaks",
     "Pipeline",
@@ -96,6 +101,7 @@ __all__ = [
     "deploy_model",
     "load_model",
     "measure_peaks",
+    "optimize_model",
     "steps",
 ]
 

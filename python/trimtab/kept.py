@@ -53,6 +53,8 @@ class Kept:
         # Steps before and after; a pipeline itself would hold the model.
         self._steps: tuple[Sequence[Any], Sequence[Any]] | None = None
         self._has_steps = artefact is None
+        # Golden pairs and tolerances that `save` stores where it is given none.
+        self._golden: tuple[list[Any], Mapping[str, float]] | None = None
         #: How it compares with its golden pairs, or None.
         self.verification: Verification | None = None
         if artefact is not None and graph is not None:
@@ -102,7 +104,8 @@ class Kept:
             Inputs whose outputs are stored and compared at each load: "random";
             inputs as in `run`; ``(inputs, {name: output})``; or a list of such.
             Outputs that are not given come from the framework of the model. Pairs
-            that an artefact has already are kept by default.
+            that an artefact has already are kept by default; what `optimize_model`
+            made gets pairs of the model in float32.
         pipeline : Pipeline, optional
             Declarative steps before and after the model; its own by default.
         class_names : sequence of str, optional
@@ -132,6 +135,9 @@ class Kept:
         """
         from trimtab.formats.tensor_file import write_file
 
+        if golden is None and self._golden is not None:
+            golden, allowed = self._golden
+            tolerance = {**allowed, **(tolerance or {})}
         pieces = self._pieces(
             golden=golden,
             pipeline=pipeline or self.pipeline,

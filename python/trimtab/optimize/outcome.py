@@ -1,0 +1,184 @@
+"""What a search is asked, what it judges by, and what it says.
+
+`Goal` is the question, `Judged` are samples with float32's score on them, `Trial` is a
+candidate on the search samples and `Outcome` is the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trimtab.optimize.guard import Bound, Scored, score
+from trimtab.optimize.latency import LayerTime, Timing
+from trimtab.optimize.metrics import Metric
+from trimtab.optimize.samples import Runnable, Samples, run_samples
+from trimtab.types import Array
+
+__all__ = ["Choices", "Goal", "Judged", "Outcome", "Trial", "noise_of"]
+
+Choices = dict[str, str]
+"""Layer -> precision."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is wanted.
+
+    Parameters
+    ----------
+    max_drop : float
+        Of the metric.
+    name : {"latency", "throughput", "memory"}
+    precisions : tuple of str
+    alpha : float, default=0.05
+        One-sided error of the proof.
+    seed : int, default=0
+    """
+
+    max_drop: float
+    name: str = "latency"
+    precisions: tuple[str, ...] = ("f32", "bf16", "int8")
+    alpha: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Samples, what is true of them, and how well float32 does.
+
+    Parameters
+    ----------
+    metric : Metric
+    samples : Samples
+    reference : ndarray
+        Outputs of float32.
+    truth : ndarray
+        Labels, or the reference.
+    before : Scored
+        Of float32.
+    """
+
+    metric: Metric
+    samples: Samples
+    reference: Array
+    truth: Any
+    before: Scored
+
+    @classmethod
+    def of(cls, metric: Metric, samples: Samples, reference: Array) -> Judged:
+        """Score the outputs of float32.
+
+        Parameters
+        ----------
+        metric : Metric
+        samples : Samples
+        reference : ndarray
+
+        Returns
+        -------
+        judged : Judged
+        """
+        truth = reference if metric.truth == "f32" else samples.labels
+        before = score(metric, truth, reference, whose="f32")
+        return cls(metric, samples, reference, truth, before)
+
+    def judge(self, model: Runnable, output: str | None) -> tuple[Scored, float]:
+        """Score a candidate.
+
+        Parameters
+        ----------
+        model : Runnable
+        output : str or None
+
+        Returns
+        -------
+        scored : Scored
+        noise : float
+            See `noise_of`.
+        """
+        outputs = run_samples(model, self.samples, output=output)
+        noise = noise_of(self.reference, outputs)
+        if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
+            worst = np.full(self.before.scores.shape, -np.inf)
+            return Scored(worst, None, outputs), math.inf
+        return score(self.metric, self.truth, outputs, whose="a candidate"), noise
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate on the search samples.
+
+    Parameters
+    ----------
+    choices : dict of str to str
+    cost : float
+        Estimated: milliseconds of a call, or bytes of weights.
+    drop, predicted : float
+        On the search samples, and the bound to be expected of the guard.
+    noise : float
+    """
+
+    choices: Choices
+    cost: float
+    drop: float
+    predicted: float
+    noise: float
+
+
+@dataclass
+class Outcome:
+    """What came out.
+
+    Parameters
+    ----------
+    choices : dict of str to str
+        Layer -> precision.
+    reason : str
+    bound : Bound or None
+        None where float32 itself is returned.
+    """
+
+    choices: Choices
+    reason: str
+    bound: Bound | None = None
+    timing: list[Timing] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    judged: list[tuple[Choices, Bound]] = field(default_factory=list)
+    times: dict[str, dict[str, LayerTime]] = field(default_factory=dict)
+    noises: dict[tuple[str, str], float] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+
+
+def noise_of(reference: Array, outputs: Array) -> float:
+    """Power of the error relative to that of the reference.
+
+    Parameters
+    ----------
+    reference, outputs : ndarray
+
+    Returns
+    -------
+    noise : float
+        Of integers the share that differs. -10 log10 of it is the SQNR in dB.
+
+    Examples
+    --------
+    >>> noise_of(np.array([1.0, 1.0]), np.array([1.0, 1.1]))
+    0.005000000000000009
+    """
+    noise = power = 0.0
+    for a, b in zip(reference, outputs, strict=True):
+        a64, b64 = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        if a64.shape != b64.shape or not np.isfinite(b64).all():
+            return math.inf
+        if reference.dtype.kind not in "fO":
+            noise += float((a64 != b64).mean())
+            power += 1.0
+        else:
+            noise += float(((a64 - b64) ** 2).sum())
+            power += float((a64 * a64).sum())
+    return noise / power if power else float(noise > 0)

@@ -1,0 +1,408 @@
+"""The search: which layers run in which precision, and the proof of the result.
+
+Enters: what makes candidates and what times them, samples, a metric and a budget.
+Leaves: an `Outcome`. All layers begin in their fastest precision; those that hurt most
+for what they save go back, as few as the search samples ask for; what comes out is
+judged once, on the guard samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from trimtab.optimize.guard import Bound, bound_drop, drop_of, predict_bound
+from trimtab.optimize.journal import Journal
+from trimtab.optimize.latency import LayerTime
+from trimtab.optimize.moves import Move, Option, cheapest, configuration, plan_moves
+from trimtab.optimize.outcome import Choices, Goal, Judged, Outcome, Trial, noise_of
+from trimtab.optimize.progress import Deadline, Progress
+from trimtab.optimize.quantizer import Backend
+from trimtab.optimize.samples import run_samples
+from trimtab.types import Array
+
+__all__ = ["Search"]
+
+# Samples of the search set that sensitivities are measured on.
+_N_SENSITIVITY = 32
+# Layers that are tried in their fast precision again, at the end.
+_N_BACK = 16
+# Points that the guard may judge, the safest first.
+_N_LADDER = 3
+# Shares of the time budget after which a stage makes do with what it has.
+_SENSITIVITY_SHARE = 0.4
+_SEARCH_SHARE = 0.75
+
+
+class Search:
+    """One search; `run` does it.
+
+    Parameters
+    ----------
+    backend : Backend
+    timer : Timer
+    model : Model
+        In float32.
+    search, guard : Judged
+    goal : Goal
+    inputs : mapping of str to ndarray
+        What is timed.
+    deadline : Deadline
+    journal : Journal
+    progress : Progress
+    output : str, optional
+        Of the model, that counts.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        timer: Any,
+        model: Any,
+        search: Judged,
+        guard: Judged,
+        goal: Goal,
+        *,
+        inputs: Mapping[str, Array],
+        deadline: Deadline,
+        journal: Journal,
+        progress: Progress,
+        output: str | None = None,
+    ) -> None:
+        self._backend = backend
+        self._timer = timer
+        self._model = model
+        self._search = search
+        self._guard = guard
+        self._goal = goal
+        self._inputs = inputs
+        self._deadline = deadline
+        self._journal = journal
+        self._progress = progress
+        self._output = output
+        self._built: tuple[str, Any] | None = None
+        self._names = [layer.name for layer in backend.layers]
+        #: The best so far: float32 until something is proven.
+        self.outcome = Outcome(
+            dict.fromkeys(self._names, "f32"), "nothing is proven yet"
+        )
+
+    # ---- the whole of it ----------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Search, then prove.
+
+        Returns
+        -------
+        outcome : Outcome
+        """
+        outcome = self.outcome
+        is_timed = self._goal.name != "memory"
+        outcome.times = self._layer_table()
+        options = self._options()
+        start = self._without_slow(cheapest(options), options) if is_timed else None
+        start = start or cheapest(options)
+        if set(start.values()) <= {"f32"}:
+            return self._stay("no layer is faster in another precision than in f32")
+        moves = plan_moves(options)
+        position = self._bisect(start, moves)
+        if position == len(moves):
+            why = (
+                " found in time" if self._deadline.is_over_share(_SEARCH_SHARE) else ""
+            )
+            return self._stay(
+                f"no candidate{why} stays within the budget on the search samples"
+            )
+        chosen = self._back(start, moves, position)
+        ladder = self._ladder(chosen, start, moves, position)
+        if is_timed:
+            ladder = [self._without_slow(rung, options) for rung in ladder]
+        ladder = self._faster_than_f32(ladder)
+        if not ladder:
+            return self._stay("no candidate as a whole is faster than f32")
+        return self._prove(ladder)
+
+    def _stay(self, reason: str) -> Outcome:
+        self.outcome.reason = f"f32: {reason}"
+        return self.outcome
+
+    # ---- what layers cost and how much they hurt ---------------------------
+
+    def _layer_table(self) -> dict[str, dict[str, LayerTime]]:
+        """Precision -> layer -> time, each precision wherever it is possible."""
+        known = self._journal.get("times", "all")
+        if known is not None:
+            return {
+                precision: {name: LayerTime(*pair) for name, pair in times.items()}
+                for precision, times in known.items()
+            }
+        self._progress.begin("latency of layers", 1)
+        models = {"f32": self._model}
+        for precision in self._goal.precisions:
+            chosen = {
+                layer.name: precision
+                for layer in self._backend.layers
+                if precision in layer.precisions
+            }
+            if precision != "f32" and chosen:
+                models[precision] = self._backend.build(chosen, quick=True)
+        times: dict[str, dict[str, LayerTime]] = self._timer.layers(
+            models, self._names, self._inputs
+        )
+        plain = {
+            precision: {name: [t.time_us, t.implementation] for name, t in row.items()}
+            for precision, row in times.items()
+        }
+        self._journal.put("times", "all", plain)
+        self._progress.step()
+        return times
+
+    def _cost(self, layer: str, precision: str) -> float:
+        if self._goal.name == "memory":
+            return float(self._backend.weight_bytes(layer, precision))
+        return self.outcome.times[precision][layer].time_us
+
+    def _options(self) -> dict[str, list[Option]]:
+        """What each layer may become: f32, and what is cheaper than it."""
+        options = {
+            name: [Option("f32", self._cost(name, "f32"), 0.0)] for name in self._names
+        }
+        wanted = []
+        for layer in self._backend.layers:
+            for precision in self._goal.precisions:
+                if precision == "f32" or precision not in layer.precisions:
+                    continue
+                cost, plain = (self._cost(layer.name, p) for p in (precision, "f32"))
+                if cost < plain:
+                    wanted.append((layer.name, precision, cost))
+                else:
+                    self.outcome.why[layer.name] = (
+                        f"{precision} is not cheaper: {cost:.1f} against {plain:.1f}"
+                    )
+        noises = self._sensitivities([(name, p) for name, p, _ in wanted])
+        for name, precision, cost in wanted:
+            options[name].append(Option(precision, cost, noises[name, precision]))
+        return options
+
+    def _sensitivities(
+        self, pairs: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], float]:
+        """Noise at the model's output with one layer alone in a precision."""
+        chosen = range(min(len(self._search.samples), _N_SENSITIVITY))
+        samples = self._search.samples.take(list(chosen))
+        reference = self._search.reference[: len(samples)]
+        noises: dict[tuple[str, str], float] = {}
+        self._progress.begin("sensitivity of layers", len(pairs))
+        for name, precision in pairs:
+            known = self._journal.get("noise", f"{precision}:{name}")
+            if known is None and self._deadline.is_over_share(_SENSITIVITY_SHARE):
+                break
+            if known is None:
+                model = self._backend.build({name: precision}, quick=True)
+                outputs = run_samples(model, samples, output=self._output)
+                known = min(noise_of(reference, outputs), 1e9)
+                self._journal.put("noise", f"{precision}:{name}", known)
+            noises[name, precision] = float(known)
+            self._progress.step()
+        # What there was no time for counts as usual for its precision.
+        for name, precision in pairs:
+            if (name, precision) not in noises:
+                alike = [x for (_, p), x in noises.items() if p == precision]
+                noises[name, precision] = float(np.median(alike)) if alike else 1e-3
+        self.outcome.noises = noises
+        return noises
+
+    def _without_slow(
+        self, choices: Choices, options: dict[str, list[Option]]
+    ) -> Choices:
+        """Send layers back that are slower in their place than in float32.
+
+        Beside which layers one stands decides what its conversions cost, so it is
+        timed again after each round.
+        """
+        choices = dict(choices)
+        for _ in range(3):
+            if set(choices.values()) <= {"f32"}:
+                break
+            what = _digest(choices)
+            slow = self._journal.get("slow", what)
+            if slow is None:
+                times = self._timer.layers(
+                    {"f32": self._model, "chosen": self._model_of(choices)},
+                    self._names,
+                    self._inputs,
+                )
+                slow = {
+                    name: [times["chosen"][name].time_us, times["f32"][name].time_us]
+                    for name, precision in choices.items()
+                    if precision != "f32"
+                    and times["chosen"][name].time_us > times["f32"][name].time_us
+                }
+                self._journal.put("slow", what, slow)
+            for name, (chosen, plain) in slow.items():
+                self.outcome.why[name] = (
+                    f"{choices[name]} is slower beside its neighbours: {chosen:.1f} "
+                    f"against {plain:.1f} us"
+                )
+                choices[name] = "f32"
+                options[name] = options[name][:1]
+            if not slow:
+                break
+        return choices
+
+    # ---- searching ----------------------------------------------------------
+
+    def _model_of(self, choices: Choices) -> Any:
+        """Build a candidate; the last one is kept."""
+        what = _digest(choices)
+        if self._built is None or self._built[0] != what:
+            self._built = None
+            self._built = what, self._backend.build(choices)
+        return self._built[1]
+
+    def _estimate(self, choices: Choices) -> float:
+        return sum(self._cost(name, p) for name, p in choices.items())
+
+    def _try(self, choices: Choices) -> bool:
+        """Is the bound that the guard would give within the budget?"""
+        what = _digest(choices)
+        known = self._journal.get("trial", what)
+        if known is None:
+            scored, noise = self._search.judge(self._model_of(choices), self._output)
+            predicted = predict_bound(
+                self._search.metric,
+                self._search.before,
+                scored,
+                len(self._guard.samples),
+                alpha=self._goal.alpha,
+            )
+            numbers = (drop_of(self._search.before, scored), predicted, noise)
+            known = [min(x, 1e9) for x in numbers]
+            self._journal.put("trial", what, known)
+        drop, predicted, noise = known
+        if all(trial.choices != choices for trial in self.outcome.trials):
+            self.outcome.trials.append(
+                Trial(dict(choices), self._estimate(choices), drop, predicted, noise)
+            )
+        self._progress.step()
+        return bool(predicted <= self._goal.max_drop)
+
+    def _bisect(self, start: Choices, moves: Sequence[Move]) -> int:
+        """Fewest moves after which the search samples are content."""
+        self._progress.begin("search", math.ceil(math.log2(len(moves) + 1)) + 1)
+        low, high = 0, len(moves)
+        middle = 0  # the fastest first: it often passes
+        while low < high:
+            if middle and self._deadline.is_over_share(_SEARCH_SHARE):
+                break
+            if self._try(configuration(start, moves[:middle])):
+                high = middle
+            else:
+                low = middle + 1
+            middle = (low + high) // 2
+        return high
+
+    def _back(self, start: Choices, moves: Sequence[Move], position: int) -> Choices:
+        """Undo moves that turn out not to be needed, the most expensive first."""
+        choices = configuration(start, moves[:position])
+        undone = sorted(moves[:position], key=lambda move: -move.cost)[:_N_BACK]
+        self._progress.begin("back", len(undone))
+        for move in undone:
+            if self._deadline.is_over_share(_SEARCH_SHARE):
+                break
+            if choices[move.layer] != move.after:
+                continue
+            tried = {**choices, move.layer: move.before}
+            if self._try(tried):
+                choices = tried
+        return choices
+
+    def _ladder(
+        self, chosen: Choices, start: Choices, moves: Sequence[Move], position: int
+    ) -> list[Choices]:
+        """The chosen point and safer ones, the safest first."""
+        rungs = [chosen]
+        if not self._deadline.is_over_share(_SEARCH_SHARE):
+            left = len(moves) - position
+            for i in range(1, _N_LADDER):
+                step = position + math.ceil(left * i / _N_LADDER)
+                rung = configuration(start, moves[:step])
+                if rung not in rungs and set(rung.values()) != {"f32"}:
+                    rungs.append(rung)
+        return rungs[::-1]
+
+    def _faster_than_f32(self, ladder: list[Choices]) -> list[Choices]:
+        """Rungs that are faster as a whole, each once."""
+        kept: list[Choices] = []
+        for rung in ladder:
+            if rung in kept or set(rung.values()) <= {"f32"}:
+                continue
+            if self._goal.name != "memory":
+                known = self._journal.get("whole", _digest(rung))
+                if known is None:
+                    timings = self._timer.models(
+                        [self._model, self._model_of(rung)], self._inputs
+                    )
+                    known = timings[1].ratio
+                    self._journal.put("whole", _digest(rung), known)
+                if known >= 1:
+                    continue
+            kept.append(rung)
+        return kept
+
+    # ---- proving ------------------------------------------------------------
+
+    def _prove(self, ladder: Sequence[Choices]) -> Outcome:
+        """Judge the rungs on the guard samples, from the safest on.
+
+        The order is fixed before a guard sample is seen, and the first rung that fails
+        ends it: so each may use all of alpha, and the chance that any bound given out
+        is too low stays alpha (Maurer, Hothorn, Lehmacher 1995).
+        """
+        outcome, limit = self.outcome, self._goal.max_drop
+        self._progress.begin("proof", len(ladder))
+        for i, rung in enumerate(ladder):
+            bound = self._bound(rung)
+            outcome.judged.append((dict(rung), bound))
+            self._progress.step()
+            if not bound.upper <= limit:
+                why = f"{bound}, more than {limit:g}"
+                if i == 0:
+                    return self._stay(f"the guard samples do not prove it: {why}")
+                outcome.reason = f"the next faster point is not proven: {why}"
+                return outcome
+            outcome.choices, outcome.bound = dict(rung), bound
+            outcome.reason = (
+                "proven on the guard samples, the fastest of the search"
+                if i == len(ladder) - 1
+                else "proven on the guard samples; faster points were not judged"
+            )
+        return outcome
+
+    def _bound(self, choices: Choices) -> Bound:
+        what = _digest(choices)
+        known = self._journal.get("guard", what)
+        if known is not None:
+            return Bound(**known)
+        scored, _ = self._guard.judge(self._model_of(choices), self._output)
+        bound = bound_drop(
+            self._guard.metric,
+            self._guard.before,
+            scored,
+            alpha=self._goal.alpha,
+            seed=self._goal.seed,
+        )
+        self._journal.put("guard", what, asdict(bound))
+        return bound
+
+
+def _digest(choices: Mapping[str, str]) -> str:
+    """A short name of choices."""
+    text = json.dumps(sorted(choices.items()))
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

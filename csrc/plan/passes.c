@@ -60,7 +60,6 @@ tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
     unsigned passes = model->options.passes;
     bool quantize = (passes & TT_PASS_QUANTIZE) != 0 && has_linear(graph);
     if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
-    if (quantize) TT_TRY(fuse_quantized(model, graph, err));
     if ((passes & TT_PASS_FUSE) != 0) {
         TT_TRY(tt_graph_fuse_composed(graph, err));
         TT_TRY(tt_graph_fuse_pads(graph, err));
@@ -70,6 +69,7 @@ tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
         TT_TRY(tt_graph_fuse_bytes(graph, err));
         TT_TRY(tt_graph_fuse_integer(graph, err));
     }
+    if (quantize) TT_TRY(fuse_quantized(model, graph, err));
     if ((passes & TT_PASS_ATTENTION) != 0) TT_TRY(tt_graph_fuse_attention(graph, err));
     if ((passes & TT_PASS_DYNAMIC) != 0)
         TT_TRY(tt_graph_fuse_dynamic_quantized(graph, err));

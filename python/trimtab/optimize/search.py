@@ -134,6 +134,10 @@ class Search:
 
     # ---- what layers cost and how much they hurt ---------------------------
 
+    def _twin(self) -> Any:
+        """The model in float32 with the names that its layers have in candidates."""
+        return self._backend.build({}, quick=True)
+
     def _layer_table(self) -> dict[str, dict[str, LayerTime]]:
         """Precision -> layer -> time, each precision wherever it is possible."""
         known = self._journal.get("times", "all")
@@ -143,7 +147,7 @@ class Search:
                 for precision, times in known.items()
             }
         self._progress.begin("latency of layers", 1)
-        models = {"f32": self._model}
+        models = {"f32": self._twin()}
         for precision in self._goal.precisions:
             chosen = {
                 layer.name: precision
@@ -234,7 +238,7 @@ class Search:
             slow = self._journal.get("slow", what)
             if slow is None:
                 times = self._timer.layers(
-                    {"f32": self._model, "chosen": self._model_of(choices)},
+                    {"f32": self._twin(), "chosen": self._model_of(choices)},
                     self._names,
                     self._inputs,
                 )

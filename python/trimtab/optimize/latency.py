@@ -222,7 +222,23 @@ def layer_times(
             )
         for name in own:
             times[name] += step.time_us / len(own)
+    for joined in _joined([by_name[n] for n in names if n in by_name], layer_of):
+        timed = [name for name in joined if implementations[name]]
+        if len(timed) == 1:  # the engine made one product of them
+            share = times[timed[0]] / len(joined)
+            times.update(dict.fromkeys(joined, share))
+            implementations.update(dict.fromkeys(joined, implementations[timed[0]]))
     return {name: LayerTime(times[name], implementations[name]) for name in names}
+
+
+def _joined(nodes: Sequence[Node], layer_of: Mapping[int, str]) -> list[list[str]]:
+    """Layers of one kind that read the same tensor."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        groups.setdefault((node.op_type, node.inputs[0]), []).append(
+            layer_of[id(node)]
+        )
+    return [names for names in groups.values() if len(names) > 1]
 
 
 def _edges(graph: Graph) -> tuple[dict[int, list[Node]], dict[int, list[Node]]]:

@@ -31,67 +31,98 @@ INLINE __m128i load(const uint8_t *from, __mmask16 mask, const bool is_full)
     return _mm_maskz_loadu_epi8(mask, from);
 }
 
+INLINE void fill_nothing(uint8_t *to, int64_t n, __m512i nothing)
+{
+    for (int64_t i = 0; i < n; ++i)
+        _mm512_store_si512(to + i * COLUMN, nothing);
+}
+
 /* Columns [x, x + n) of the image, from one quad of rows. */
 INLINE void fill_quad(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,
-                      int64_t n, uint8_t *to, const bool is_full)
+                      int64_t n, uint8_t *to, const bool is_full, const bool is_one)
 {
     const tt_conv_depthwise *k = row->kernel;
-    const uint8_t *const *from = row->rows + quad * QUAD;
     const int64_t *step = row->steps + quad * QUAD;
+    const int64_t step_a = step[0], step_b = step[1], step_c = step[2],
+                  step_d = step[3];
     const __m512i nothing = _mm512_set1_epi8((char)k->src_zero_point);
     const __mmask16 mask = (__mmask16)((1u << row->n_channels) - 1);
-    bool is_one = k->kernel_h - quad * QUAD == 1;
-    for (int64_t end = x + n; x < end; ++x, to += COLUMN) {
-        __m512i made = nothing;
-        if (x >= 0 && x < k->src_w) {
-            __m128i a = load(from[0] + x * step[0], mask, is_full);
-            if (is_one)
-                made = _mm512_cvtepu8_epi32(a);
-            else
-                made = interleave(a, load(from[1] + x * step[1], mask, is_full),
-                                  load(from[2] + x * step[2], mask, is_full),
-                                  load(from[3] + x * step[3], mask, is_full));
-        }
-        _mm512_store_si512(to, made);
+    int64_t first = x < 0 ? -x : 0, last = k->src_w - x;
+    const uint8_t *a, *b, *c, *d;
+    if (first > n) first = n;
+    if (last > n) last = n;
+    if (last < first) last = first;
+    a = row->rows[quad * QUAD] + (x + first) * step_a;
+    b = row->rows[quad * QUAD + 1] + (x + first) * step_b;
+    c = row->rows[quad * QUAD + 2] + (x + first) * step_c;
+    d = row->rows[quad * QUAD + 3] + (x + first) * step_d;
+    fill_nothing(to, first, nothing);
+    for (int64_t i = first; i < last; ++i) {
+        __m512i made;
+        if (is_one)
+            made = _mm512_cvtepu8_epi32(load(a, mask, is_full));
+        else
+            made = interleave(load(a, mask, is_full), load(b, mask, is_full),
+                              load(c, mask, is_full), load(d, mask, is_full));
+        _mm512_store_si512(to + i * COLUMN, made);
+        a += step_a;
+        b += step_b;
+        c += step_c;
+        d += step_d;
     }
+    fill_nothing(to + last * COLUMN, n - last, nothing);
+}
+
+INLINE void fill(const tt_conv_depthwise_row *row, int64_t quad, int64_t x, int64_t n,
+                 uint8_t *to, const bool is_full)
+{
+    if (row->kernel->kernel_h - quad * QUAD == 1)
+        fill_quad(row, quad, x, n, to, is_full, /*is_one=*/true);
+    else
+        fill_quad(row, quad, x, n, to, is_full, /*is_one=*/false);
 }
 
 /* ---- sums ------------------------------------------------------------------------- */
 
-INLINE void store(const tt_conv_depthwise_row *row, __m512i total, char *to,
-                  __mmask16 mask, __m512 multiplier, __m512 offset)
+/* What is the same for all tiles of a row. */
+typedef struct {
+    __m512 multiplier, offset, low, high;
+    __mmask16 mask;
+    int64_t step; /* bytes from pixel to pixel of dst */
+    int64_t n_quads, quad_bytes;
+    const int8_t *weights;
+} constants;
+
+INLINE void store(const constants *c, __m512i total, char *to, const tt_dtype dst,
+                  const bool is_full)
 {
-    const tt_conv_depthwise *k = row->kernel;
-    __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), multiplier, offset);
-    x = _mm512_max_ps(x, _mm512_set1_ps(k->low));
-    x = _mm512_min_ps(x, _mm512_set1_ps(k->high));
-    if (k->dst == TT_F32) {
-        _mm512_mask_storeu_ps(to, mask, x);
+    __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), c->multiplier, c->offset);
+    __m128i bytes;
+    x = _mm512_min_ps(_mm512_max_ps(x, c->low), c->high);
+    if (dst == TT_F32) {
+        _mm512_mask_storeu_ps(to, c->mask, x);
         return;
     }
     total = _mm512_cvtps_epi32(x);
-    if (k->dst == TT_U8)
-        _mm512_mask_cvtusepi32_storeu_epi8(to, mask, total);
+    bytes = dst == TT_U8 ? _mm512_cvtusepi32_epi8(total) : _mm512_cvtsepi32_epi8(total);
+    if (is_full)
+        _mm_storeu_si128((__m128i *)(void *)to, bytes);
     else
-        _mm512_mask_cvtsepi32_storeu_epi8(to, mask, total);
+        _mm_mask_storeu_epi8(to, c->mask, bytes);
 }
 
 /* `n` pixels that begin at `from` in the buffer. */
-INLINE void tile(const tt_conv_depthwise_row *row, const uint8_t *from, char *to,
-                 const int n, const int64_t kernel_w, const int64_t stride,
-                 int64_t n_quads, int64_t quad_bytes)
+INLINE void tile(const constants *c, const uint8_t *from, char *to, const int n,
+                 const int64_t kernel_w, const int64_t stride, const tt_dtype dst,
+                 const bool is_full)
 {
-    const tt_conv_depthwise *k = row->kernel;
-    const int8_t *weights = row->weights;
-    const __mmask16 mask = (__mmask16)((1u << row->n_channels) - 1);
-    const __m512 multiplier = _mm512_loadu_ps(row->multiplier);
-    const __m512 offset = _mm512_loadu_ps(row->offset);
-    int64_t step = k->channels * (k->dst == TT_F32 ? 4 : 1);
+    const int8_t *weights = c->weights;
     __m512i total[TILE];
 #pragma GCC unroll 8
     for (int i = 0; i < n; ++i)
         total[i] = _mm512_setzero_si512();
-    for (int64_t quad = 0; quad < n_quads; ++quad, from += quad_bytes)
+    for (int64_t quad = 0; quad < c->n_quads; ++quad, from += c->quad_bytes)
+#pragma GCC unroll 5
         for (int64_t j = 0; j < kernel_w; ++j, weights += COLUMN) {
             __m512i w = _mm512_loadu_si512(weights);
 #pragma GCC unroll 8
@@ -101,33 +132,55 @@ INLINE void tile(const tt_conv_depthwise_row *row, const uint8_t *from, char *to
         }
 #pragma GCC unroll 8
     for (int i = 0; i < n; ++i)
-        store(row, total[i], to + i * step, mask, multiplier, offset);
+        store(c, total[i], to + i * c->step, dst, is_full);
+}
+
+INLINE void run_tiles(const tt_conv_depthwise_row *row, const constants *c,
+                      const int64_t kernel_w, const int64_t stride, const tt_dtype dst,
+                      const bool is_full)
+{
+    const uint8_t *from = row->buffer;
+    char *to = row->dst;
+    int64_t left = row->n;
+    for (; left >= TILE; left -= TILE) {
+        tile(c, from, to, TILE, kernel_w, stride, dst, is_full);
+        from += TILE * stride * COLUMN;
+        to += TILE * c->step;
+    }
+    for (; left > 0; --left) {
+        tile(c, from, to, 1, kernel_w, stride, dst, is_full);
+        from += stride * COLUMN;
+        to += c->step;
+    }
 }
 
 INLINE void run(const tt_conv_depthwise_row *row, const int64_t kernel_w,
                 const int64_t stride)
 {
     const tt_conv_depthwise *k = row->kernel;
-    int64_t n_quads = (k->kernel_h + QUAD - 1) / QUAD;
-    int64_t n = (row->n - 1) * stride + kernel_w, quad_bytes = n * COLUMN, x = 0;
-    int64_t step = k->channels * (k->dst == TT_F32 ? 4 : 1);
-    for (int64_t quad = 0; quad < n_quads; ++quad) {
-        uint8_t *to = row->buffer + quad * quad_bytes;
+    const bool is_full = row->n_channels == TT_CONV_DEPTHWISE_LANES;
+    int64_t n = (row->n - 1) * stride + kernel_w;
+    constants c = {.multiplier = _mm512_loadu_ps(row->multiplier),
+                   .offset = _mm512_loadu_ps(row->offset),
+                   .low = _mm512_set1_ps(k->low),
+                   .high = _mm512_set1_ps(k->high),
+                   .mask = (__mmask16)((1u << row->n_channels) - 1),
+                   .step = k->channels * (k->dst == TT_F32 ? 4 : 1),
+                   .n_quads = (k->kernel_h + QUAD - 1) / QUAD,
+                   .quad_bytes = n * COLUMN,
+                   .weights = row->weights};
+    for (int64_t quad = 0; quad < c.n_quads; ++quad) {
+        uint8_t *to = row->buffer + quad * c.quad_bytes;
         int64_t first = row->x * stride - k->pad_w;
-        if (row->n_channels == TT_CONV_DEPTHWISE_LANES)
-            fill_quad(row, quad, first, n, to, /*is_full=*/true);
+        if (is_full)
+            fill(row, quad, first, n, to, /*is_full=*/true);
         else
-            fill_quad(row, quad, first, n, to, /*is_full=*/false);
+            fill(row, quad, first, n, to, /*is_full=*/false);
     }
-    for (; x + TILE <= row->n; x += TILE)
-        tile(row, row->buffer + x * stride * COLUMN, row->dst + x * step, TILE,
-             kernel_w, stride, n_quads, quad_bytes);
-    for (; x + 4 <= row->n; x += 4)
-        tile(row, row->buffer + x * stride * COLUMN, row->dst + x * step, 4, kernel_w,
-             stride, n_quads, quad_bytes);
-    for (; x < row->n; ++x)
-        tile(row, row->buffer + x * stride * COLUMN, row->dst + x * step, 1, kernel_w,
-             stride, n_quads, quad_bytes);
+    if (is_full && k->dst == TT_U8)
+        run_tiles(row, &c, kernel_w, stride, TT_U8, /*is_full=*/true);
+    else
+        run_tiles(row, &c, kernel_w, stride, k->dst, /*is_full=*/false);
 }
 
 static void run_any(const tt_conv_depthwise_row *row)

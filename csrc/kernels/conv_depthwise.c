@@ -9,7 +9,13 @@
 #include "base/threads.h"
 
 /* Pixels of a piece of a row: the buffer stays in L1. */
-enum { LANES = TT_CONV_DEPTHWISE_LANES, QUAD = 4, PIECE = 64, COLUMN = LANES * QUAD };
+enum {
+    WIDE = TT_CONV_DEPTHWISE_WIDE,
+    NARROW = TT_CONV_DEPTHWISE_NARROW,
+    QUAD = 4,
+    PIECE = 32,
+    COLUMN = WIDE * QUAD
+};
 
 bool tt_conv_depthwise_is_fast(void)
 {
@@ -36,32 +42,36 @@ static int64_t quads(int64_t rows)
     return (rows + QUAD - 1) / QUAD;
 }
 
-static int64_t blocks(int64_t channels)
-{
-    return (channels + LANES - 1) / LANES;
-}
-
 size_t tt_conv_depthwise_packed_bytes(int64_t channels, int64_t kernel_h,
                                       int64_t kernel_w)
 {
-    return (size_t)(blocks(channels) * quads(kernel_h) * kernel_w * COLUMN);
+    int64_t whole = (channels + NARROW - 1) / NARROW * NARROW;
+    return (size_t)(whole * quads(kernel_h) * kernel_w * QUAD);
 }
 
-/* [block][quad of rows][column][channel][row]; zeros behind the last. */
+/* The four weights of a place, in quad of rows y / 4 and column x. */
+static int64_t packed_at(const int64_t dims[3], int64_t c, int64_t y, int64_t x)
+{
+    int64_t place = tt_conv_depthwise_place(dims[0], c), in = place % WIDE;
+    int64_t width = WIDE, first = place - in, column = y / QUAD * dims[2] + x;
+    if (dims[0] - first < WIDE) {
+        width = NARROW;
+        in = place % NARROW;
+        first = place - in;
+    }
+    return (first * quads(dims[1]) * dims[2] + column * width + in) * QUAD;
+}
+
+/* [block][quad of rows][column][place][row]; zeros behind the last. */
 void tt_conv_depthwise_pack(const int8_t *weights, const int64_t dims[3],
                             const int64_t strides[3], int8_t *packed)
 {
-    for (int64_t block = 0; block < blocks(dims[0]); ++block)
-        for (int64_t quad = 0; quad < quads(dims[1]); ++quad)
+    memset(packed, 0, tt_conv_depthwise_packed_bytes(dims[0], dims[1], dims[2]));
+    for (int64_t c = 0; c < dims[0]; ++c)
+        for (int64_t y = 0; y < dims[1]; ++y)
             for (int64_t x = 0; x < dims[2]; ++x)
-                for (int64_t i = 0; i < COLUMN; ++i) {
-                    int64_t c = block * LANES + i / QUAD, y = quad * QUAD + i % QUAD;
-                    bool is_there = c < dims[0] && y < dims[1];
-                    *packed++ =
-                        is_there
-                            ? weights[c * strides[0] + y * strides[1] + x * strides[2]]
-                            : 0;
-                }
+                packed[packed_at(dims, c, y, x) + y % QUAD] =
+                    weights[c * strides[0] + y * strides[1] + x * strides[2]];
 }
 
 /* ---- running -------------------------------------------------------------------- */
@@ -121,12 +131,13 @@ static void run_row(const depthwise_call *call, int64_t at, char *scratch)
             image * k->src_h * k->src_w * k->channels,
         y, nothing, rows, steps);
     for (int64_t x = 0; x < k->dst_w; x += PIECE)
-        for (int64_t c = 0; c < k->channels; c += LANES) {
-            int64_t left = k->channels - c;
+        for (int64_t c = 0, n = 0; c < k->channels; c += n) {
+            n = tt_conv_depthwise_block(k->channels, c);
             tt_conv_depthwise_row row = {
                 .kernel = k,
                 .rows = rows,
                 .steps = steps,
+                .channel = c,
                 .weights = (const int8_t *)call->ptrs[TT_CONV_DEPTHWISE_WEIGHTS] +
                            c * QUAD * n_quads * k->kernel_w,
                 .multiplier =
@@ -137,13 +148,8 @@ static void run_row(const depthwise_call *call, int64_t at, char *scratch)
                        (size_t)((at * k->dst_w + x) * k->channels + c) * item,
                 .x = x,
                 .n = k->dst_w - x < PIECE ? k->dst_w - x : PIECE,
-                .n_channels = left < LANES ? (int)left : LANES};
+                .n_channels = (int)n};
             call->table->run(&row);
-            for (int64_t i = 0; i < n_rows; ++i)
-                if (steps[i] != 0) rows[i] += LANES;
-            if (c + LANES < k->channels) continue;
-            for (int64_t i = 0; i < n_rows; ++i)
-                if (steps[i] != 0) rows[i] -= (k->channels + LANES - 1) / LANES * LANES;
         }
 }
 
@@ -171,19 +177,20 @@ tt_status tt_conv_depthwise_run(const void *params, void *const *ptrs, tt_error 
 
 /* ---- without vectors ------------------------------------------------------------ */
 
-static int32_t sum(const tt_conv_depthwise_row *row, int64_t pixel, int channel)
+/* Of a channel of the block with these weights behind one another. */
+static int32_t sum(const tt_conv_depthwise_row *row, int64_t pixel, int channel,
+                   int64_t place, int64_t width)
 {
     const tt_conv_depthwise *k = row->kernel;
     int64_t from = (row->x + pixel) * k->stride_w - k->pad_w;
     int32_t total = 0;
     for (int64_t y = 0; y < k->kernel_h; ++y)
         for (int64_t j = 0; j < k->kernel_w; ++j) {
-            int64_t x = from + j;
+            int64_t x = from + j, column = y / QUAD * k->kernel_w + j;
             int32_t q = k->src_zero_point;
-            const int8_t *w =
-                row->weights + ((y / QUAD * k->kernel_w + j) * LANES + channel) * QUAD;
-            if (x >= 0 && x < k->src_w) q = row->rows[y][x * row->steps[y] + channel];
-            total += q * w[y % QUAD];
+            if (x >= 0 && x < k->src_w && row->steps[y] != 0)
+                q = row->rows[y][x * row->steps[y] + row->channel + channel];
+            total += q * row->weights[(column * width + place) * QUAD + y % QUAD];
         }
     return total;
 }
@@ -204,9 +211,12 @@ static void store(char *dst, tt_dtype dtype, int64_t at, float x)
 static void run_scalar(const tt_conv_depthwise_row *row)
 {
     const tt_conv_depthwise *k = row->kernel;
+    int64_t width = row->n_channels == WIDE ? WIDE : NARROW;
     for (int64_t i = 0; i < row->n; ++i)
         for (int c = 0; c < row->n_channels; ++c) {
-            float x = fmaf((float)sum(row, i, c), row->multiplier[c], row->offset[c]);
+            int64_t place = tt_conv_depthwise_place(row->n_channels, c);
+            float x = fmaf((float)sum(row, i, c, place, width), row->multiplier[place],
+                           row->offset[place]);
             x = x < k->low ? k->low : x > k->high ? k->high : x;
             store(row->dst, k->dst, i * k->channels + c, x);
         }

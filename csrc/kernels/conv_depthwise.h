@@ -73,10 +73,9 @@ const char *tt_conv_depthwise_name(void);
 /* A block of channels of a piece of a row of dst. */
 typedef struct {
     const tt_conv_depthwise *kernel;
-    const uint8_t *const *rows; /* kernel_h, rounded up to 4: at channel and pixel 0 */
-    int64_t channel;            /* first of the block; not where the step is 0 */
-    const int64_t *steps;  /* bytes from pixel to pixel: 0 where there is no image */
-    const int8_t *weights; /* of the block */
+    const uint8_t *const *rows; /* kernel_h, rounded up to 4: at pixel 0 */
+    int64_t channel;            /* first of the block */
+    const int8_t *weights;      /* of the block */
     const float *multiplier, *offset;
     uint8_t *buffer; /* columns of four bytes per channel */
     char *dst;       /* first pixel */

@@ -44,20 +44,21 @@ INLINE __m128i load(const uint8_t *from, __mmask16 mask, const bool is_full)
 }
 
 /* One column of a block; vectors: 4 of a wide one, 1 of a narrow one. */
-INLINE void fill_column(const uint8_t *const *at, uint8_t *to, __mmask16 mask,
+INLINE void fill_column(const uint8_t *a, const uint8_t *b, const uint8_t *c,
+                        const uint8_t *d, uint8_t *to, __mmask16 mask,
                         const int vectors, const bool is_full, const bool is_one)
 {
     const __m512i zero = _mm512_setzero_si512();
     if (vectors == 1 && is_one)
-        _mm512_store_si512(to, _mm512_cvtepu8_epi32(load(at[0], mask, is_full)));
+        _mm512_store_si512(to, _mm512_cvtepu8_epi32(load(a, mask, is_full)));
     else if (vectors == 1)
-        interleave_narrow(load(at[0], mask, is_full), load(at[1], mask, is_full),
-                          load(at[2], mask, is_full), load(at[3], mask, is_full), to);
+        interleave_narrow(load(a, mask, is_full), load(b, mask, is_full),
+                          load(c, mask, is_full), load(d, mask, is_full), to);
     else if (is_one)
-        interleave_wide(_mm512_loadu_si512(at[0]), zero, zero, zero, to);
+        interleave_wide(_mm512_loadu_si512(a), zero, zero, zero, to);
     else
-        interleave_wide(_mm512_loadu_si512(at[0]), _mm512_loadu_si512(at[1]),
-                        _mm512_loadu_si512(at[2]), _mm512_loadu_si512(at[3]), to);
+        interleave_wide(_mm512_loadu_si512(a), _mm512_loadu_si512(b),
+                        _mm512_loadu_si512(c), _mm512_loadu_si512(d), to);
 }
 
 INLINE void fill_nothing(uint8_t *to, int64_t n_vectors, uint8_t zero_point)
@@ -75,24 +76,17 @@ INLINE void fill_quad(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,
     const __mmask16 mask = (__mmask16)((1u << row->n_channels % 32) - 1);
     const int column = vectors * VECTOR_BYTES;
     int64_t first = x < 0 ? -x : 0, last = k->src_w - x;
-    const uint8_t *at[QUAD];
-    int64_t step[QUAD];
+    const uint8_t *const *rows = row->rows + quad * QUAD;
+    const uint8_t *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
+    int64_t channels = k->channels, at;
     if (first > n) first = n;
     if (last > n) last = n;
     if (last < first) last = first;
-#pragma GCC unroll 4
-    for (int i = 0; i < QUAD; ++i) {
-        step[i] = row->steps[quad * QUAD + i];
-        at[i] = row->rows[quad * QUAD + i] + (x + first) * step[i];
-        if (step[i] != 0) at[i] += row->channel;
-    }
+    at = (x + first) * channels + row->channel;
     fill_nothing(to, first * vectors, k->src_zero_point);
-    for (int64_t i = first; i < last; ++i) {
-        fill_column(at, to + i * column, mask, vectors, is_full, is_one);
-#pragma GCC unroll 4
-        for (int r = 0; r < QUAD; ++r)
-            at[r] += step[r];
-    }
+    for (int64_t i = first; i < last; ++i, at += channels)
+        fill_column(a + at, b + at, c + at, d + at, to + i * column, mask, vectors,
+                    is_full, is_one);
     fill_nothing(to + last * column, (n - last) * vectors, k->src_zero_point);
 }
 

@@ -269,25 +269,25 @@ bool is_reference(const char *impl)
     return strstr(impl, "ref") != nullptr || strstr(impl, "simple") != nullptr;
 }
 
-template <class Function>
-dnnl_status_t conv_desc(Function function, dnnl_alg_kind_t alg, tt_engine *engine,
-                        const tt_conv_params *p, desc_out desc, attr_in attr)
+dnnl_status_t conv_desc(bool is_transposed, tt_engine *engine, const tt_conv_params *p,
+                        desc_out desc, attr_in attr)
 {
-    return function(desc, engine->handle, dnnl_forward_inference, alg,
-                    make_md(p->src).get(), make_md(p->weights).get(),
-                    make_md(p->bias).get(), make_md(p->dst).get(),
-                    window(p->strides).dims, window(p->dilations).dims,
-                    window(p->pads_begin).dims, window(p->pads_end).dims, attr);
+    auto create = is_transposed ? dnnl_deconvolution_forward_primitive_desc_create
+                                : dnnl_convolution_forward_primitive_desc_create;
+    return create(desc, engine->handle, dnnl_forward_inference,
+                  is_transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct,
+                  make_md(p->src).get(), make_md(p->weights).get(),
+                  make_md(p->bias).get(), make_md(p->dst).get(),
+                  window(p->strides).dims, window(p->dilations).dims,
+                  window(p->pads_begin).dims, window(p->pads_end).dims, attr);
 }
 
-template <class Function>
-tt_status new_conv(const char *kind, Function function, dnnl_alg_kind_t alg,
-                   tt_engine *engine, const tt_conv_params *p, tt_prim **out,
-                   tt_error *err)
+tt_status new_conv(const char *kind, bool is_transposed, tt_engine *engine,
+                   const tt_conv_params *p, tt_prim **out, tt_error *err)
 {
     return new_prim(kind, p->src, p->dst, p->attr, out, err,
                     [&](desc_out desc, attr_in attr) {
-                        return conv_desc(function, alg, engine, p, desc, attr);
+                        return conv_desc(is_transposed, engine, p, desc, attr);
                     });
 }
 
@@ -324,15 +324,13 @@ extern "C" {
 tt_status tt_conv_new(tt_engine *engine, const tt_conv_params *p, tt_prim **out,
                       tt_error *err)
 {
-    return new_conv("convolution", dnnl_convolution_forward_primitive_desc_create,
-                    dnnl_convolution_direct, engine, p, out, err);
+    return new_conv("convolution", /*is_transposed=*/false, engine, p, out, err);
 }
 
 tt_status tt_deconv_new(tt_engine *engine, const tt_conv_params *p, tt_prim **out,
                         tt_error *err)
 {
-    return new_conv("deconvolution", dnnl_deconvolution_forward_primitive_desc_create,
-                    dnnl_deconvolution_direct, engine, p, out, err);
+    return new_conv("deconvolution", /*is_transposed=*/true, engine, p, out, err);
 }
 
 tt_status tt_matmul_new(tt_engine *engine, const tt_matmul_params *p, tt_prim **out,
@@ -473,14 +471,8 @@ tt_status tt_conv_probe(tt_engine *engine, const tt_conv_params *p, bool is_tran
         dnnl_primitive_desc_t handle = nullptr;
         const char *impl = nullptr;
         try {
-            if (is_transposed)
-                check(conv_desc(dnnl_deconvolution_forward_primitive_desc_create,
-                                dnnl_deconvolution_direct, engine, p, &handle,
-                                make_attr(p->attr).get()));
-            else
-                check(conv_desc(dnnl_convolution_forward_primitive_desc_create,
-                                dnnl_convolution_direct, engine, p, &handle,
-                                make_attr(p->attr).get()));
+            check(
+                conv_desc(is_transposed, engine, p, &handle, make_attr(p->attr).get()));
         } catch (const failure &f) {
             if (f.status == dnnl_out_of_memory) throw;
             return;

@@ -109,7 +109,7 @@ tt_status tt_weights_quantized(tt_constant *weights, const tt_constant *scales,
         for (int i = axis + 1; i < shape->rank; ++i)
             r->n_inner *= shape->dims[i];
     }
-    r->scales = tt_alloc((size_t)r->n_scales * sizeof *r->scales);
+    r->scales = tt_calloc((size_t)r->n_scales, sizeof *r->scales);
     if (r->scales == NULL) {
         free_recipe(r);
         return tt_fail(err, TT_NO_MEMORY, "the scales of a weight");

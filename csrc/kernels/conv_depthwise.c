@@ -9,7 +9,13 @@
 #include "base/threads.h"
 
 /* Pixels of a piece of a row: the buffer stays in L1. */
-enum { LANES = TT_CONV_DEPTHWISE_LANES, QUAD = 4, PIECE = 64, COLUMN = LANES * QUAD };
+enum {
+    WIDE = TT_CONV_DEPTHWISE_WIDE,
+    NARROW = TT_CONV_DEPTHWISE_NARROW,
+    QUAD = 4,
+    PIECE = 32,
+    COLUMN = WIDE * QUAD
+};
 
 bool tt_conv_depthwise_is_fast(void)
 {
@@ -36,32 +42,36 @@ static int64_t quads(int64_t rows)
     return (rows + QUAD - 1) / QUAD;
 }
 
-static int64_t blocks(int64_t channels)
-{
-    return (channels + LANES - 1) / LANES;
-}
-
 size_t tt_conv_depthwise_packed_bytes(int64_t channels, int64_t kernel_h,
                                       int64_t kernel_w)
 {
-    return (size_t)(blocks(channels) * quads(kernel_h) * kernel_w * COLUMN);
+    int64_t whole = (channels + NARROW - 1) / NARROW * NARROW;
+    return (size_t)(whole * quads(kernel_h) * kernel_w * QUAD);
 }
 
-/* [block][quad of rows][column][channel][row]; zeros behind the last. */
+/* The four weights of a place, in quad of rows y / 4 and column x. */
+static int64_t packed_at(const int64_t dims[3], int64_t c, int64_t y, int64_t x)
+{
+    int64_t place = tt_conv_depthwise_place(dims[0], c), in = place % WIDE;
+    int64_t width = WIDE, first = place - in, column = y / QUAD * dims[2] + x;
+    if (dims[0] - first < WIDE) {
+        width = NARROW;
+        in = place % NARROW;
+        first = place - in;
+    }
+    return (first * quads(dims[1]) * dims[2] + column * width + in) * QUAD;
+}
+
+/* [block][quad of rows][column][place][row]; zeros behind the last. */
 void tt_conv_depthwise_pack(const int8_t *weights, const int64_t dims[3],
                             const int64_t strides[3], int8_t *packed)
 {
-    for (int64_t block = 0; block < blocks(dims[0]); ++block)
-        for (int64_t quad = 0; quad < quads(dims[1]); ++quad)
+    memset(packed, 0, tt_conv_depthwise_packed_bytes(dims[0], dims[1], dims[2]));
+    for (int64_t c = 0; c < dims[0]; ++c)
+        for (int64_t y = 0; y < dims[1]; ++y)
             for (int64_t x = 0; x < dims[2]; ++x)
-                for (int64_t i = 0; i < COLUMN; ++i) {
-                    int64_t c = block * LANES + i / QUAD, y = quad * QUAD + i % QUAD;
-                    bool is_there = c < dims[0] && y < dims[1];
-                    *packed++ =
-                        is_there
-                            ? weights[c * strides[0] + y * strides[1] + x * strides[2]]
-                            : 0;
-                }
+                packed[packed_at(dims, c, y, x) + y % QUAD] =
+                    weights[c * strides[0] + y * strides[1] + x * strides[2]];
 }
 
 /* ---- running -------------------------------------------------------------------- */
@@ -71,18 +81,28 @@ static int64_t columns(const tt_conv_depthwise *k)
     return (PIECE - 1) * k->stride_w + k->kernel_w;
 }
 
-/* Pointers of the rows, their steps, the buffer. */
-static size_t slot_bytes(const tt_conv_depthwise *k)
+/* The parts of a slot's scratch: the buffer, a row of zero points, pointers of rows. */
+typedef struct {
+    size_t nothing, rows, end;
+} parts;
+
+static size_t aligned(int64_t bytes)
 {
-    size_t n = (size_t)(quads(k->kernel_h) * QUAD);
-    size_t lists = n * (sizeof(uint8_t *) + sizeof(int64_t));
-    size_t buffer = (size_t)(quads(k->kernel_h) * columns(k)) * COLUMN;
-    return buffer + COLUMN + (lists + COLUMN - 1) / COLUMN * COLUMN;
+    return (size_t)((bytes + COLUMN - 1) / COLUMN * COLUMN);
+}
+
+static parts parts_of(const tt_conv_depthwise *k)
+{
+    int64_t n = quads(k->kernel_h);
+    parts p = {.nothing = aligned(n * columns(k) * COLUMN)};
+    p.rows = p.nothing + aligned(k->src_w * k->channels);
+    p.end = p.rows + aligned(n * QUAD * (int64_t)sizeof(uint8_t *));
+    return p;
 }
 
 size_t tt_conv_depthwise_scratch_bytes(const tt_conv_depthwise *k)
 {
-    return slot_bytes(k) * (size_t)k->n_slots;
+    return parts_of(k).end * (size_t)k->n_slots;
 }
 
 typedef struct {
@@ -91,44 +111,36 @@ typedef struct {
     void *const *ptrs;
 } depthwise_call;
 
-/* Where the rows of the window are for row y of dst; `nothing` holds zero points. */
-static void aim(const tt_conv_depthwise *k, const uint8_t *image, int64_t y,
-                const uint8_t *nothing, const uint8_t **rows, int64_t *steps)
+/* Where the rows of the window are for row `at` of dst, counted over all images. */
+static void aim(const depthwise_call *call, int64_t at, const uint8_t *nothing,
+                const uint8_t **rows)
 {
+    const tt_conv_depthwise *k = call->kernel;
+    int64_t first = at % k->dst_h * k->stride_h - k->pad_h;
+    int64_t row_bytes = k->src_w * k->channels;
+    const uint8_t *image = (const uint8_t *)call->ptrs[TT_CONV_DEPTHWISE_SRC] +
+                           at / k->dst_h * k->src_h * row_bytes;
     for (int64_t i = 0; i < quads(k->kernel_h) * QUAD; ++i) {
-        int64_t from = y * k->stride_h - k->pad_h + i;
-        bool is_there = i < k->kernel_h && from >= 0 && from < k->src_h;
-        rows[i] = is_there ? image + from * k->src_w * k->channels : nothing;
-        steps[i] = is_there ? k->channels : 0;
+        bool is_there = i < k->kernel_h && first + i >= 0 && first + i < k->src_h;
+        rows[i] = is_there ? image + (first + i) * row_bytes : nothing;
     }
 }
 
-static void run_row(const depthwise_call *call, int64_t at, char *scratch)
+static void run_row(const depthwise_call *call, int64_t at, const uint8_t **rows,
+                    uint8_t *buffer)
 {
     const tt_conv_depthwise *k = call->kernel;
-    int64_t n_rows = quads(k->kernel_h) * QUAD, n_quads = quads(k->kernel_h);
-    int64_t image = at / k->dst_h, y = at % k->dst_h;
+    int64_t taps = QUAD * quads(k->kernel_h) * k->kernel_w;
     size_t item = k->dst == TT_F32 ? sizeof(float) : 1;
-    uint8_t *buffer = (uint8_t *)scratch, *nothing;
-    const uint8_t **rows;
-    int64_t *steps;
-    nothing = buffer + n_quads * columns(k) * COLUMN;
-    rows = (const uint8_t **)(void *)(nothing + COLUMN);
-    steps = (int64_t *)(void *)(rows + n_rows);
-    memset(nothing, k->src_zero_point, COLUMN);
-    aim(k,
-        (const uint8_t *)call->ptrs[TT_CONV_DEPTHWISE_SRC] +
-            image * k->src_h * k->src_w * k->channels,
-        y, nothing, rows, steps);
     for (int64_t x = 0; x < k->dst_w; x += PIECE)
-        for (int64_t c = 0; c < k->channels; c += LANES) {
-            int64_t left = k->channels - c;
+        for (int64_t c = 0, n = 0; c < k->channels; c += n) {
+            n = tt_conv_depthwise_block(k->channels, c);
             tt_conv_depthwise_row row = {
                 .kernel = k,
                 .rows = rows,
-                .steps = steps,
-                .weights = (const int8_t *)call->ptrs[TT_CONV_DEPTHWISE_WEIGHTS] +
-                           c * QUAD * n_quads * k->kernel_w,
+                .channel = c,
+                .weights =
+                    (const int8_t *)call->ptrs[TT_CONV_DEPTHWISE_WEIGHTS] + c * taps,
                 .multiplier =
                     (const float *)call->ptrs[TT_CONV_DEPTHWISE_MULTIPLIER] + c,
                 .offset = (const float *)call->ptrs[TT_CONV_DEPTHWISE_OFFSET] + c,
@@ -137,13 +149,8 @@ static void run_row(const depthwise_call *call, int64_t at, char *scratch)
                        (size_t)((at * k->dst_w + x) * k->channels + c) * item,
                 .x = x,
                 .n = k->dst_w - x < PIECE ? k->dst_w - x : PIECE,
-                .n_channels = left < LANES ? (int)left : LANES};
+                .n_channels = (int)n};
             call->table->run(&row);
-            for (int64_t i = 0; i < n_rows; ++i)
-                if (steps[i] != 0) rows[i] += LANES;
-            if (c + LANES < k->channels) continue;
-            for (int64_t i = 0; i < n_rows; ++i)
-                if (steps[i] != 0) rows[i] -= (k->channels + LANES - 1) / LANES * LANES;
         }
 }
 
@@ -152,12 +159,18 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
     const depthwise_call *call = arg;
     const tt_conv_depthwise *k = call->kernel;
     int64_t all = k->batch * k->dst_h;
+    parts p = parts_of(k);
     for (int64_t slot = begin; slot < end; ++slot) {
-        char *scratch = (char *)call->ptrs[TT_CONV_DEPTHWISE_SCRATCH] +
-                        (size_t)slot * slot_bytes(k);
+        char *scratch =
+            (char *)call->ptrs[TT_CONV_DEPTHWISE_SCRATCH] + (size_t)slot * p.end;
+        uint8_t *nothing = (uint8_t *)scratch + p.nothing;
+        const uint8_t **rows = (const uint8_t **)(void *)(scratch + p.rows);
         int64_t last = all * (slot + 1) / k->n_slots;
-        for (int64_t at = all * slot / k->n_slots; at < last; ++at)
-            run_row(call, at, scratch);
+        memset(nothing, k->src_zero_point, (size_t)(k->src_w * k->channels));
+        for (int64_t at = all * slot / k->n_slots; at < last; ++at) {
+            aim(call, at, nothing, rows);
+            run_row(call, at, rows, (uint8_t *)scratch);
+        }
     }
 }
 
@@ -171,19 +184,20 @@ tt_status tt_conv_depthwise_run(const void *params, void *const *ptrs, tt_error 
 
 /* ---- without vectors ------------------------------------------------------------ */
 
-static int32_t sum(const tt_conv_depthwise_row *row, int64_t pixel, int channel)
+/* Of a channel of the block with these weights behind one another. */
+static int32_t sum(const tt_conv_depthwise_row *row, int64_t pixel, int channel,
+                   int64_t place, int64_t width)
 {
     const tt_conv_depthwise *k = row->kernel;
     int64_t from = (row->x + pixel) * k->stride_w - k->pad_w;
     int32_t total = 0;
     for (int64_t y = 0; y < k->kernel_h; ++y)
         for (int64_t j = 0; j < k->kernel_w; ++j) {
-            int64_t x = from + j;
+            int64_t x = from + j, column = y / QUAD * k->kernel_w + j;
             int32_t q = k->src_zero_point;
-            const int8_t *w =
-                row->weights + ((y / QUAD * k->kernel_w + j) * LANES + channel) * QUAD;
-            if (x >= 0 && x < k->src_w) q = row->rows[y][x * row->steps[y] + channel];
-            total += q * w[y % QUAD];
+            if (x >= 0 && x < k->src_w)
+                q = row->rows[y][x * k->channels + row->channel + channel];
+            total += q * row->weights[(column * width + place) * QUAD + y % QUAD];
         }
     return total;
 }
@@ -204,9 +218,12 @@ static void store(char *dst, tt_dtype dtype, int64_t at, float x)
 static void run_scalar(const tt_conv_depthwise_row *row)
 {
     const tt_conv_depthwise *k = row->kernel;
+    int64_t width = row->n_channels == WIDE ? WIDE : NARROW;
     for (int64_t i = 0; i < row->n; ++i)
         for (int c = 0; c < row->n_channels; ++c) {
-            float x = fmaf((float)sum(row, i, c), row->multiplier[c], row->offset[c]);
+            int64_t place = tt_conv_depthwise_place(row->n_channels, c);
+            float x = fmaf((float)sum(row, i, c, place, width), row->multiplier[place],
+                           row->offset[place]);
             x = x < k->low ? k->low : x > k->high ? k->high : x;
             store(row->dst, k->dst, i * k->channels + c, x);
         }

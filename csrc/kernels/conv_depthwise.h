@@ -28,14 +28,33 @@ typedef struct {
 enum {
     TT_CONV_DEPTHWISE_SRC,
     TT_CONV_DEPTHWISE_WEIGHTS,    /* packed */
-    TT_CONV_DEPTHWISE_MULTIPLIER, /* f32, for channels rounded up to 16 */
+    TT_CONV_DEPTHWISE_MULTIPLIER, /* f32, by place; of channels rounded up to 16 */
     TT_CONV_DEPTHWISE_OFFSET,     /* the same */
     TT_CONV_DEPTHWISE_DST,
     TT_CONV_DEPTHWISE_SCRATCH,
     TT_CONV_DEPTHWISE_POINTERS
 };
 
-enum { TT_CONV_DEPTHWISE_LANES = 16 };
+/* Channels come in wide blocks, and the rest in narrow ones.  In a wide block bytes are
+ * interleaved and packed within quarters of a register, so that each of its four
+ * vectors of sums holds four channels of each quarter. */
+enum { TT_CONV_DEPTHWISE_WIDE = 64, TT_CONV_DEPTHWISE_NARROW = 16 };
+
+/* Channels of the block that begins at channel c: 64, or up to 16. */
+static inline int64_t tt_conv_depthwise_block(int64_t channels, int64_t c)
+{
+    int64_t left = channels - c;
+    if (left >= TT_CONV_DEPTHWISE_WIDE) return TT_CONV_DEPTHWISE_WIDE;
+    return left < TT_CONV_DEPTHWISE_NARROW ? left : TT_CONV_DEPTHWISE_NARROW;
+}
+
+/* Which sum channel c gets. */
+static inline int64_t tt_conv_depthwise_place(int64_t channels, int64_t c)
+{
+    int64_t in = c % TT_CONV_DEPTHWISE_WIDE, first = c - in;
+    if (channels - first < TT_CONV_DEPTHWISE_WIDE) return c;
+    return first + in % 16 / 4 * 16 + in / 16 * 4 + in % 4;
+}
 
 /* Is there a fast version for this processor? */
 bool tt_conv_depthwise_is_fast(void);
@@ -51,17 +70,17 @@ const char *tt_conv_depthwise_name(void);
 
 /* ---- per instruction set ------------------------------------------------------- */
 
-/* 16 channels of a piece of a row of dst. */
+/* A block of channels of a piece of a row of dst. */
 typedef struct {
     const tt_conv_depthwise *kernel;
-    const uint8_t *const *rows; /* kernel_h, rounded up to 4: at channel and pixel 0 */
-    const int64_t *steps;  /* bytes from pixel to pixel: 0 where there is no image */
-    const int8_t *weights; /* of the 16 channels */
+    const uint8_t *const *rows; /* kernel_h, rounded up to 4: at pixel 0 */
+    int64_t channel;            /* first of the block */
+    const int8_t *weights;      /* of the block */
     const float *multiplier, *offset;
-    uint8_t *buffer; /* columns of four bytes of 16 channels */
+    uint8_t *buffer; /* columns of four bytes per channel */
     char *dst;       /* first pixel */
     int64_t x, n;    /* pixels of dst */
-    int n_channels;  /* up to 16 */
+    int n_channels;  /* 64, or up to 16 */
 } tt_conv_depthwise_row;
 
 typedef struct {

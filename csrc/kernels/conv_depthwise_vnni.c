@@ -5,14 +5,25 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #include <immintrin.h>
 
-enum { QUAD = 4, COLUMN = 64, TILE = 8 };
+enum { QUAD = 4, VECTOR_BYTES = 64, MAX_VECTORS = 4, MAX_TILE = 8 };
 
 #define INLINE static inline __attribute__((always_inline))
 
 /* ---- the buffer ------------------------------------------------------------------- */
 
-/* 16 bytes of each of four rows -> per channel the four bytes. */
-INLINE __m512i interleave(__m128i a, __m128i b, __m128i c, __m128i d)
+/* 64 bytes of each of four rows -> per channel the four bytes. */
+INLINE void interleave_wide(__m512i a, __m512i b, __m512i c, __m512i d, uint8_t *to)
+{
+    __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
+    __m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
+    _mm512_store_si512(to, _mm512_unpacklo_epi16(ab_low, cd_low));
+    _mm512_store_si512(to + VECTOR_BYTES, _mm512_unpackhi_epi16(ab_low, cd_low));
+    _mm512_store_si512(to + 2 * VECTOR_BYTES, _mm512_unpacklo_epi16(ab_high, cd_high));
+    _mm512_store_si512(to + 3 * VECTOR_BYTES, _mm512_unpackhi_epi16(ab_high, cd_high));
+}
+
+/* The same of 16 bytes. */
+INLINE void interleave_narrow(__m128i a, __m128i b, __m128i c, __m128i d, uint8_t *to)
 {
     const __m512i across =
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -22,7 +33,8 @@ INLINE __m512i interleave(__m128i a, __m128i b, __m128i c, __m128i d)
     all = _mm512_inserti32x4(all, b, 1);
     all = _mm512_inserti32x4(all, c, 2);
     all = _mm512_inserti32x4(all, d, 3);
-    return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(across, all), within);
+    all = _mm512_permutexvar_epi32(across, all);
+    _mm512_store_si512(to, _mm512_shuffle_epi8(all, within));
 }
 
 INLINE __m128i load(const uint8_t *from, __mmask16 mask, const bool is_full)
@@ -31,103 +43,212 @@ INLINE __m128i load(const uint8_t *from, __mmask16 mask, const bool is_full)
     return _mm_maskz_loadu_epi8(mask, from);
 }
 
+/* One column of a block; vectors: 4 of a wide one, 1 of a narrow one. */
+INLINE void fill_column(const uint8_t *a, const uint8_t *b, const uint8_t *c,
+                        const uint8_t *d, uint8_t *to, __mmask16 mask,
+                        const int vectors, const bool is_full, const bool is_one)
+{
+    const __m512i zero = _mm512_setzero_si512();
+    if (vectors == 1 && is_one)
+        _mm512_store_si512(to, _mm512_cvtepu8_epi32(load(a, mask, is_full)));
+    else if (vectors == 1)
+        interleave_narrow(load(a, mask, is_full), load(b, mask, is_full),
+                          load(c, mask, is_full), load(d, mask, is_full), to);
+    else if (is_one)
+        interleave_wide(_mm512_loadu_si512(a), zero, zero, zero, to);
+    else
+        interleave_wide(_mm512_loadu_si512(a), _mm512_loadu_si512(b),
+                        _mm512_loadu_si512(c), _mm512_loadu_si512(d), to);
+}
+
+INLINE void fill_nothing(uint8_t *to, int64_t n_vectors, uint8_t zero_point)
+{
+    for (int64_t i = 0; i < n_vectors; ++i)
+        _mm512_store_si512(to + i * VECTOR_BYTES, _mm512_set1_epi8((char)zero_point));
+}
+
 /* Columns [x, x + n) of the image, from one quad of rows. */
 INLINE void fill_quad(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,
-                      int64_t n, uint8_t *to, const bool is_full)
+                      int64_t n, uint8_t *to, const int vectors, const bool is_full,
+                      const bool is_one)
 {
     const tt_conv_depthwise *k = row->kernel;
-    const uint8_t *const *from = row->rows + quad * QUAD;
-    const int64_t *step = row->steps + quad * QUAD;
-    const __m512i nothing = _mm512_set1_epi8((char)k->src_zero_point);
-    const __mmask16 mask = (__mmask16)((1u << row->n_channels) - 1);
-    bool is_one = k->kernel_h - quad * QUAD == 1;
-    for (int64_t end = x + n; x < end; ++x, to += COLUMN) {
-        __m512i made = nothing;
-        if (x >= 0 && x < k->src_w) {
-            __m128i a = load(from[0] + x * step[0], mask, is_full);
-            if (is_one)
-                made = _mm512_cvtepu8_epi32(a);
-            else
-                made = interleave(a, load(from[1] + x * step[1], mask, is_full),
-                                  load(from[2] + x * step[2], mask, is_full),
-                                  load(from[3] + x * step[3], mask, is_full));
-        }
-        _mm512_store_si512(to, made);
+    const __mmask16 mask = (__mmask16)((1u << row->n_channels % 32) - 1);
+    const int column = vectors * VECTOR_BYTES;
+    int64_t first = x < 0 ? -x : 0, last = k->src_w - x;
+    const uint8_t *const *rows = row->rows + quad * QUAD;
+    const uint8_t *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
+    int64_t channels = k->channels, at;
+    if (first > n) first = n;
+    if (last > n) last = n;
+    if (last < first) last = first;
+    at = (x + first) * channels + row->channel;
+    fill_nothing(to, first * vectors, k->src_zero_point);
+    for (int64_t i = first; i < last; ++i, at += channels)
+        fill_column(a + at, b + at, c + at, d + at, to + i * column, mask, vectors,
+                    is_full, is_one);
+    fill_nothing(to + last * column, (n - last) * vectors, k->src_zero_point);
+}
+
+INLINE void fill(const tt_conv_depthwise_row *row, int64_t n, const int vectors,
+                 const bool is_full)
+{
+    const tt_conv_depthwise *k = row->kernel;
+    int64_t first = row->x * k->stride_w - k->pad_w;
+    uint8_t *to = row->buffer;
+    for (int64_t quad = 0; quad * QUAD < k->kernel_h; ++quad) {
+        if (k->kernel_h - quad * QUAD == 1)
+            fill_quad(row, quad, first, n, to, vectors, is_full, /*is_one=*/true);
+        else
+            fill_quad(row, quad, first, n, to, vectors, is_full, /*is_one=*/false);
+        to += n * vectors * VECTOR_BYTES;
     }
 }
 
 /* ---- sums ------------------------------------------------------------------------- */
 
-INLINE void store(const tt_conv_depthwise_row *row, __m512i total, char *to,
-                  __mmask16 mask, __m512 multiplier, __m512 offset)
+/* What is the same for all tiles of a row. */
+typedef struct {
+    const float *multiplier, *offset;
+    __m512 low, high;
+    __mmask16 mask; /* of a narrow block */
+    int64_t step;   /* bytes from pixel to pixel of dst */
+    int64_t n_quads, quad_bytes;
+    const int8_t *weights;
+} constants;
+
+INLINE __m512 scale(const constants *c, __m512i total, int vector)
 {
-    const tt_conv_depthwise *k = row->kernel;
-    __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), multiplier, offset);
-    x = _mm512_max_ps(x, _mm512_set1_ps(k->low));
-    x = _mm512_min_ps(x, _mm512_set1_ps(k->high));
-    if (k->dst == TT_F32) {
-        _mm512_mask_storeu_ps(to, mask, x);
+    __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total),
+                               _mm512_loadu_ps(c->multiplier + vector * 16),
+                               _mm512_loadu_ps(c->offset + vector * 16));
+    return _mm512_min_ps(_mm512_max_ps(x, c->low), c->high);
+}
+
+INLINE void store_narrow(const constants *c, __m512i total, char *to,
+                         const tt_dtype dst, const bool is_full)
+{
+    __m512 x = scale(c, total, 0);
+    __m128i bytes;
+    if (dst == TT_F32) {
+        _mm512_mask_storeu_ps(to, c->mask, x);
         return;
     }
     total = _mm512_cvtps_epi32(x);
-    if (k->dst == TT_U8)
-        _mm512_mask_cvtusepi32_storeu_epi8(to, mask, total);
+    bytes = dst == TT_U8 ? _mm512_cvtusepi32_epi8(total) : _mm512_cvtsepi32_epi8(total);
+    if (is_full)
+        _mm_storeu_si128((__m128i *)(void *)to, bytes);
     else
-        _mm512_mask_cvtsepi32_storeu_epi8(to, mask, total);
+        _mm_mask_storeu_epi8(to, c->mask, bytes);
+}
+
+/* The four vectors of a pixel, in the order of the channels. */
+INLINE void store_wide(const constants *c, const __m512i *total, char *to,
+                       const tt_dtype dst)
+{
+    const __m512i channels =
+        _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51);
+    __m512 x0 = scale(c, total[0], 0), x1 = scale(c, total[1], 1);
+    __m512 x2 = scale(c, total[2], 2), x3 = scale(c, total[3], 3);
+    __m512i low, high;
+    if (dst == TT_F32) {
+        _mm512_i32scatter_ps(to, channels, x0, sizeof(float));
+        _mm512_i32scatter_ps(to + 16, channels, x1, sizeof(float));
+        _mm512_i32scatter_ps(to + 32, channels, x2, sizeof(float));
+        _mm512_i32scatter_ps(to + 48, channels, x3, sizeof(float));
+        return;
+    }
+    low = _mm512_packs_epi32(_mm512_cvtps_epi32(x0), _mm512_cvtps_epi32(x1));
+    high = _mm512_packs_epi32(_mm512_cvtps_epi32(x2), _mm512_cvtps_epi32(x3));
+    _mm512_storeu_si512(to, dst == TT_U8 ? _mm512_packus_epi16(low, high)
+                                         : _mm512_packs_epi16(low, high));
 }
 
 /* `n` pixels that begin at `from` in the buffer. */
-INLINE void tile(const tt_conv_depthwise_row *row, const uint8_t *from, char *to,
-                 const int n, const int64_t kernel_w, const int64_t stride,
-                 int64_t n_quads, int64_t quad_bytes)
+INLINE void tile(const constants *c, const uint8_t *from, char *to, const int n,
+                 const int vectors, const int64_t kernel_w, const int64_t stride,
+                 const tt_dtype dst, const bool is_full)
+{
+    const int column = vectors * VECTOR_BYTES;
+    const int8_t *weights = c->weights;
+    __m512i total[MAX_TILE][MAX_VECTORS];
+#pragma GCC unroll 8
+    for (int i = 0; i < n; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v)
+            total[i][v] = _mm512_setzero_si512();
+    for (int64_t quad = 0; quad < c->n_quads; ++quad, from += c->quad_bytes)
+        for (int64_t j = 0; j < kernel_w; ++j, weights += column)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                __m512i w = _mm512_loadu_si512(weights + v * VECTOR_BYTES);
+#pragma GCC unroll 8
+                for (int i = 0; i < n; ++i) {
+                    const uint8_t *at =
+                        from + (i * stride + j) * column + v * VECTOR_BYTES;
+                    total[i][v] =
+                        _mm512_dpbusd_epi32(total[i][v], _mm512_load_si512(at), w);
+                }
+            }
+#pragma GCC unroll 8
+    for (int i = 0; i < n; ++i)
+        if (vectors == 1)
+            store_narrow(c, total[i][0], to + i * c->step, dst, is_full);
+        else
+            store_wide(c, total[i], to + i * c->step, dst);
+}
+
+INLINE void run_tiles(const tt_conv_depthwise_row *row, const constants *c,
+                      const int vectors, const int64_t kernel_w, const int64_t stride,
+                      const tt_dtype dst, const bool is_full)
+{
+    const int n = vectors == 1 ? 8 : 4;
+    const uint8_t *from = row->buffer;
+    char *to = row->dst;
+    int64_t left = row->n;
+    for (; left >= n; left -= n) {
+        tile(c, from, to, n, vectors, kernel_w, stride, dst, is_full);
+        from += n * stride * vectors * VECTOR_BYTES;
+        to += n * c->step;
+    }
+    for (; left > 0; --left) {
+        tile(c, from, to, 1, vectors, kernel_w, stride, dst, is_full);
+        from += stride * vectors * VECTOR_BYTES;
+        to += c->step;
+    }
+}
+
+/* u8 of whole blocks is what matters; the rest shares one body. */
+INLINE void run_block(const tt_conv_depthwise_row *row, const int vectors,
+                      const int64_t kernel_w, const int64_t stride, const bool is_full)
 {
     const tt_conv_depthwise *k = row->kernel;
-    const int8_t *weights = row->weights;
-    const __mmask16 mask = (__mmask16)((1u << row->n_channels) - 1);
-    const __m512 multiplier = _mm512_loadu_ps(row->multiplier);
-    const __m512 offset = _mm512_loadu_ps(row->offset);
-    int64_t step = k->channels * (k->dst == TT_F32 ? 4 : 1);
-    __m512i total[TILE];
-#pragma GCC unroll 8
-    for (int i = 0; i < n; ++i)
-        total[i] = _mm512_setzero_si512();
-    for (int64_t quad = 0; quad < n_quads; ++quad, from += quad_bytes)
-        for (int64_t j = 0; j < kernel_w; ++j, weights += COLUMN) {
-            __m512i w = _mm512_loadu_si512(weights);
-#pragma GCC unroll 8
-            for (int i = 0; i < n; ++i)
-                total[i] = _mm512_dpbusd_epi32(
-                    total[i], _mm512_load_si512(from + (i * stride + j) * COLUMN), w);
-        }
-#pragma GCC unroll 8
-    for (int i = 0; i < n; ++i)
-        store(row, total[i], to + i * step, mask, multiplier, offset);
+    int64_t n = (row->n - 1) * stride + kernel_w;
+    constants c = {.multiplier = row->multiplier,
+                   .offset = row->offset,
+                   .low = _mm512_set1_ps(k->low),
+                   .high = _mm512_set1_ps(k->high),
+                   .mask = (__mmask16)((1u << row->n_channels % 32) - 1),
+                   .step = k->channels * (k->dst == TT_F32 ? 4 : 1),
+                   .n_quads = (k->kernel_h + QUAD - 1) / QUAD,
+                   .quad_bytes = n * vectors * VECTOR_BYTES,
+                   .weights = row->weights};
+    fill(row, n, vectors, is_full);
+    if (k->dst == TT_U8)
+        run_tiles(row, &c, vectors, kernel_w, stride, TT_U8, is_full);
+    else
+        run_tiles(row, &c, vectors, kernel_w, stride, k->dst, is_full);
 }
 
 INLINE void run(const tt_conv_depthwise_row *row, const int64_t kernel_w,
                 const int64_t stride)
 {
-    const tt_conv_depthwise *k = row->kernel;
-    int64_t n_quads = (k->kernel_h + QUAD - 1) / QUAD;
-    int64_t n = (row->n - 1) * stride + kernel_w, quad_bytes = n * COLUMN, x = 0;
-    int64_t step = k->channels * (k->dst == TT_F32 ? 4 : 1);
-    for (int64_t quad = 0; quad < n_quads; ++quad) {
-        uint8_t *to = row->buffer + quad * quad_bytes;
-        int64_t first = row->x * stride - k->pad_w;
-        if (row->n_channels == TT_CONV_DEPTHWISE_LANES)
-            fill_quad(row, quad, first, n, to, /*is_full=*/true);
-        else
-            fill_quad(row, quad, first, n, to, /*is_full=*/false);
-    }
-    for (; x + TILE <= row->n; x += TILE)
-        tile(row, row->buffer + x * stride * COLUMN, row->dst + x * step, TILE,
-             kernel_w, stride, n_quads, quad_bytes);
-    for (; x + 4 <= row->n; x += 4)
-        tile(row, row->buffer + x * stride * COLUMN, row->dst + x * step, 4, kernel_w,
-             stride, n_quads, quad_bytes);
-    for (; x < row->n; ++x)
-        tile(row, row->buffer + x * stride * COLUMN, row->dst + x * step, 1, kernel_w,
-             stride, n_quads, quad_bytes);
+    if (row->n_channels == TT_CONV_DEPTHWISE_WIDE)
+        run_block(row, MAX_VECTORS, kernel_w, stride, /*is_full=*/true);
+    else if (row->n_channels == TT_CONV_DEPTHWISE_NARROW)
+        run_block(row, 1, kernel_w, stride, /*is_full=*/true);
+    else
+        run_block(row, 1, kernel_w, stride, /*is_full=*/false);
 }
 
 static void run_any(const tt_conv_depthwise_row *row)

@@ -10,7 +10,7 @@
 #include "ops/quantized_args.h"
 
 /* Larger windows and steps would take the buffer out of the cache. */
-enum { EXTENT_MAX = 16 };
+enum { EXTENT_MAX = 16, NARROW = TT_CONV_DEPTHWISE_NARROW };
 
 typedef struct {
     const tt_quantized *quantized;
@@ -115,8 +115,7 @@ static tt_status make_scales(tt_lower *lower, const tt_node *node, depthwise_sta
     tt_operand bias_operand;
     TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &bias_operand, err));
     if (bias_operand != TT_NO_OPERAND) bias = tt_operand_constant(lower, bias_operand);
-    shape.dims[0] = (s->kernel.channels + TT_CONV_DEPTHWISE_LANES - 1) /
-                    TT_CONV_DEPTHWISE_LANES * TT_CONV_DEPTHWISE_LANES;
+    shape.dims[0] = (s->kernel.channels + NARROW - 1) / NARROW * NARROW;
     TT_TRY(tt_constant_empty(&shape, &multiplier, &m, err));
     TT_TRY(tt_lower_constant(lower, multiplier,
                              &s->operands[TT_CONV_DEPTHWISE_MULTIPLIER], err));
@@ -125,8 +124,9 @@ static tt_status make_scales(tt_lower *lower, const tt_node *node, depthwise_sta
         double step = (double)q->src_scale * (double)scale[is_one ? 0 : c];
         double all = (double)sum_weights(s, weights, c) * q->src_zero_point;
         double shift = (bias != NULL ? (double)bias[c] : 0.0) - all * step;
-        ((float *)m)[c] = (float)(step / (double)q->dst_scale);
-        ((float *)o)[c] = (float)(shift / (double)q->dst_scale + q->dst_zero_point);
+        int64_t place = tt_conv_depthwise_place(s->kernel.channels, c);
+        ((float *)m)[place] = (float)(step / (double)q->dst_scale);
+        ((float *)o)[place] = (float)(shift / (double)q->dst_scale + q->dst_zero_point);
     }
     return tt_lower_constant(lower, offset, &s->operands[TT_CONV_DEPTHWISE_OFFSET],
                              err);

@@ -13,6 +13,7 @@
 
 #include "kernels/matmul.h"
 #include "kernels/matmul_packed.h"
+#include "ops/matmul_dims.h"
 #include "ops/quantized_args.h"
 
 typedef struct {
@@ -36,41 +37,6 @@ static tt_status create_matmul(tt_engine *engine, const void *params, tt_prim **
 }
 
 /* ---- shapes --------------------------------------------------------------- */
-
-/* [batch.., m, x] as [batch m, x]. */
-static void merge(tt_md *md)
-{
-    int last = md->ndims - 2;
-    int64_t stride = md->strides[last], rows = 1;
-    for (int i = last; i >= 0; --i) {
-        if (rows == 1 && md->dims[i] != 1) stride = md->strides[i];
-        rows *= md->dims[i];
-    }
-    md->dims[0] = rows;
-    md->strides[0] = stride;
-    md->dims[1] = md->dims[last + 1];
-    md->strides[1] = md->strides[last + 1];
-    md->ndims = 2;
-}
-
-/* Do the dims before the last one have strides like those of a single dim? */
-static bool is_mergeable(const tt_md *md)
-{
-    int64_t expected = -1;
-    for (int i = md->ndims - 2; i >= 0; --i) {
-        if (md->dims[i] == 1) continue;
-        if (expected >= 0 && md->strides[i] != expected) return false;
-        expected = md->strides[i] * md->dims[i];
-    }
-    return true;
-}
-
-static bool is_single_batch(const tt_md *md)
-{
-    for (int i = 0; i < md->ndims - 2; ++i)
-        if (md->dims[i] != 1) return false;
-    return true;
-}
 
 /* dst_md's strides from the operand's. */
 static void see_dst(state *s, tt_operand dst)
@@ -125,7 +91,8 @@ static tt_status place(state *s, tt_error *err)
 {
     tt_matmul *m = s->m;
     int rank = m->dst_md.ndims;
-    bool collapse = rank > 2 && is_single_batch(&m->b_md) && is_mergeable(&m->a_md);
+    bool collapse = rank > 2 && tt_matmul_is_single_batch(&m->b_md) &&
+                    tt_matmul_is_mergeable(&m->a_md);
     int output_rank = tt_lower_graph(s->lower)->values[s->node->outputs[0]].shape.rank;
     s->posts_apart = output_rank != rank && s->bare.n_posts > 0;
     TT_TRY(collect_posts(s, s->posts_apart ? output_rank : collapse ? 2 : rank, err));
@@ -135,37 +102,15 @@ static tt_status place(state *s, tt_error *err)
         TT_TRY(tt_lower_dst(s->lower, s->node, 0, TT_ORDER_ROWS, &s->dst, err));
     see_dst(s, s->dst);
     if (!collapse) return TT_OK;
-    if (!is_mergeable(&m->dst_md))
+    if (!tt_matmul_is_mergeable(&m->dst_md))
         return s->posts_apart ? TT_OK : collect_posts(s, rank, err);
-    merge(&m->a_md);
-    merge(&m->b_md);
-    merge(&m->dst_md);
+    tt_matmul_merge(&m->a_md);
+    tt_matmul_merge(&m->b_md);
+    tt_matmul_merge(&m->dst_md);
     return TT_OK;
 }
 
 /* ---- oneDNN ---------------------------------------------------------------- */
-
-/* A batch dim of 1 may have any stride, and views leave some that look like another
- * dim's.  oneDNN goes by the order of the strides (3.13 then computes nonsense, 3.2
- * falls to a slower implementation), so such a dim is described as the outermost. */
-static void settle_batches(tt_md *md)
-{
-    int64_t span = 1;
-    for (int i = 0; i < md->ndims; ++i)
-        if (md->dims[i] > 1 && md->strides[i] * md->dims[i] > span)
-            span = md->strides[i] * md->dims[i];
-    for (int i = 0; i < md->ndims - 2; ++i)
-        if (md->dims[i] == 1) md->strides[i] = span;
-}
-
-/* The same for a single row, which looks like a column when its stride is 1: oneDNN
- * takes the slowest way for that. */
-static void settle_row(tt_md *md)
-{
-    int row = md->ndims - 2;
-    if (md->dims[row] == 1 && md->strides[row + 1] == 1)
-        md->strides[row] = md->dims[row + 1];
-}
 
 static void fill_params(state *s)
 {
@@ -175,11 +120,11 @@ static void fill_params(state *s)
     p->weights = m->b_md;
     p->weights.any = m->has_constant_b;
     p->dst = m->dst_md;
-    settle_row(&p->src);
-    settle_row(&p->dst);
-    settle_batches(&p->src);
-    settle_batches(&p->weights);
-    settle_batches(&p->dst);
+    tt_matmul_settle_row(&p->src);
+    tt_matmul_settle_row(&p->dst);
+    tt_matmul_settle_batches(&p->src);
+    tt_matmul_settle_batches(&p->weights);
+    tt_matmul_settle_batches(&p->dst);
     p->bias = (tt_md){.ndims = 0};
     if (m->bias == TT_NO_OPERAND) return;
     p->bias = (tt_md){.dtype = s->is_quantized ? TT_F32 : m->dst_md.dtype,
@@ -298,7 +243,7 @@ static tt_status find_prim(state *s, bool *with_posts, tt_prim **out, tt_error *
 static tt_status merge_rows(state *s, tt_error *err)
 {
     tt_matmul *m = s->m;
-    if (m->a_md.ndims == 2 || is_mergeable(&m->a_md)) return TT_OK;
+    if (m->a_md.ndims == 2 || tt_matmul_is_mergeable(&m->a_md)) return TT_OK;
     return make_plain(s, &m->a, &m->a_md, err);
 }
 

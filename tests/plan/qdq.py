@@ -274,12 +274,16 @@ def implementations(model: object, inputs: dict[str, Array]) -> list[str]:
     return [n.implementation for n in nodes if n.op_type.startswith("Quantized")]
 
 
-def compare(layer: Layer, *, narrow: bool = False) -> list[str]:
+def compare(
+    layer: Layer, *, narrow: bool = False, without: str = "", threads: int = 1
+) -> list[str]:
     """Fails when the core and onnxruntime differ; what integer steps ran."""
     import trimtab
+    from trimtab import _core
 
     content, inputs = build(layer)
-    model = trimtab.load_model(content, fallback=False, threads=1)
+    passes = [name for name in _core.PASSES if name != without]
+    model = trimtab.load_model(content, fallback=False, threads=threads, passes=passes)
     (actual,) = model.run(inputs).values()
     made = implementations(model, inputs)
     check(actual, reference(*build(layer, narrow=narrow and bool(made))))
@@ -324,12 +328,48 @@ def draw(seed: int) -> Layer:
     return layer
 
 
+def draw_depthwise(seed: int) -> Layer:
+    """The same for the depthwise kernel, which does not take all of them."""
+    rng = np.random.default_rng(seed)
+
+    def pick(options):  # type: ignore[no-untyped-def]
+        return options[int(rng.integers(len(options)))]
+
+    layer = Layer(
+        batch=pick([(1,), (2,)]),
+        size=int(rng.integers(3, 90)),
+        groups=pick([2, 3, 16, 17, 32, 64, 65, 80, 144]),
+        src_channels=1,
+        dst_channels=1,
+        kernel=pick([1, 2, 3, 3, 4, 5, 7, 9]),
+        stride=pick([1, 2, 3]),
+        pads=pick([(0, 0), (1, 1), (0, 1), (2, 2), (1, 2)]),
+        spatial=pick([1, 2, 2]),
+        src_zero_point=pick([0, 7, -9, -128, 127]),
+        dst_type=pick(["uint8", "int8", "float32"]),
+        dst_zero_point=pick([0, 100, 128]),
+        weights=pick(WEIGHTS),
+        per_channel=bool(rng.integers(2)),
+        has_bias=bool(rng.integers(2)),
+        post=pick(["", "", "Relu", "Clip", "Sigmoid"]),
+        extreme=bool(rng.integers(2)),
+        seed=seed,
+    )
+    if min(_dst_shape(layer)) < 1:
+        layer = replace(layer, size=layer.size + 8)
+    return layer
+
+
 def main() -> None:
     for fields in json.loads(sys.stdin.read()):
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         layer = Layer(**fields)
         try:
-            made = compare(layer, narrow="narrow" in sys.argv)
+            made = compare(
+                layer,
+                narrow="narrow" in sys.argv,
+                without="primitives" if "kernels" in sys.argv else "",
+            )
         except Exception as error:
             raise SystemExit(f"{layer}: {error!r}") from error
         print(json.dumps([layer.seed, made]))

@@ -44,6 +44,7 @@ LAYERS = {
     "matmul": Layer(kind="MatMul", src_channels=64),
     "matmul_batches": Layer(kind="MatMul", batch=(2, 3), src_channels=17),
     "gemm": Layer(kind="Gemm", batch=(5,), src_channels=64),
+    "gemm_one_row": Layer(kind="Gemm", src_channels=64, trans_b=True),
     "gemm_transposed": Layer(kind="Gemm", batch=(5,), trans_a=True, trans_b=True),
     "integer_weights": Layer(weights="int8"),
     "unsigned_weights": Layer(weights="uint8"),
@@ -89,6 +90,31 @@ def test_every_instruction_set_is_right(isa: str) -> None:
     result = _run(["tests.plan.qdq", *(["narrow"] * narrow)], isa, qdq.as_json(layers))
     assert result.returncode == 0, result.stderr[-2000:]
     assert len(result.stdout.splitlines()) == len(layers)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(min_value=0, max_value=2**31), st.integers(1, 2))
+def test_any_depthwise_layer_agrees_with_onnxruntime(seed: int, threads: int) -> None:
+    layer = qdq.draw_depthwise(seed)
+    qdq.compare(layer, narrow=not is_exact(), threads=threads)
+
+
+@pytest.mark.parametrize("isa", ["avx2", "avx512"])
+def test_depthwise_kernel_without_vectors_and_with_them(isa: str) -> None:
+    if not is_exact():
+        pytest.skip("oneDNN saturates here, so most layers stay in float")
+    layers = [qdq.draw_depthwise(seed) for seed in range(40)]
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.plan.qdq", "kernels"],
+        input=qdq.as_json(layers),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"TRIMTAB_ISA": isa},
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    wanted = "conv_depthwise:" + ("scalar" if isa == "avx2" else "vnni")
+    assert result.stdout.count(wanted) > 20
 
 
 def _run(module: list[str], isa: str, text: str) -> subprocess.CompletedProcess:

@@ -44,6 +44,22 @@ QUANTIZED_LIST(QUANTIZE_ROWS)
 QUANTIZED_LIST(DEQUANTIZE_ROWS)
 DEQUANTIZE_ROWS(S32, int32_t, , )
 
+static void add_rows(const uint8_t *src, int64_t stride, int64_t n_rows, uint8_t flip,
+                     uint16_t *sums, int64_t n)
+{
+    for (int64_t row = 0; row < n_rows; ++row, src += stride)
+        EACH(i, n)
+    sums[i] = (uint16_t)(sums[i] + (src[i] ^ flip));
+}
+
+static uint32_t sum_run(const uint8_t *src, int64_t n, uint8_t flip)
+{
+    uint32_t sum = 0;
+    EACH(i, n)
+    sum += (uint32_t)(src[i] ^ flip);
+    return sum;
+}
+
 #define QUANTIZE_ENTRY(name, type, lowest, largest) \
     [TT_##name] = {quantize_##name, quantize_each_##name},
 #define DEQUANTIZE_ENTRY(name, type, lowest, largest) \
@@ -51,6 +67,8 @@ DEQUANTIZE_ROWS(S32, int32_t, , )
 
 const tt_quantize_table TABLE = {
     .name = TABLE_NAME,
+    .add_rows = add_rows,
+    .sum_run = sum_run,
     .quantize = {QUANTIZED_LIST(QUANTIZE_ENTRY)},
     .dequantize = {QUANTIZED_LIST(DEQUANTIZE_ENTRY) DEQUANTIZE_ENTRY(S32, , , )},
 };

@@ -8,10 +8,7 @@
     static void quantize_##name(int64_t n, const void *src_, void *dst_,            \
                                 const float *scales, const float *zero_points)      \
     {                                                                               \
-        const float *src = src_, scale = scales[0], zero = zero_points[0];          \
-        type *dst = dst_;                                                           \
-        EACH(i, n)                                                                  \
-        dst[i] = quantize_item_##name(src[i], scale, zero);                         \
+        quantize_row_##name(n, src_, dst_, scales[0], zero_points[0]);              \
     }                                                                               \
     static void quantize_each_##name(int64_t n, const void *src_, void *dst_,       \
                                      const float *scales, const float *zero_points) \

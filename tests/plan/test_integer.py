@@ -448,7 +448,8 @@ def check_linear(seed: int) -> None:
     zero = np.asarray(rng.integers(info.min, info.max + 1, sizes), dtype)
     wide = scale.reshape(side) if sizes else scale
     steps = rng.integers(-300, 300, shape) / 2 * (1 if info.max < 256 else 256)
-    x = (steps * wide).astype(np.float32)
+    x = (steps * wide).astype(np.float32)  # ties, and their neighbours
+    x = (x.view(np.int32) + rng.integers(-3, 4, shape).astype(np.int32)).view(x.dtype)
     odd = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40], np.float32)
     at = rng.random(shape) < 0.02
     x[at] = rng.choice(odd, int(at.sum()))

@@ -102,8 +102,8 @@ void tt_model_stats_get(tt_model *model, tt_model_stats *stats);
 void tt_model_trim(tt_model *model);
 
 /* Count, in one call of 64, the elements of quantised tensors at the ends of their range?
- * Plans compiled from then on do; nothing is done where it is off.  An end where the
- * zero point is does not count: real values stop there too. */
+ * Plans compiled from then on do; nothing is done where it is off.  An end does not count
+ * where real values end by themselves: at the zero point, at the bounds of a Clip. */
 tt_status tt_model_count_clipping(tt_model *model, bool on, tt_error *err);
 typedef struct {
     const char

@@ -14,6 +14,7 @@
 #include "graph/fuse.h"
 #include "graph/linear.h"
 #include "graph/match.h"
+#include "kernels/item.h"
 #include "ops/op.h"
 
 enum {
@@ -143,26 +144,78 @@ static bool measure(const tt_graph *graph, const tt_linear *linear, picture *p)
 
 /* ---- the readers -------------------------------------------------------------------- */
 
-/* The float weights that a convolution reads, through quantisation; or NULL. */
-static const tt_constant *weights_of(tt_graph *graph, const tt_node *conv)
+/* The weights of a convolution: floats, or integers with scales (one, or one for each
+ * filter) and perhaps zero points. */
+typedef struct {
+    tt_constant *items;
+    const tt_constant *scales, *zero_points; /* NULL: floats; none */
+} filters;
+
+static bool is_one_or(const tt_constant *constant, int64_t n)
+{
+    int64_t items = constant == NULL ? 0 : tt_shape_numel(tt_constant_shape(constant));
+    return (items == 1 || items == n) && tt_constant_data(constant) != NULL;
+}
+
+static bool find_scales(const tt_graph *graph, const tt_node *node, int64_t n_dst,
+                        filters *out)
+{
+    const tt_attribute *axis = tt_attribute_find(node, "axis");
+    const bool has_zero = node->n_inputs > 2 && node->inputs[2] >= 0;
+    out->scales = tt_graph_constant(graph, node->inputs[1]);
+    if (has_zero) out->zero_points = tt_graph_constant(graph, node->inputs[2]);
+    if (!is_one_or(out->scales, n_dst) || tt_attribute_find(node, "block_size") != NULL)
+        return false;
+    if (has_zero && !is_one_or(out->zero_points, n_dst)) return false;
+    return tt_shape_numel(tt_constant_shape(out->scales)) == 1 ||
+           (axis != NULL && axis->kind == TT_ATTRIBUTE_INT && axis->as.ints[0] == 0);
+}
+
+static bool find_filters(tt_graph *graph, const tt_node *conv, filters *out)
 {
     int value = conv->inputs[1];
-    const tt_node *node = tt_match_producer(graph, value, "DequantizeLinear");
+    const tt_node *node = tt_match_producer(graph, value, "DequantizeLinear"), *before;
+    const tt_shape *shape = &graph->values[value].shape;
+    *out = (filters){0};
+    if (shape->rank < 3 || tt_shape_numel(shape) > MAX_WEIGHTS) return false;
     if (node != NULL) {
-        node = tt_match_producer(graph, node->inputs[0], "QuantizeLinear");
-        if (node == NULL) return NULL;
         value = node->inputs[0];
+        before = tt_match_producer(graph, value, "QuantizeLinear");
+        if (before != NULL)
+            value = before->inputs[0];
+        else if (!find_scales(graph, node, shape->dims[0], out))
+            return false;
     }
-    if (tt_graph_constant(graph, value) == NULL ||
-        graph->values[value].shape.dtype != TT_F32 ||
-        tt_shape_numel(&graph->values[value].shape) > MAX_WEIGHTS)
-        return NULL;
-    return tt_graph_constant(graph, value);
+    out->items = graph->values[value].constant;
+    shape = &graph->values[value].shape;
+    return out->items != NULL &&
+           (out->scales == NULL ? shape->dtype == TT_F32
+                                : shape->dtype == TT_S8 || shape->dtype == TT_U8);
+}
+
+/* Item i of one for all, or one each. */
+static double item_of(const tt_constant *constant, int64_t i)
+{
+    const tt_shape *shape = tt_constant_shape(constant);
+    return tt_item_load(shape->dtype, tt_constant_data(constant),
+                        tt_shape_numel(shape) == 1 ? 0 : i);
+}
+
+/* Sum of filter i, of n items that are there. */
+static double filter_sum(const filters *f, int64_t i, int64_t n)
+{
+    const tt_dtype dtype = tt_constant_shape(f->items)->dtype;
+    double sum = 0.0;
+    for (int64_t k = 0; k < n; ++k)
+        sum += tt_item_load(dtype, tt_constant_data(f->items), i * n + k);
+    if (f->zero_points != NULL) sum -= (double)n * item_of(f->zero_points, i);
+    return f->scales != NULL ? sum * item_of(f->scales, i) : sum;
 }
 
 /* Can the bias of this reader take a shift? */
 static bool takes_shift(tt_graph *graph, const tt_node *node, int value)
 {
+    filters f;
     if (!tt_node_is(node, "Conv") || node->inputs[0] != value || node->n_inputs < 2 ||
         node->inputs[1] == value || node->n_posts > 0)
         return false;
@@ -170,7 +223,7 @@ static bool takes_shift(tt_graph *graph, const tt_node *node, int value)
         (tt_graph_constant(graph, node->inputs[2]) == NULL ||
          graph->values[node->inputs[2]].shape.dtype != TT_F32))
         return false;
-    return weights_of(graph, node) != NULL;
+    return find_filters(graph, node, &f);
 }
 
 /* Is every reader of the quantised tensor a DequantizeLinear with its parameters, and
@@ -231,38 +284,35 @@ static tt_status set_inputs(tt_graph *graph, tt_node *node, const int *inputs, i
 static tt_status shift_bias(tt_graph *graph, int at, double shift, tt_error *err)
 {
     tt_node *conv = &graph->nodes[at];
-    tt_constant *weights = (tt_constant *)(uintptr_t)weights_of(graph, conv);
     tt_constant *old = conv->n_inputs > 2 && conv->inputs[2] >= 0
                            ? graph->values[conv->inputs[2]].constant
                            : NULL;
-    const tt_shape *dims = tt_constant_shape(weights);
+    const tt_shape *dims = &graph->values[conv->inputs[1]].shape;
     const int64_t n_dst = dims->dims[0];
     const int64_t n = n_dst == 0 ? 0 : tt_shape_numel(dims) / n_dst;
     const tt_shape shape = {.dtype = TT_F32, .rank = 1, .dims = {n_dst}};
     int inputs[3] = {conv->inputs[0], conv->inputs[1]};
-    const float *w, *had;
+    const float *had;
     tt_constant *made;
+    filters f;
     tt_status status;
     void *data;
+    if (!find_filters(graph, conv, &f)) return TT_OK; /* readers_agree has asked */
     TT_TRY(tt_constant_empty(&shape, &made, &data, err));
-    status = tt_constant_pin(weights, err);
+    status = tt_constant_pin(f.items, err);
     if (status == TT_OK && old != NULL) {
         status = tt_constant_pin(old, err);
-        if (status != TT_OK) tt_constant_unpin(weights);
+        if (status != TT_OK) tt_constant_unpin(f.items);
     }
     if (status != TT_OK) {
         tt_constant_unref(made);
         return status;
     }
-    w = tt_constant_data(weights);
     had = old == NULL ? NULL : tt_constant_data(old);
-    for (int64_t i = 0; i < n_dst; ++i) {
-        double sum = 0.0;
-        for (int64_t k = 0; k < n; ++k)
-            sum += (double)w[i * n + k];
-        ((float *)data)[i] = (float)(shift * sum + (had ? (double)had[i] : 0.0));
-    }
-    tt_constant_unpin(weights);
+    for (int64_t i = 0; i < n_dst; ++i)
+        ((float *)data)[i] =
+            (float)(shift * filter_sum(&f, i, n) + (had ? (double)had[i] : 0.0));
+    tt_constant_unpin(f.items);
     if (old != NULL) tt_constant_unpin(old);
     TT_TRY(tt_graph_add_constant(graph, "", made, &inputs[2], err));
     return set_inputs(graph, &graph->nodes[at], inputs, 3, err);

@@ -1,5 +1,5 @@
-/* Operators that only move elements (or take the largest) work on quantised tensors as
- * well: DequantizeLinear goes behind them, QuantizeLinear before them, until the two
+/* Operators that only move elements (or take the largest, or the mean) work on quantised
+ * tensors as well: DequantizeLinear goes behind them, QuantizeLinear before them, until the two
  * meet and cancel.  Between layers of 8 bits then only bytes move.
  *
  * All of it is exact: an element is quantised by itself, whatever its place; scales are
@@ -11,7 +11,7 @@
 #include "graph/fuse.h"
 #include "graph/linear.h"
 #include "graph/match.h"
-#include "ops/op.h"
+#include "ops/mean_linear.h"
 
 /* ---- what moves --------------------------------------------------------------- */
 
@@ -255,6 +255,59 @@ static tt_status quantise_before(tt_graph *graph, int at, const tt_linear *linea
     return TT_OK;
 }
 
+/* ---- means ---------------------------------------------------------------------- */
+
+/* The axes of a mean over constant ones, or of all spatial dims; their number, or -1. */
+static int mean_axes(tt_graph *graph, const tt_node *node, int64_t *axes)
+{
+    const int rank = graph->values[node->inputs[0]].shape.rank;
+    const tt_attribute *listed = tt_attribute_find(node, "axes");
+    const tt_constant *constant = NULL;
+    const int64_t *from;
+    int n = 0;
+    if (tt_node_is(node, "GlobalAveragePool")) {
+        for (; n < rank - 2; ++n)
+            axes[n] = n + 2;
+        return n;
+    }
+    if (node->n_inputs > 1) constant = tt_graph_constant(graph, node->inputs[1]);
+    if (constant != NULL && tt_constant_shape(constant)->dtype == TT_S64) {
+        from = tt_constant_data(constant);
+        n = (int)tt_shape_numel(tt_constant_shape(constant));
+    } else if (listed != NULL && listed->kind == TT_ATTRIBUTE_INTS) {
+        from = listed->as.ints;
+        n = (int)listed->n;
+    } else {
+        return -1;
+    }
+    if (n < 1 || n > rank || from == NULL) return -1;
+    for (int i = 0; i < n; ++i)
+        axes[i] = from[i] < 0 ? from[i] + rank : from[i];
+    return n;
+}
+
+static tt_status mean_of_bytes(tt_graph *graph, int at, tt_error *err)
+{
+    tt_node *node = &graph->nodes[at];
+    const tt_node *dequantize;
+    int64_t axes[TT_MAX_RANK];
+    tt_linear linear;
+    int n, *inputs;
+    if (node->n_posts > 0 || !find_common(graph, node, 1, &linear)) return TT_OK;
+    n = mean_axes(graph, node, axes);
+    if (n < 0) return TT_OK;
+    dequantize = &graph->nodes[linear.node];
+    inputs = copy_list(graph, dequantize->inputs, dequantize->n_inputs);
+    if (inputs == NULL || !tt_node_set_ints(graph, node, "axes", axes, n))
+        return tt_fail(err, TT_NO_MEMORY, "the mean '%s'", node->name);
+    node->op = &tt_op_mean_linear;
+    node->op_type = tt_op_mean_linear.name;
+    node->domain = tt_op_mean_linear.domain;
+    node->inputs = inputs;
+    node->n_inputs = dequantize->n_inputs;
+    return TT_OK;
+}
+
 /* ---- they meet ------------------------------------------------------------------ */
 
 static tt_status visit_quantize(tt_graph *graph, int at, tt_error *err)
@@ -309,6 +362,9 @@ static tt_status rewrite(tt_graph *graph, tt_error *err)
         const mover *m = find_mover(graph, &graph->nodes[i]);
         if (tt_node_is(&graph->nodes[i], "QuantizeLinear"))
             TT_TRY(visit_quantize(graph, i, err));
+        else if (tt_node_is(&graph->nodes[i], "GlobalAveragePool") ||
+                 tt_node_is(&graph->nodes[i], "ReduceMean"))
+            TT_TRY(mean_of_bytes(graph, i, err));
         else if (m != NULL)
             TT_TRY(dequantise_behind(graph, i, m, err));
     }

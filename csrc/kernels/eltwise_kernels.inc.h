@@ -221,25 +221,22 @@ static const tt_eltwise_kernel kernels_bool[TT_ELTWISE_COUNT] = {
 
 /* ---- quantising ------------------------------------------------------------ */
 
-#define QUANTIZE_KERNELS(name, type, lowest, largest)         \
-    KERNEL(quantize_##name)                                   \
-    {                                                         \
-        const float *a = a_, scale = (float)immediate->alpha; \
-        const float zero = (float)immediate->beta;            \
-        type *dst = dst_;                                     \
-        (void)b_, (void)c_;                                   \
-        EACH(i, n)                                            \
-        dst[i] = quantize_item_##name(a[i], scale, zero);     \
-    }                                                         \
-    KERNEL(dequantize_##name)                                 \
-    {                                                         \
-        const float scale = (float)immediate->alpha;          \
-        const float zero = (float)immediate->beta;            \
-        const type *a = a_;                                   \
-        float *dst = dst_;                                    \
-        (void)b_, (void)c_;                                   \
-        EACH(i, n)                                            \
-        dst[i] = dequantize_item(a[i], scale, zero);          \
+#define QUANTIZE_KERNELS(name, type, lowest, largest)             \
+    KERNEL(quantize_##name)                                       \
+    {                                                             \
+        (void)b_, (void)c_;                                       \
+        quantize_row_##name(n, a_, dst_, (float)immediate->alpha, \
+                            (float)immediate->beta);              \
+    }                                                             \
+    KERNEL(dequantize_##name)                                     \
+    {                                                             \
+        const float scale = (float)immediate->alpha;              \
+        const float zero = (float)immediate->beta;                \
+        const type *a = a_;                                       \
+        float *dst = dst_;                                        \
+        (void)b_, (void)c_;                                       \
+        EACH(i, n)                                                \
+        dst[i] = dequantize_item(a[i], scale, zero);              \
     }
 #define QUANTIZE_ENTRY(name, type, lowest, largest) [TT_##name] = quantize_##name,
 #define DEQUANTIZE_ENTRY(name, type, lowest, largest) [TT_##name] = dequantize_##name,

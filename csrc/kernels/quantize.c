@@ -19,7 +19,7 @@ typedef struct {
     void *dst;
 } quantize_call;
 
-static const tt_quantize_table *table(void)
+const tt_quantize_table *tt_quantize_table_best(void)
 {
 #ifdef __x86_64__
     tt_isa isa = tt_cpu_get()->isa;
@@ -150,7 +150,7 @@ bool tt_quantize_has(const tt_quantize *quantize, bool dequantize)
 static void run(const tt_quantize *quantize, bool back, const void *src,
                 const void *scales, const void *zero_points, void *dst)
 {
-    const tt_quantize_table *t = table();
+    const tt_quantize_table *t = tt_quantize_table_best();
     const tt_quantize_row *row =
         back ? t->dequantize[quantize->quantized] : t->quantize[quantize->quantized];
     quantize_call call = {

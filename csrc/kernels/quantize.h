@@ -35,7 +35,14 @@ typedef struct {
     const char *name;
     tt_quantize_row quantize[TT_QUANTIZED_DTYPES][2]; /* [dtype][one scale each] */
     tt_quantize_row dequantize[TT_QUANTIZED_DTYPES][2];
+    /* sums[i] += row[i] ^ flip for i < n, of at most 256 rows */
+    void (*add_rows)(const uint8_t *src, int64_t stride, int64_t n_rows, uint8_t flip,
+                     uint16_t *sums, int64_t n);
+    /* sum of src[i] ^ flip for i < n <= 2^24 */
+    uint32_t (*sum_run)(const uint8_t *src, int64_t n, uint8_t flip);
 } tt_quantize_table;
+
+const tt_quantize_table *tt_quantize_table_best(void);
 
 extern const tt_quantize_table tt_quantize_scalar, tt_quantize_avx2, tt_quantize_avx512;
 

@@ -6,6 +6,7 @@
  * an integer primitive.  What is dequantised again in the same loop is never stored, and
  * not counted.  The step looks at the tensor in one call of 64; counters belong
  * to the model, are atomic and so counted by all threads. */
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -64,9 +65,61 @@ bool tt_model_clipping(tt_model *model, int node, tt_clipped *out)
 
 /* ---- which tensors ----------------------------------------------------------------- */
 
+/* The least and the largest value of a node's result, where it has bounds. */
+static void find_bounds(const tt_graph *graph, const tt_node *node, double *low,
+                        double *high)
+{
+    static const struct {
+        const char *op_type;
+        double low, high;
+    } bounded[] = {
+        {"Relu",        0.0,  INFINITY},
+        {"Sigmoid",     0.0,  1.0     },
+        {"HardSigmoid", 0.0,  1.0     },
+        {"Softmax",     0.0,  1.0     },
+        {"Tanh",        -1.0, 1.0     },
+    };
+    const tt_attribute *min = tt_attribute_find(node, "min");
+    const tt_attribute *max = tt_attribute_find(node, "max");
+    *low = -INFINITY, *high = INFINITY;
+    for (size_t i = 0; i < sizeof bounded / sizeof bounded[0]; ++i)
+        if (tt_node_is(node, bounded[i].op_type))
+            *low = bounded[i].low, *high = bounded[i].high;
+    if (!tt_node_is(node, "Clip")) return;
+    if (min != NULL && min->kind == TT_ATTRIBUTE_FLOAT)
+        *low = (double)min->as.floats[0];
+    if (max != NULL && max->kind == TT_ATTRIBUTE_FLOAT)
+        *high = (double)max->as.floats[0];
+    if (node->n_inputs > 1 && node->inputs[1] >= 0)
+        (void)tt_match_any_scalar(graph, node->inputs[1], low);
+    if (node->n_inputs > 2 && node->inputs[2] >= 0)
+        (void)tt_match_any_scalar(graph, node->inputs[2], high);
+}
+
+/* Which ends of its range does the tensor reach by being cut off?  Not one where the
+ * zero point is, nor one where what makes it ends too. */
+static void find_ends(tt_graph *graph, const tt_node *node, tt_quantized_mark *mark)
+{
+    const bool is_signed = graph->values[node->outputs[0]].shape.dtype == TT_S8;
+    const double least = is_signed ? -128.0 : 0.0, largest = least + 255.0;
+    const tt_node *maker = tt_match_producer(graph, node->inputs[0], NULL);
+    double scale, zero = 0.0, low, high;
+    mark->counts_low = mark->counts_high = true;
+    if (!tt_match_any_scalar(graph, node->inputs[1], &scale)) return;
+    if (node->n_inputs > 2 && node->inputs[2] >= 0 &&
+        !tt_match_any_scalar(graph, node->inputs[2], &zero))
+        return;
+    mark->counts_low = zero != least;
+    mark->counts_high = zero != largest;
+    if (maker == NULL) return;
+    find_bounds(graph, maker, &low, &high);
+    if (low >= (least - zero - 0.5) * scale) mark->counts_low = false;
+    if (high <= (largest - zero + 0.5) * scale) mark->counts_high = false;
+}
+
 tt_status tt_plan_mark_quantized(tt_plan *plan, tt_error *err)
 {
-    const tt_graph *graph = plan->graph;
+    tt_graph *graph = plan->graph;
     plan->counts_clipping = atomic_load(&plan->model->counts_clipping);
     if (!plan->counts_clipping) return TT_OK;
     plan->quantized = tt_region_alloc(plan->region, (size_t)graph->n_values + 1,
@@ -82,10 +135,7 @@ tt_status tt_plan_mark_quantized(tt_plan *plan, tt_error *err)
             continue;
         mark = &plan->quantized[node->outputs[0]];
         mark->counter = &plan->model->clipping[node->node_index];
-        mark->zero_point = 0.0;
-        mark->is_scalar =
-            node->n_inputs < 3 || node->inputs[2] < 0 ||
-            tt_match_any_scalar(graph, node->inputs[2], &mark->zero_point);
+        find_ends(graph, node, mark);
     }
     return TT_OK;
 }
@@ -130,7 +180,8 @@ static tt_status run_count(const void *params, void *const *ptrs, tt_error *err)
         return TT_OK;
     for (;;) {
         int d = last - 1;
-        n_clipped += count_run(at, p->dims[last], a, b);
+        if (p->counts_low || p->counts_high)
+            n_clipped += count_run(at, p->dims[last], a, b);
         n_seen += p->dims[last];
         for (; d >= 0; --d) {
             at += p->strides[d];
@@ -193,9 +244,8 @@ tt_status tt_lower_count_clipping(tt_lower *lower, int value, tt_error *err)
     p.counter = mark->counter;
     p.low = is_signed ? 0x80 : 0;
     p.high = is_signed ? 0x7f : 0xff;
-    /* a zero point at an end: there is nothing beyond, as after a Relu */
-    p.counts_low = !mark->is_scalar || mark->zero_point != (is_signed ? -128.0 : 0.0);
-    p.counts_high = !mark->is_scalar || mark->zero_point != (is_signed ? 127.0 : 255.0);
+    p.counts_low = mark->counts_low;
+    p.counts_high = mark->counts_high;
     work.bytes = (double)tt_shape_numel(&record->shape) / EVERY;
     work.cost_ns = 10.0;
     return tt_lower_kernel(lower, &counter, "count_clipping", run_count, &p, sizeof p,

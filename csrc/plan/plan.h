@@ -86,9 +86,8 @@ typedef struct tt_clipping tt_clipping; /* clipping.c */
 
 /* What is known of a value of the graph that a QuantizeLinear makes. */
 typedef struct {
-    tt_clipping *counter; /* NULL: no QuantizeLinear makes it */
-    double zero_point;
-    bool is_scalar; /* one zero point for all elements */
+    tt_clipping *counter;         /* NULL: no QuantizeLinear makes it */
+    bool counts_low, counts_high; /* is an end of the range a sign of cutting off? */
 } tt_quantized_mark;
 
 struct tt_plan {

@@ -320,8 +320,8 @@ class Model(Kept):
         """Values at the ends of the quantised range, by the tensor's name.
 
         A share that grows tells that inputs have left the range a model was calibrated
-        for. An end at which the zero point lies does not count: after a `Relu`, zero is
-        no clipped value.
+        for. An end does not count where values end by themselves: at the zero point,
+        and where a `Clip`, `Relu`, `Sigmoid`, `Softmax` or `Tanh` before stops.
 
         Returns
         -------

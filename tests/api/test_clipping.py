@@ -79,6 +79,42 @@ def test_what_a_relu_left_out_is_not_clipped() -> None:
     assert n_clipped == int((np.rint(x / SCALE) >= 255).sum())
 
 
+@pytest.mark.parametrize(
+    ("op", "constants", "scale", "zero"),
+    [
+        ("Clip", [0.0, 6.0], 6 / 255, 0),
+        ("Clip", [-1.0, 1.0], 2 / 255, 128),
+        ("Sigmoid", [], 1 / 255, 0),
+    ],
+)
+def test_what_ends_where_the_range_ends_is_not_clipped(
+    op: str, constants: list[float], scale: float, zero: int
+) -> None:
+    names = [f"c{i}" for i in range(len(constants))]
+    values = {
+        name: np.array(c, np.float32) for name, c in zip(names, constants, strict=True)
+    }
+    values |= {"s": np.array(scale, np.float32), "z": np.array(zero, np.uint8)}
+    graph = oh.make_graph(
+        [
+            oh.make_node(op, ["x", *names], ["r"]),
+            oh.make_node("QuantizeLinear", ["r", "s", "z"], ["q"]),
+        ],
+        "g",
+        [oh.make_tensor_value_info("x", 1, ["n", 3, 5])],
+        [oh.make_tensor_value_info("q", 2, ["n", 3, 5])],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    opsets = [oh.make_opsetid("", 21)]
+    content = oh.make_model(graph, opset_imports=opsets, ir_version=10)
+    model = trimtab.load_model(content.SerializeToString())
+    model.count_clipping()
+    x = draw() * 20
+    q = model.run({"x": x})["q"]
+    assert (q == 255).any()
+    assert model.clipping() == {"r": (0, x.size)}
+
+
 def test_one_call_of_64_is_looked_at() -> None:
     model = trimtab.load_model(quantising(np.uint8, 128))
     model.count_clipping()

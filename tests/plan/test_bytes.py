@@ -39,6 +39,7 @@ def picture_model(
     scale: float,
     zero: int,
     dtype: type = np.uint8,
+    weights: str = "f32",
 ) -> tuple[bytes, dict[str, Array], dict[str, Array]]:
     rng = np.random.default_rng(1)
     shape = (1, 3, 6, 7) if planar else (1, 6, 7, 3)
@@ -64,11 +65,31 @@ def picture_model(
     nodes += [
         node("QuantizeLinear", f"{last} s z", "q"),
         node("DequantizeLinear", "q s z", "r"),
-        node("Conv", "r w bias" if bias else "r w", "y", pads=[pad] * 4),
+        *quantised_weights(weights, constants),
+        node("Conv", "r v bias" if bias else "r v", "y", pads=[pad] * 4),
     ]
     inputs = {"u": rng.integers(0, 256, shape).astype(np.uint8)}
     content, inputs = model(nodes, inputs, ["y"], constants, opset=21, symbols=False)
     return content, inputs, constants
+
+
+def quantised_weights(how: str, constants: dict[str, Array]) -> list:
+    """Nodes from `w` to `v`; `w` becomes what the convolution then multiplies by."""
+    w = constants["w"]
+    constants["ws"] = np.abs(w).max(axis=(1, 2, 3)) / np.float32(127)
+    constants["wz"] = np.zeros(4, np.int8)
+    side = constants["ws"].reshape(4, 1, 1, 1)
+    if how == "f32":
+        return [node("Identity", "w", "v")]
+    q = np.rint(w / side).astype(np.int8)
+    back = node("DequantizeLinear", "wq ws wz", "v", axis=0)
+    if how == "linear":
+        constants["wf"] = w
+        constants["w"] = (q * side).astype(np.float32)
+        return [node("QuantizeLinear", "wf ws wz", "wq", axis=0), back]
+    constants["wq"] = q
+    constants["w"] = (q * side).astype(np.float32)
+    return [back]
 
 
 def quantises(content: bytes, inputs: dict[str, Array]) -> bool:
@@ -103,9 +124,10 @@ def covering(mean: float, std: float, divisor: float, dtype: type) -> tuple[floa
     st.booleans(),
     st.booleans(),
     st.sampled_from([np.uint8, np.int8]),
+    st.sampled_from(["f32", "linear", "s8"]),
 )
 def test_bytes_are_convolved_as_the_float_model_does(
-    mean, std, pad, planar, bias, dtype
+    mean, std, pad, planar, bias, dtype, weights
 ) -> None:
     divisor = 255.0 if mean < 1 else 1.0
     scale, zero = covering(mean, std, divisor, dtype)
@@ -119,6 +141,7 @@ def test_bytes_are_convolved_as_the_float_model_does(
         scale=scale,
         zero=zero,
         dtype=dtype,
+        weights=weights,
     )
     assert not quantises(content, inputs)
     got = trimtab.load_model(content, fallback=False).run(inputs)["y"]

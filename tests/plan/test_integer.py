@@ -12,6 +12,7 @@ import onnx.helper as oh
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.ops.check import run_with_isa
 
 import trimtab
 
@@ -214,7 +215,7 @@ def graphs(draw: st.DrawFn) -> tuple[bytes, dict[str, Array]]:
     return model(d.nodes, inputs, outputs, d.constants, opset=OPSET, symbols=False)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(graphs())
 def test_graphs_of_moves_agree_to_the_bit(case: tuple[bytes, dict]) -> None:
     check(*case)
@@ -338,3 +339,151 @@ def test_huge_scales_are_left_alone() -> None:
     )
     got, want = run(content, inputs)["o"], run(content, inputs, passes=[])["o"]
     np.testing.assert_array_equal(got, want)
+
+
+# ---- means -------------------------------------------------------------------------
+
+ISAS = ["scalar", "avx2", "avx512"]
+
+
+def mean_case(
+    dtype: type,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...] | None,
+    last: bool,
+    keep: int = 1,
+) -> tuple[bytes, dict[str, Array]]:
+    """A mean over axes, or over all spatial dims; `last`: of a channels-last tensor."""
+    rng = np.random.default_rng(5)
+    nodes, x = [], "q"
+    if last:
+        nodes.append(node("Transpose", "q", "t", perm=[0, 3, 1, 2]))
+        shape, x = (shape[0], *shape[2:], shape[1]), "t"
+    nodes.append(node("DequantizeLinear", f"{x} sa za", "x"))
+    more = {}
+    if axes is None:
+        nodes.append(node("GlobalAveragePool", "x", "y"))
+    else:
+        more["axes"] = np.array(axes, np.int64)
+        nodes.append(node("ReduceMean", "x axes", "y", keepdims=keep))
+    inputs = {"q": integers(rng, dtype, *shape)}
+    return model(
+        nodes, inputs, ["y"], {**constants(dtype), **more}, opset=OPSET, symbols=False
+    )
+
+
+def mean_of(inputs: dict, dtype: type, axes, last: bool, keep: int = 1) -> Array:
+    q = inputs["q"].astype(np.float64)
+    q = q.transpose(0, 3, 1, 2) if last else q
+    zero = constants(dtype)["za"].astype(np.float64)
+    axes = tuple(range(2, q.ndim)) if axes is None else axes
+    return ((q - zero) * np.float64(SCALES["sa"])).mean(axes, keepdims=bool(keep))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([np.uint8, np.int8]),
+    st.tuples(*[st.integers(1, 9)] * 4),
+    st.one_of(
+        st.none(),
+        st.sets(st.integers(-4, 3), min_size=1, max_size=3).filter(
+            lambda axes: len({a % 4 for a in axes}) == len(axes)
+        ),
+    ),
+    st.booleans(),
+    st.integers(0, 1),
+)
+def test_means_agree_with_float64(dtype, shape, axes, last, keep) -> None:
+    axes = None if axes is None else tuple(axes)
+    content, inputs = mean_case(dtype, shape, axes, last, keep)
+    got = run(content, inputs)["y"]
+    want = mean_of(inputs, dtype, axes, last, keep if axes else 1)
+    np.testing.assert_allclose(got, want, rtol=3e-7, atol=1e-7)
+    assert "DequantizeLinear" not in " ".join(op_types(content, inputs))
+
+
+def check_large_means() -> None:
+    """More columns than a block, more rows than 16 bits of sums hold."""
+    for dtype in (np.uint8, np.int8):
+        for last in (False, True):
+            shape = (2, 700, 31, 29)
+            content, inputs = mean_case(dtype, shape, None, last)
+            inputs["q"][0] = np.iinfo(dtype).max
+            got = run(content, inputs)["y"]
+            want = mean_of(inputs, dtype, None, last)
+            np.testing.assert_allclose(got, want, rtol=3e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_large_means_agree_on_every_isa(isa: str) -> None:
+    code = "from tests.plan.test_integer import check_large_means as check; check()"
+    run_with_isa(isa, code)
+
+
+# ---- QuantizeLinear and DequantizeLinear themselves ----------------------------------
+
+
+def quantise(x: Array, scale: Array, zero: Array) -> Array:
+    """By the definition, in the arithmetic of the scale: quotients of float32."""
+    info = np.iinfo(zero.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        q = np.rint(x / scale) + zero.astype(np.float64)
+    q = np.where(np.isnan(q), info.min, q)
+    return np.clip(q, info.min, info.max).astype(zero.dtype)
+
+
+def check_linear(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    dtype = [np.uint8, np.int8, np.uint16, np.int16][rng.integers(4)]
+    shape = tuple(int(n) for n in rng.integers(1, 40, rng.integers(1, 5)))
+    if len(shape) < 3 and rng.integers(2):
+        shape = (*shape, int(rng.integers(500, 1500)))
+    axis = int(rng.integers(len(shape)))
+    sizes: tuple[int, ...] = () if rng.integers(3) == 0 else (shape[axis],)
+    side = [1] * len(shape)
+    if sizes:
+        side[axis] = shape[axis]
+    info = np.iinfo(dtype)
+    scale = np.exp(rng.uniform(-4, 1, sizes)).astype(np.float32)
+    zero = np.asarray(rng.integers(info.min, info.max + 1, sizes), dtype)
+    wide = scale.reshape(side) if sizes else scale
+    steps = rng.integers(-300, 300, shape) / 2 * (1 if info.max < 256 else 256)
+    x = (steps * wide).astype(np.float32)  # ties, and their neighbours
+    x = (x.view(np.int32) + rng.integers(-3, 4, shape).astype(np.int32)).view(x.dtype)
+    odd = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40], np.float32)
+    at = rng.random(shape) < 0.02
+    x[at] = rng.choice(odd, int(at.sum()))
+    if len(shape) == 4 and rng.integers(2):
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    content, inputs = model(
+        [
+            node("QuantizeLinear", "x s z", "q", axis=axis),
+            node("DequantizeLinear", "q s z", "y", axis=axis),
+        ],
+        {"x": x},
+        ["q", "y"],
+        {"s": scale, "z": zero},
+        opset=OPSET,
+        symbols=False,
+    )
+    got = run(content, inputs)
+    wide_zero = zero.reshape(side) if sizes else zero
+    want = quantise(x, wide, wide_zero)
+    np.testing.assert_array_equal(got["q"], want)
+    exact = (want.astype(np.float64) - wide_zero) * wide.astype(np.float64)
+    np.testing.assert_allclose(got["y"], exact, rtol=3e-7, atol=1e-30)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**20))
+def test_quantising_agrees_with_the_definition(seed: int) -> None:
+    check_linear(seed)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_quantising_agrees_on_every_isa(isa: str) -> None:
+    code = (
+        "from tests.plan.test_integer import check_linear as check\n"
+        "for seed in range(30): check(seed)"
+    )
+    run_with_isa(isa, code)

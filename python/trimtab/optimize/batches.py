@@ -79,11 +79,15 @@ def as_batches(
 
 
 def _is_array(data: Any) -> bool:
+    if isinstance(data, memoryview):
+        return True
     return hasattr(data, "__array__") or hasattr(data, "__dlpack__")
 
 
 def _is_nested(data: Any) -> bool:
     """Whether this is an array as nested lists of numbers."""
+    if not isinstance(data, list):
+        return False
     while isinstance(data, list) and data:
         data = data[0]
     return isinstance(data, (int, float, np.generic))

@@ -229,9 +229,9 @@ def entropy(
     if n_bins <= _LEVELS:
         return minmax(statistics)
     last = n_bins - _LEVELS  # at least as many bins as levels
-    zero = -statistics.low_edge / statistics.width  # the bin of 0
+    zero = min(max(-statistics.low_edge / statistics.width, 0.0), n_bins)  # bin of 0
     first, end = np.zeros(1, np.int64), np.full(1, n_bins)
-    starts = np.unique(np.linspace(0, max(min(last, zero), 0), 17).astype(np.int64))
+    starts = np.unique(np.linspace(0, min(last, zero), 17).astype(np.int64))
     ends = np.unique(np.linspace(max(zero, _LEVELS), n_bins, 33).astype(np.int64))
     for _ in range(3):  # a coarse grid of both ends, then finer ones around the best
         pairs = np.stack(np.meshgrid(starts, ends, indexing="ij")).reshape(2, -1)
@@ -319,8 +319,9 @@ def _x_log_x(x: _Floats) -> _Floats:
 def mse(statistics: TensorStatistics) -> tuple[float, float]:
     """Range with the least mean squared error, of rounding and clipping together.
 
-    The ends are searched by turns, from the whole range down to a thirtieth of it, on a
-    grid that is refined around the best; the error of a candidate is
+    Both ends together and each alone are moved by turns, from the whole range down to
+    a thirtieth of it, then in smaller and smaller steps around the best. The error of
+    a candidate is
     `mean_squared_error`.
 
     Parameters
@@ -339,35 +340,29 @@ def mse(statistics: TensorStatistics) -> tuple[float, float]:
     if max(-low, high) > _MAX:
         low, high = max(low, -_MAX), min(high, _MAX)
     density = _Density(statistics)
-    tried = {0: _shares(low), 1: _shares(high)}  # of the low and of the high end
-    best = {0: 1.0, 1: 1.0}
-    for sweep in range(4):
-        for end in (1, 0):
-            if tried[end].size == 1:
-                continue
-            pair = {**best, end: tried[end]}
-            error = density.errors(*np.broadcast_arrays(low * pair[0], high * pair[1]))
-            best[end] = float(tried[end][np.argmin(error)])
-            if sweep > 0:
-                tried[end] = _closer(best[end], tried[end])
-    return (
-        max(low * best[0], statistics.minimum) if best[0] < 1.0 else statistics.minimum,
-        min(high * best[1], statistics.maximum)
-        if best[1] < 1.0
-        else statistics.maximum,
-    )
+    best = np.ones(2)  # shares of the low and of the high end
+    shares = np.geomspace(1.0, 1.0 / 30.0, 13)
+    for _ in range(4):
+        for ends in _moves(low, high):
+            pairs = np.minimum(best * shares[:, None] ** ends, 1.0)
+            error = density.errors(low * pairs[:, 0], high * pairs[:, 1])
+            best = pairs[np.argmin(error)]
+        ratio = math.sqrt(float(shares[0] / shares[1]))
+        shares = ratio ** np.arange(2.0, -3.0, -1.0)
+    share_low, share_high = map(float, best)
+    found_low, found_high = statistics.minimum, statistics.maximum
+    if share_low < 1.0:
+        found_low = max(found_low, low * share_low)
+    if share_high < 1.0:
+        found_high = min(found_high, high * share_high)
+    return found_low, found_high
 
 
-def _shares(end: float) -> _Floats:
-    """Shares of an end of the range, 1 first: steps of equal ratio."""
-    return np.ones(1) if end == 0.0 else np.geomspace(1.0, 1.0 / 30.0, 13)
-
-
-def _closer(best: float, tried: _Floats) -> _Floats:
-    """Five points between the neighbours of the best of those that were tried."""
-    ratio = float(tried[0] / tried[1])
-    points = np.minimum(best * np.geomspace(ratio, 1.0 / ratio, 5), 1.0)
-    return np.unique(points)[::-1]
+def _moves(low: float, high: float) -> list[_Floats]:
+    """Which ends of the range move: both, the high one, the low one."""
+    if low == 0.0 or high == 0.0:
+        return [np.array([float(low < 0.0), float(high > 0.0)])]
+    return [np.array(ends) for ends in ((1.0, 1.0), (0.0, 1.0), (1.0, 0.0))]
 
 
 def mean_squared_error(statistics: TensorStatistics, low: float, high: float) -> float:

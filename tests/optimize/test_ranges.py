@@ -247,7 +247,7 @@ def without_zeros(made: TensorStatistics) -> np.ndarray:
     return counts
 
 
-@pytest.mark.parametrize("name", ["normal", "laplace", "heavy tails", "gelu"])
+@pytest.mark.parametrize("name", ["normal", "gelu"])
 def test_the_symmetric_threshold_is_the_best_by_the_definition(name: str) -> None:
     made = statistics(SAMPLES[name][:2000])
     counts = without_zeros(made)

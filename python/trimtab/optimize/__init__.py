@@ -3,3 +3,9 @@
 Enters: a loaded model and data. Leaves: a model whose layers run in the precisions
 that were measured to pay, and a report that says why.
 """
+
+from __future__ import annotations
+
+from trimtab.optimize.statistics import TensorStatistics
+
+__all__ = ["TensorStatistics"]

@@ -153,7 +153,8 @@ class _Cutting(FrozenRecord):
         if self.n is None:
             return self.array
         if self.step == 0:
-            return self.array[first]
+            row: Array = self.array[first]
+            return row
         return self.array[first * self.step : last * self.step]
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
+import trimtab
 from trimtab.errors import InputError, InputTypeError
-from trimtab.optimize.batches import as_batches
+from trimtab.optimize.batches import as_batches, as_samples
 from trimtab.signature import TensorSpec
 
 X = np.arange(40, dtype=np.float32).reshape(10, 4)
@@ -155,3 +157,40 @@ def test_the_size_of_a_batch_is_positive() -> None:
 def test_sequences_are_checked_before_anything_runs() -> None:
     with pytest.raises(InputError, match="batch 1"):
         as_batches(FREE, [X, X[:, :3]])  # not when it is iterated
+
+
+def loaded(*nodes: Any, shape: tuple[Any, ...], **constants: np.ndarray) -> Any:
+    """A model of one input x and one output y."""
+    graph = helper.make_graph(
+        list(nodes),
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_empty_tensor_value_info("y")],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    return trimtab.load_model(helper.make_model(graph, opset_imports=opset), threads=1)
+
+
+def test_rows_that_do_not_depend_on_each_other_are_samples() -> None:
+    of = loaded(helper.make_node("Softmax", ["x"], ["y"]), shape=("n", 4))
+    samples = as_samples(of, {"x": X})
+    assert shapes(samples) == [{"x": (1, 4)}] * 10
+    np.testing.assert_array_equal(np.concatenate([s["x"] for s in samples]), X)
+    assert len(as_samples(of, {"x": X[:1]})) == 1
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        helper.make_node("CumSum", ["x", "axis"], ["y"]),
+        helper.make_node("Softmax", ["x"], ["y"], axis=0),
+        helper.make_node("ReduceSum", ["x", "axes"], ["y"]),
+        helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0]),
+    ],
+    ids=lambda node: node.op_type,
+)
+def test_rows_that_depend_on_each_other_stay_together(node) -> None:
+    """The first axis is time: as in a recurrent layer."""
+    of = loaded(node, shape=("t", 4), axis=np.array(0), axes=np.array([0]))
+    assert shapes(as_samples(of, {"x": X})) == [{"x": (10, 4)}]

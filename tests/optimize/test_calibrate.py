@@ -121,6 +121,14 @@ def test_batches_in_any_order_and_size_give_the_same(model) -> None:
         assert np.abs(one[name].histogram - other[name].histogram).sum() < 20
 
 
+def test_a_batch_that_is_too_large_for_a_run_is_cut_into_samples(model) -> None:
+    """A batch of 32 pictures needed gigabytes of tensors and many runs."""
+    (whole,) = calibrate(model, [X], ["r1"]).values()
+    cut = calibrate(model, [X], ["r1", "sum"], run_bytes=4000)["r1"]
+    assert (whole.n_batches, cut.n_batches) == (1, 10)
+    assert np.abs(whole.histogram - cut.histogram).sum() < 10
+
+
 def test_channels_lie_where_they_are_said_to_lie(model) -> None:
     found = calibrate(model, X, ["r1", "y"], channels={"r1": 2, "y": 0})
     assert found["r1"].channel_absmax is not None

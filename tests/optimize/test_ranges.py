@@ -14,6 +14,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 from trimtab.errors import InputError
 from trimtab.optimize.ranges import (
     RANGES,
+    clipped_share,
     entropy,
     mean_squared_error,
     minmax,
@@ -214,6 +215,21 @@ def test_percentiles_are_onnxruntimes_within_a_bin(name: str) -> None:
 def test_percent_is_a_share(percent: float) -> None:
     with pytest.raises(InputError, match="percent"):
         percentile(statistics([1.0]), percent=percent)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_clipped_share_is_the_share_of_values_outside(name: str) -> None:
+    x = SAMPLES[name].astype(np.float32)
+    made = statistics(x)
+    assert clipped_share(made, made.minimum, made.maximum) == 0.0
+    for percent in (99.9, 90.0, 50.0):
+        low, high = percentile(made, percent=percent)
+        # values within a bin of an end may fall on its other side
+        near = np.count_nonzero(np.abs(x - low) <= made.width)
+        near += np.count_nonzero(np.abs(x - high) <= made.width)
+        outside = np.mean((x < low) | (x > high))
+        assert abs(clipped_share(made, low, high) - outside) <= near / x.size
+    assert clipped_share(made, made.maximum + 1, made.maximum + 2) == 1.0
 
 
 # ---- entropy ----------------------------------------------------------------------

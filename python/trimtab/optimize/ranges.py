@@ -21,6 +21,7 @@ from trimtab.optimize.statistics import TensorStatistics
 
 __all__ = [
     "RANGES",
+    "clipped_share",
     "entropy",
     "mean_squared_error",
     "minmax",
@@ -174,10 +175,7 @@ def percentile(
     if not 0.0 < percent <= 100.0:
         raise InputError(f"percent: expected more than 0, at most 100, got {percent}")
     cut = (100.0 - percent) / 200.0 * statistics.n
-    counts = statistics.histogram
-    below = np.concatenate(([0.0], np.cumsum(counts, dtype=np.float64)))
-    edges: _Floats = np.arange(counts.size + 1, dtype=np.float64) * statistics.width
-    edges += statistics.low_edge
+    below, edges = _cumulated(statistics)
     low = _quantile(cut, below, edges)
     high = _quantile(statistics.n - cut, below, edges, from_above=True)
     return (
@@ -208,6 +206,45 @@ def _without_zeros(statistics: TensorStatistics) -> _Ints:
         n_beside = min(at, 1) + min(counts.size - 1 - at, 1)
         counts[at] = min(counts[at], max(round(beside / n_beside), 1))
     return counts
+
+
+def clipped_share(statistics: TensorStatistics, low: float, high: float) -> float:
+    """Share of the values that lie outside of a range.
+
+    Parameters
+    ----------
+    statistics : TensorStatistics
+    low, high : float
+
+    Returns
+    -------
+    share : float
+        0 to 1, interpolated within a bin of the histogram; exactly 0 for a range that
+        holds all values.
+
+    Examples
+    --------
+    >>> statistics = TensorStatistics("x")
+    >>> statistics.update([0.0, 1.0, 2.0, 30.0])
+    >>> clipped_share(statistics, 0.0, 8.0)
+    0.25
+    """
+    _check(statistics)
+    below, edges = _cumulated(statistics)
+    share = 0.0
+    if low > statistics.minimum:
+        share += float(np.interp(low, edges, below))
+    if high < statistics.maximum:
+        share += statistics.n - float(np.interp(high, edges, below))
+    return min(share / statistics.n, 1.0)
+
+
+def _cumulated(statistics: TensorStatistics) -> tuple[_Floats, _Floats]:
+    """Number of values below each edge of the bins, and the edges."""
+    counts = statistics.histogram
+    below = np.concatenate(([0.0], np.cumsum(counts, dtype=np.float64)))
+    edges = np.arange(counts.size + 1, dtype=np.float64) * statistics.width
+    return below, edges + statistics.low_edge
 
 
 # ---- entropy --------------------------------------------------------------------

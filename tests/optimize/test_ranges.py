@@ -27,6 +27,7 @@ from trimtab.optimize.statistics import TensorStatistics
 
 RNG = np.random.default_rng(8)
 N = 60_000
+LARGEST = float(np.finfo(np.float32).max)
 SAMPLES: dict[str, np.ndarray] = {
     "normal": RNG.standard_normal(N),
     "relu": np.maximum(RNG.standard_normal(N), 0),
@@ -155,11 +156,39 @@ def test_special_values_give_ranges_that_can_be_used(rule: str, values: Any) -> 
 
 
 @pytest.mark.parametrize("rule", RANGES)
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-LARGEST, LARGEST), min_size=1, max_size=20),
+    st.integers(0, 3000),
+)
+def test_any_doubles_give_ranges_that_can_be_used(
+    rule: str, values: list[float], n_more: int
+) -> None:
+    made = TensorStatistics("x")
+    made.update(np.array(values))
+    made.update(np.linspace(0.0, values[0], n_more))
+    low, high = RANGES[rule](made)
+    assert made.minimum <= low <= high <= made.maximum
+    assert np.isfinite(quantization_parameters(low, high)[0])
+    assert 0.0 <= clipped_share(made, low, high) <= 1.0
+
+
+@pytest.mark.parametrize("rule", RANGES)
 def test_without_values_there_is_no_range(rule: str) -> None:
     with pytest.raises(InputError, match="'x': no values"):
         RANGES[rule](TensorStatistics("x"))
     with pytest.raises(InputError, match="'x': no values"):
         RANGES[rule](statistics([math.nan]))
+
+
+@pytest.mark.parametrize("rule", RANGES)
+def test_values_beyond_float32_are_refused(rule: str) -> None:
+    for value in (1e39, -1e308):
+        made = TensorStatistics("x")
+        made.update(np.array([0.0, value]))
+        with pytest.raises(InputError, match="'x': values .* beyond float32"):
+            RANGES[rule](made)
 
 
 def test_minmax_and_moving_average_are_what_they_say() -> None:

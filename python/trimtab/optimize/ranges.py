@@ -2,6 +2,7 @@
 
 Every rule takes `TensorStatistics` and gives (low, high); `quantization_parameters`
 makes a scale and a zero point of them. `RANGES` names the rules with their defaults.
+Statistics without values or with values beyond float32 are refused (`InputError`).
 
 The entropy and the MSE rule see the histogram as a density that is constant within a
 bin, and read it through prefix sums: one candidate costs as much as there are levels,
@@ -91,6 +92,12 @@ def _parameters(low: _Floats, high: _Floats) -> tuple[_Floats, _Floats]:
 def _check(statistics: TensorStatistics) -> None:
     if statistics.n == 0:
         raise InputError(f"tensor {statistics.name!r}: no values, so no range")
+    if max(-statistics.minimum, statistics.maximum) > _MAX:
+        raise InputError(
+            f"tensor {statistics.name!r}: values between {statistics.minimum:.6g} and "
+            f"{statistics.maximum:.6g} are beyond float32, which scales are; leave it "
+            "as it is"
+        )
 
 
 def minmax(statistics: TensorStatistics) -> tuple[float, float]:
@@ -419,8 +426,6 @@ def mse(statistics: TensorStatistics) -> tuple[float, float]:
     low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
     if low == high:
         return statistics.minimum, statistics.maximum
-    if max(-low, high) > _MAX:
-        low, high = max(low, -_MAX), min(high, _MAX)
     density = _Density(statistics)
     best = np.ones(2)  # shares of the low and of the high end
     shares = np.geomspace(1.0, 1.0 / 30.0, 13)

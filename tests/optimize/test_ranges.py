@@ -187,7 +187,7 @@ def test_values_beyond_float32_are_refused(rule: str) -> None:
     for value in (1e39, -1e308):
         made = TensorStatistics("x")
         made.update(np.array([0.0, value]))
-        with pytest.raises(InputError, match="'x': values .* beyond float32"):
+        with pytest.raises(InputError, match=r"'x': values .* beyond float32"):
             RANGES[rule](made)
 
 

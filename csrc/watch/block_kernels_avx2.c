@@ -33,7 +33,7 @@ static inline double sum_of(__m256d v)
     return lanes[0] + lanes[1] + (lanes[2] + lanes[3]);
 }
 
-static void scan(const float *x, int64_t n, tt_scan *out)
+static void scan_vectors(const float *x, int64_t n, tt_scan *out)
 {
     __m256 low = _mm256_set1_ps(HUGE_VALF), high = _mm256_set1_ps(-HUGE_VALF);
     __m256d sum0 = _mm256_setzero_pd(), sum1 = _mm256_setzero_pd();
@@ -59,8 +59,8 @@ static void scan(const float *x, int64_t n, tt_scan *out)
     }
 }
 
-static double cells(const float *x, int64_t n, const tt_grid *grid, double mean,
-                    uint16_t *out)
+static double cells_of_vectors(const float *x, int64_t n, const tt_grid *grid,
+                               double mean, uint16_t *out)
 {
     const __m256 scale = _mm256_set1_ps((float)tt_grid_scale(grid->exponent));
     const __m256 zero = _mm256_setzero_ps();
@@ -130,8 +130,8 @@ static void strip(const float *x, int64_t stride, int64_t n_rows, int64_t c,
         out->n[c + k] += counts[k];
 }
 
-static void columns(const float *x, int64_t stride, int64_t n_rows, int64_t n_columns,
-                    const tt_columns *out)
+static void columns_of_vectors(const float *x, int64_t stride, int64_t n_rows,
+                               int64_t n_columns, const tt_columns *out)
 {
     int64_t c = 0;
     for (; c + N <= n_columns; c += N)
@@ -143,7 +143,8 @@ static void columns(const float *x, int64_t stride, int64_t n_rows, int64_t n_co
     }
 }
 
-const tt_block_kernels tt_block_kernels_avx2 = {"avx2", scan, cells, columns};
+const tt_block_kernels tt_block_kernels_avx2 = {"avx2", scan_vectors, cells_of_vectors,
+                                                columns_of_vectors};
 
 #else
 typedef int tt_block_kernels_avx2_is_for_x86;

@@ -30,7 +30,7 @@ static inline __m512d high_half(__m512 v)
     return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
 }
 
-static void scan(const float *x, int64_t n, tt_scan *out)
+static void scan_vectors(const float *x, int64_t n, tt_scan *out)
 {
     __m512 low = _mm512_set1_ps(HUGE_VALF), high = _mm512_set1_ps(-HUGE_VALF);
     __m512d sum0 = _mm512_setzero_pd(), sum1 = _mm512_setzero_pd();
@@ -52,8 +52,8 @@ static void scan(const float *x, int64_t n, tt_scan *out)
     out->sum = _mm512_reduce_add_pd(_mm512_add_pd(sum0, sum1));
 }
 
-static double cells(const float *x, int64_t n, const tt_grid *grid, double mean,
-                    uint16_t *out)
+static double cells_of_vectors(const float *x, int64_t n, const tt_grid *grid,
+                               double mean, uint16_t *out)
 {
     const __m512 scale = _mm512_set1_ps((float)tt_grid_scale(grid->exponent));
     const __m512i first = _mm512_set1_epi32((int)grid->first);
@@ -117,14 +117,15 @@ static void strip(const float *x, int64_t stride, int64_t n_rows, int64_t c,
     _mm512_mask_storeu_epi64(out->n + c + 8, in1, old_n);
 }
 
-static void columns(const float *x, int64_t stride, int64_t n_rows, int64_t n_columns,
-                    const tt_columns *out)
+static void columns_of_vectors(const float *x, int64_t stride, int64_t n_rows,
+                               int64_t n_columns, const tt_columns *out)
 {
     for (int64_t c = 0; c < n_columns; c += N)
         strip(x, stride, n_rows, c, lanes(n_columns - c), out);
 }
 
-const tt_block_kernels tt_block_kernels_avx512 = {"avx512", scan, cells, columns};
+const tt_block_kernels tt_block_kernels_avx512 = {"avx512", scan_vectors,
+                                                  cells_of_vectors, columns_of_vectors};
 
 #else
 typedef int tt_block_kernels_avx512_is_for_x86;

@@ -267,7 +267,7 @@ for array in (x, x[:, :, ::2], x.T, x * 1e30, x * 1e-42):
     h.update(array)
 for axis, array in ((1, x), (0, x.T[:40])):
     c = _core.ChannelStatistics(); c.update(array, axis=axis)
-    print(c.n.tolist(), c.minimum.tolist(), c.maximum.tolist(), c.mean.round(9).tolist())
+    print(*(v.round(9).tolist() for v in (c.n, c.minimum, c.maximum, c.mean)))
 print(h.counts.tolist(), h.n, h.n_nonfinite, h.minimum, h.maximum, round(h.mean, -20))
 """
 

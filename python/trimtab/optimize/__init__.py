@@ -22,3 +22,6 @@ def __getattr__(name: str) -> Any:
 
         return OptimizationReport
     raise AttributeError(f"module 'trimtab.optimize' has no attribute {name!r}")
+from trimtab.optimize.statistics import TensorStatistics
+
+__all__ = ["TensorStatistics"]

@@ -19,7 +19,7 @@ from trimtab.types import Array
 if TYPE_CHECKING:
     from trimtab.model import Model
 
-__all__ = ["as_batches"]
+__all__ = ["as_batches", "as_samples"]
 
 
 def as_batches(
@@ -78,12 +78,75 @@ def as_batches(
     return checked
 
 
+def as_samples(model: Model, batch: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """Cut a batch into batches of one sample, where that changes no answer.
+
+    A first axis may be time as well as samples, so the model is asked: its outputs for
+    two rows must be those for each of them.
+
+    Parameters
+    ----------
+    model : Model
+    batch : mapping of str to ndarray
+        As `as_batches` gives it.
+
+    Returns
+    -------
+    samples : list of dict of str to ndarray
+        Views; the batch itself where its rows depend on each other or cannot be told
+        apart.
+
+    Examples
+    --------
+    >>> len(as_samples(model, {"image": images[:32]}))     # doctest: +SKIP
+    32
+    """
+    whole = [dict(batch)]
+    cuttings = {spec.name: _cutting(spec, batch[spec.name]) for spec in model.inputs}
+    counts = {cut.n or 0 for cut in cuttings.values() if cut.is_free}
+    if len(counts) != 1 or max(counts) < 2:
+        return whole
+    rows = [
+        {
+            name: cut.piece(row, row + 1) if cut.is_free else cut.array
+            for name, cut in cuttings.items()
+        }
+        for row in range(max(counts))
+    ]
+    pair = {
+        name: cut.piece(0, 2) if cut.is_free else cut.array
+        for name, cut in cuttings.items()
+    }
+    expected = model.run(pair)
+    single = [model.run(row) for row in rows[:2]]
+    for name, value in expected.items():
+        parts = [found[name] for found in single]
+        if any(part.ndim == 0 or part.shape[0] != 1 for part in parts):
+            return whole
+        joined = np.concatenate(parts) if parts[0].shape == parts[1].shape else parts[0]
+        if joined.shape != value.shape or not _is_close(joined, value):
+            return whole
+    return rows
+
+
+def _is_close(a: Array, b: Array) -> bool:
+    """Whether they differ by rounding only: 1e-3 of the largest magnitude."""
+    a, b = (x.astype(np.float64) if x.dtype.kind != "c" else x for x in (a, b))
+    finite = b[np.isfinite(b)]
+    room = 1e-3 * float(np.abs(finite).max()) if finite.size else 0.0
+    return bool(np.allclose(a, b, rtol=0.0, atol=room, equal_nan=True))
+
+
 def _is_array(data: Any) -> bool:
+    if isinstance(data, memoryview):
+        return True
     return hasattr(data, "__array__") or hasattr(data, "__dlpack__")
 
 
 def _is_nested(data: Any) -> bool:
     """Whether this is an array as nested lists of numbers."""
+    if not isinstance(data, list):
+        return False
     while isinstance(data, list) and data:
         data = data[0]
     return isinstance(data, (int, float, np.generic))
@@ -149,7 +212,8 @@ class _Cutting(FrozenRecord):
         if self.n is None:
             return self.array
         if self.step == 0:
-            return self.array[first]
+            row: Array = self.array[first]
+            return row
         return self.array[first * self.step : last * self.step]
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trimtab.errors import CalibrationWarning, InputError
-from trimtab.optimize.batches import as_batches
+from trimtab.optimize.batches import as_batches, as_samples
 from trimtab.optimize.statistics import TensorStatistics
 from trimtab.types import Array, numpy_dtype
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from trimtab.model import Model
 
 __all__ = ["calibrate"]
+
+_Shapes = tuple[tuple[int, ...], ...]
 
 
 def calibrate(
@@ -43,8 +45,9 @@ def calibrate(
     model : Model
         It runs as it is, in the precision that it has.
     batches : iterable of mapping of str to array
-        Inputs by name, or whatever `as_batches` takes, then one sample at a time.
-        Small batches are faster here: more tensors of one fit into `run_bytes`.
+        Inputs by name, or whatever `as_batches` takes, then one sample at a time. A
+        batch whose tensors need more than `run_bytes` is cut into samples too, if
+        their answers do not depend on each other.
     tensors : sequence of str
         Names of inputs, or of tensors that nodes compute (`Model.taps`).
     channels : sequence of str, or mapping of str to int, optional
@@ -54,8 +57,8 @@ def calibrate(
         Called as ``progress(n_done, n_batches)`` after each batch; `n_batches` is
         None when it is not known. An exception that it raises ends the calibration.
     run_bytes : int, default=32 MiB
-        Bytes of tensors that one run fetches. When they need more, each batch is run
-        several times.
+        Bytes of tensors that one run fetches. When those of one sample need more, it
+        is run several times.
 
     Returns
     -------
@@ -89,13 +92,17 @@ def calibrate(
     prepared = as_batches(model, batches, size=1)
     total = len(prepared) if isinstance(prepared, Sequence) else None
     n_done = 0
-    for batch in prepared:
-        _check_values(model, batch)
-        for name, value in runner.values(batch):
-            collector.add(name, value)
-        n_done += 1
-        if progress is not None:
-            progress(n_done, total)
+    try:
+        for batch in prepared:
+            _check_values(model, batch)
+            for part in runner.parts(batch):
+                for name, value in runner.values(part):
+                    collector.add(name, value)
+            n_done += 1
+            if progress is not None:
+                progress(n_done, total)
+    finally:
+        runner.close()
     if n_done == 0:
         raise InputError("expected at least one batch, got none")
     collector.finish()
@@ -194,8 +201,20 @@ class _Runner:
         self._given = [name for name in names if name in inputs]
         self._computed = tuple(name for name in names if name not in inputs)
         self._run_bytes = run_bytes
-        self._shapes: tuple[tuple[int, ...], ...] = ()
+        self._shapes: _Shapes = ()
+        self._too_large: set[_Shapes] = set()
         self._programs: list[_core.Program] = []
+
+    def parts(self, batch: Mapping[str, Array]) -> list[dict[str, Array]]:
+        """The batch, or its samples where a run cannot fetch all of its tensors."""
+        shapes = self._shapes_of(batch)
+        if self._computed and shapes not in self._too_large:
+            self._prepare(batch)
+            if len(self._programs) > 1:
+                self._too_large.add(shapes)
+        if shapes in self._too_large:
+            return as_samples(self._model, batch)
+        return [dict(batch)]
 
     def values(self, batch: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
         """Name and value of every tensor; a value is not kept once it was given."""
@@ -203,17 +222,30 @@ class _Runner:
             yield name, batch[name]
         if not self._computed:
             return
-        arguments = [batch[spec.name] for spec in self._model.inputs]
-        shapes = tuple(value.shape for value in arguments)
-        if not self._programs or shapes != self._shapes:
-            self._programs = self._group(arguments)
-            self._shapes = shapes
+        arguments = self._prepare(batch)
         for program in self._programs:
             found = list(program.run(*arguments))
             for name in reversed(program.output_names):
                 yield name, found.pop()
             if len(self._programs) > 1:
                 program.trim()  # so that only one has working memory
+
+    def _prepare(self, batch: Mapping[str, Array]) -> list[Array]:
+        """Programs for a batch of this shape; its arguments."""
+        arguments = [batch[spec.name] for spec in self._model.inputs]
+        shapes = self._shapes_of(batch)
+        if not self._programs or shapes != self._shapes:
+            self._programs = self._group(arguments)
+            self._shapes = shapes
+        return arguments
+
+    def close(self) -> None:
+        """Let go of the programs, and give their working memory back."""
+        self._programs = []
+        self._model.trim()
+
+    def _shapes_of(self, batch: Mapping[str, Array]) -> _Shapes:
+        return tuple(batch[spec.name].shape for spec in self._model.inputs)
 
     def _group(self, arguments: Sequence[Array]) -> list[_core.Program]:
         """Programs for groups of tensors that fit into one run."""

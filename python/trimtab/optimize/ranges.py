@@ -2,6 +2,7 @@
 
 Every rule takes `TensorStatistics` and gives (low, high); `quantization_parameters`
 makes a scale and a zero point of them. `RANGES` names the rules with their defaults.
+Statistics without values or with values beyond float32 are refused (`InputError`).
 
 The entropy and the MSE rule see the histogram as a density that is constant within a
 bin, and read it through prefix sums: one candidate costs as much as there are levels,
@@ -21,6 +22,7 @@ from trimtab.optimize.statistics import TensorStatistics
 
 __all__ = [
     "RANGES",
+    "clipped_share",
     "entropy",
     "mean_squared_error",
     "minmax",
@@ -90,6 +92,12 @@ def _parameters(low: _Floats, high: _Floats) -> tuple[_Floats, _Floats]:
 def _check(statistics: TensorStatistics) -> None:
     if statistics.n == 0:
         raise InputError(f"tensor {statistics.name!r}: no values, so no range")
+    if max(-statistics.minimum, statistics.maximum) > _MAX:
+        raise InputError(
+            f"tensor {statistics.name!r}: values between {statistics.minimum:.6g} and "
+            f"{statistics.maximum:.6g} are beyond float32, which scales are; leave it "
+            "as it is"
+        )
 
 
 def minmax(statistics: TensorStatistics) -> tuple[float, float]:
@@ -102,6 +110,14 @@ def minmax(statistics: TensorStatistics) -> tuple[float, float]:
     Returns
     -------
     low, high : float
+
+    Examples
+    --------
+    >>> statistics = TensorStatistics("x")
+    >>> for batch in ([-1.0, 0.5, 3.0], [0.0, 1.0, 7.0]):
+    ...     statistics.update(batch)
+    >>> minmax(statistics)
+    (-1.0, 7.0)
     """
     _check(statistics)
     return statistics.minimum, statistics.maximum
@@ -120,6 +136,14 @@ def moving_average(statistics: TensorStatistics) -> tuple[float, float]:
     Returns
     -------
     low, high : float
+
+    Examples
+    --------
+    >>> statistics = TensorStatistics("x")
+    >>> for batch in ([-1.0, 0.5, 3.0], [0.0, 1.0, 7.0]):
+    ...     statistics.update(batch)
+    >>> moving_average(statistics)
+    (-0.5, 5.0)
     """
     _check(statistics)
     return statistics.average_minimum, statistics.average_maximum
@@ -145,14 +169,20 @@ def percentile(
     ------
     InputError
         `percent` is out of its range.
+
+    Examples
+    --------
+    >>> statistics = TensorStatistics("x")
+    >>> for batch in ([-1.0, 0.5, 3.0], [0.0, 1.0, 7.0]):
+    ...     statistics.update(batch)
+    >>> percentile(statistics, percent=100)
+    (-1.0, 7.0)
     """
     _check(statistics)
     if not 0.0 < percent <= 100.0:
         raise InputError(f"percent: expected more than 0, at most 100, got {percent}")
     cut = (100.0 - percent) / 200.0 * statistics.n
-    counts = statistics.histogram
-    below = np.concatenate(([0.0], np.cumsum(counts, dtype=np.float64)))
-    edges = statistics.low_edge + np.arange(counts.size + 1) * statistics.width
+    below, edges = _cumulated(statistics)
     low = _quantile(cut, below, edges)
     high = _quantile(statistics.n - cut, below, edges, from_above=True)
     return (
@@ -165,8 +195,7 @@ def _quantile(
     count: float, below: _Floats, edges: _Floats, *, from_above: bool = False
 ) -> float:
     """Where `count` values lie below, the outermost such point."""
-    side = "left" if from_above else "right"
-    at = int(np.searchsorted(below, count, side=side))
+    at = int(np.searchsorted(below, count, side="left" if from_above else "right"))
     at = min(max(at, 1), below.size - 1)
     inside = below[at] - below[at - 1]
     share = (count - below[at - 1]) / inside if inside else 0.0
@@ -184,6 +213,45 @@ def _without_zeros(statistics: TensorStatistics) -> _Ints:
         n_beside = min(at, 1) + min(counts.size - 1 - at, 1)
         counts[at] = min(counts[at], max(round(beside / n_beside), 1))
     return counts
+
+
+def clipped_share(statistics: TensorStatistics, low: float, high: float) -> float:
+    """Share of the values that lie outside of a range.
+
+    Parameters
+    ----------
+    statistics : TensorStatistics
+    low, high : float
+
+    Returns
+    -------
+    share : float
+        0 to 1, interpolated within a bin of the histogram; exactly 0 for a range that
+        holds all values.
+
+    Examples
+    --------
+    >>> statistics = TensorStatistics("x")
+    >>> statistics.update([0.0, 1.0, 2.0, 30.0])
+    >>> clipped_share(statistics, 0.0, 8.0)
+    0.25
+    """
+    _check(statistics)
+    below, edges = _cumulated(statistics)
+    share = 0.0
+    if low > statistics.minimum:
+        share += float(np.interp(low, edges, below))
+    if high < statistics.maximum:
+        share += statistics.n - float(np.interp(high, edges, below))
+    return min(share / statistics.n, 1.0)
+
+
+def _cumulated(statistics: TensorStatistics) -> tuple[_Floats, _Floats]:
+    """Number of values below each edge of the bins, and the edges."""
+    counts = statistics.histogram
+    below = np.concatenate(([0.0], np.cumsum(counts, dtype=np.float64)))
+    edges = np.arange(counts.size + 1, dtype=np.float64) * statistics.width
+    return below, edges + statistics.low_edge
 
 
 # ---- entropy --------------------------------------------------------------------
@@ -219,6 +287,14 @@ def entropy(
     References
     ----------
     S. Migacz, "8-bit Inference with TensorRT", GPU Technology Conference 2017.
+
+    Examples
+    --------
+    >>> statistics = TensorStatistics("x")
+    >>> for batch in ([-1.0, 0.5, 3.0], [0.0, 1.0, 7.0]):
+    ...     statistics.update(batch)
+    >>> entropy(statistics)  # fewer values than levels
+    (-1.0, 7.0)
     """
     _check(statistics)
     if symmetric:
@@ -229,9 +305,9 @@ def entropy(
     if n_bins <= _LEVELS:
         return minmax(statistics)
     last = n_bins - _LEVELS  # at least as many bins as levels
-    zero = -statistics.low_edge / statistics.width  # the bin of 0
+    zero = min(max(-statistics.low_edge / statistics.width, 0.0), n_bins)  # bin of 0
     first, end = np.zeros(1, np.int64), np.full(1, n_bins)
-    starts = np.unique(np.linspace(0, max(min(last, zero), 0), 17).astype(np.int64))
+    starts = np.unique(np.linspace(0, min(last, zero), 17).astype(np.int64))
     ends = np.unique(np.linspace(max(zero, _LEVELS), n_bins, 33).astype(np.int64))
     for _ in range(3):  # a coarse grid of both ends, then finer ones around the best
         pairs = np.stack(np.meshgrid(starts, ends, indexing="ij")).reshape(2, -1)
@@ -319,8 +395,9 @@ def _x_log_x(x: _Floats) -> _Floats:
 def mse(statistics: TensorStatistics) -> tuple[float, float]:
     """Range with the least mean squared error, of rounding and clipping together.
 
-    The ends are searched by turns, from the whole range down to a thirtieth of it, on a
-    grid that is refined around the best; the error of a candidate is
+    Both ends together and each alone are moved by turns, from the whole range down to
+    a thirtieth of it, then in smaller and smaller steps around the best. The error of
+    a candidate is
     `mean_squared_error`.
 
     Parameters
@@ -331,43 +408,48 @@ def mse(statistics: TensorStatistics) -> tuple[float, float]:
     -------
     low, high : float
         Within [minimum, maximum], which is also the answer where nothing is better.
+
+    References
+    ----------
+    Y. Choukroun et al., "Low-bit Quantization of Neural Networks for Efficient
+    Inference", ICCV Workshops 2019.
+
+    Examples
+    --------
+    >>> statistics = TensorStatistics("x")
+    >>> for batch in ([-1.0, 0.5, 3.0], [0.0, 1.0, 7.0]):
+    ...     statistics.update(batch)
+    >>> mse(statistics)
+    (-1.0, 7.0)
     """
     _check(statistics)
     low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
     if low == high:
         return statistics.minimum, statistics.maximum
-    if max(-low, high) > _MAX:
-        low, high = max(low, -_MAX), min(high, _MAX)
     density = _Density(statistics)
-    tried = {0: _shares(low), 1: _shares(high)}  # of the low and of the high end
-    best = {0: 1.0, 1: 1.0}
-    for sweep in range(4):
-        for end in (1, 0):
-            if tried[end].size == 1:
-                continue
-            pair = {**best, end: tried[end]}
-            error = density.errors(*np.broadcast_arrays(low * pair[0], high * pair[1]))
-            best[end] = float(tried[end][np.argmin(error)])
-            if sweep > 0:
-                tried[end] = _closer(best[end], tried[end])
-    return (
-        max(low * best[0], statistics.minimum) if best[0] < 1.0 else statistics.minimum,
-        min(high * best[1], statistics.maximum)
-        if best[1] < 1.0
-        else statistics.maximum,
-    )
+    best = np.ones(2)  # shares of the low and of the high end
+    shares = np.geomspace(1.0, 1.0 / 30.0, 13)
+    for _ in range(4):
+        for ends in _moves(low, high):
+            pairs = np.minimum(best * shares[:, None] ** ends, 1.0)
+            error = density.errors(low * pairs[:, 0], high * pairs[:, 1])
+            best = pairs[np.argmin(error)]
+        ratio = math.sqrt(float(shares[0] / shares[1]))
+        shares = ratio ** np.arange(2.0, -3.0, -1.0)
+    share_low, share_high = map(float, best)
+    found_low, found_high = statistics.minimum, statistics.maximum
+    if share_low < 1.0:
+        found_low = max(found_low, low * share_low)
+    if share_high < 1.0:
+        found_high = min(found_high, high * share_high)
+    return found_low, found_high
 
 
-def _shares(end: float) -> _Floats:
-    """Shares of an end of the range, 1 first: steps of equal ratio."""
-    return np.ones(1) if end == 0.0 else np.geomspace(1.0, 1.0 / 30.0, 13)
-
-
-def _closer(best: float, tried: _Floats) -> _Floats:
-    """Five points between the neighbours of the best of those that were tried."""
-    ratio = float(tried[0] / tried[1])
-    points = np.minimum(best * np.geomspace(ratio, 1.0 / ratio, 5), 1.0)
-    return np.unique(points)[::-1]
+def _moves(low: float, high: float) -> list[_Floats]:
+    """Which ends of the range move: both, the high one, the low one."""
+    if low == 0.0 or high == 0.0:
+        return [np.array([float(low < 0.0), float(high > 0.0)])]
+    return [np.array(ends) for ends in ((1.0, 1.0), (0.0, 1.0), (1.0, 0.0))]
 
 
 def mean_squared_error(statistics: TensorStatistics, low: float, high: float) -> float:
@@ -384,6 +466,14 @@ def mean_squared_error(statistics: TensorStatistics, low: float, high: float) ->
     error : float
         As if the values of a bin were spread over it evenly, but for exact zeros, which
         have no error.
+
+    Examples
+    --------
+    >>> statistics = TensorStatistics("x")
+    >>> for batch in ([-1.0, 0.5, 3.0], [0.0, 1.0, 7.0]):
+    ...     statistics.update(batch)
+    >>> mean_squared_error(statistics, -1.0, 7.0) < 0.0002
+    True
     """
     _check(statistics)
     error = _Density(statistics).errors(np.array([low]), np.array([high]))

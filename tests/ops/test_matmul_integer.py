@@ -135,7 +135,7 @@ def test_nothing_saturates_on_any_isa(isa: str) -> None:
     assert run_with_isa(isa, code) == ""
 
 
-# ---- ConvInteger -----------------------------------------------------------------------
+# ---- ConvInteger ------
 
 
 def conv_truth(x: Any, w: Any, x_zero: Any, w_zero: Any, attributes: Any) -> Any:

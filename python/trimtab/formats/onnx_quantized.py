@@ -45,7 +45,7 @@ def _input(node: Node, i: int) -> str:
 # ---- tensors -----------------------------------------------------------------------
 
 
-def _axis_of(w: MlWriter, scale: str, axis: int) -> dict[str, int]:
+def _axis_of(w: MlWriter, scale: str, axis: int) -> dict[str, Any]:
     """The attribute that goes with scales; none for one scale."""
     value = w.value_of(scale)
     if value is None:

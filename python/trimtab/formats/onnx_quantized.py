@@ -164,7 +164,8 @@ def _write_gemm(w: MlWriter, node: Node) -> None:
     if _maybe(node, 6):
         product = _product(w, node, a[1], scale, alpha)
         value = w.value_of(product)
-        axis = {} if value is None or value.size == 1 else {"axis": -1}
+        has_axis = value is not None and value.size > 1
+        axis: dict[str, Any] = {"axis": -1} if has_axis else {}
         inputs.append(
             w.op(node, "DequantizeLinear", [_input(node, 6), product], **axis)
         )

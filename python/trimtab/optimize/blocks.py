@@ -91,7 +91,8 @@ def _packed(values: Array, bits: int) -> Array:
         return values
     if values.shape[1] % 2:
         values = np.pad(values, [(0, 0), (0, 1)])
-    return values[:, ::2] | values[:, 1::2] << 4
+    packed: Array = values[:, ::2] | values[:, 1::2] << 4
+    return packed
 
 
 def _symmetric(blocks: Array, bits: int) -> tuple[Array, Array]:
@@ -130,7 +131,8 @@ def round_to_blocks(blocks: Array, scale: Array, zero: Array, bits: int) -> Arra
     array([0., 9.])
     """
     safe = np.where(scale == 0, 1, scale)[..., None]
-    return np.clip(np.rint(blocks / safe) + zero[..., None], 0, (1 << bits) - 1)
+    q: Array = np.clip(np.rint(blocks / safe) + zero[..., None], 0, (1 << bits) - 1)
+    return q
 
 
 def block_parameters(

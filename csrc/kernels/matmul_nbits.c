@@ -101,7 +101,7 @@ typedef struct {
 } multiplying;
 
 /* Item i: panel i % n_panels of block i / n_panels of rows. */
-static void multiply(void *arg, int64_t begin, int64_t end)
+static void multiply_items(void *arg, int64_t begin, int64_t end)
 {
     const multiplying *w = arg;
     for (int64_t i = begin; i < end; ++i) {
@@ -125,11 +125,11 @@ void tt_nbits_multiply(const tt_nbits *product)
     n_blocks = (m + w.block - 1) / w.block;
     item_ns = (double)panel * (double)(product->n_blocks * product->block) *
               (.1 + .02 * (double)w.block);
-    tt_parallel_for(w.n_panels * n_blocks, (int64_t)(10000 / item_ns) + 1, multiply,
-                    &w);
+    tt_parallel_for(w.n_panels * n_blocks, (int64_t)(10000 / item_ns) + 1,
+                    multiply_items, &w);
 }
 
-static void rows_of(void *arg, int64_t begin, int64_t end)
+static void convert_some(void *arg, int64_t begin, int64_t end)
 {
     table()->rows_of(arg, begin, end);
 }
@@ -137,5 +137,5 @@ static void rows_of(void *arg, int64_t begin, int64_t end)
 void tt_nbits_rows_run(const tt_nbits_rows *rows)
 {
     tt_nbits_rows given = *rows;
-    tt_parallel_for(rows->m, 20000 / (rows->k + 1) + 1, rows_of, &given);
+    tt_parallel_for(rows->m, 20000 / (rows->k + 1) + 1, convert_some, &given);
 }

@@ -71,7 +71,7 @@ typedef struct {
 } multiplying;
 
 /* Item i: panel i % n_panels of block i / n_panels. */
-static void multiply(void *arg, int64_t begin, int64_t end)
+static void multiply_items(void *arg, int64_t begin, int64_t end)
 {
     const multiplying *w = arg;
     for (int64_t i = begin; i < end; ++i) {
@@ -94,13 +94,13 @@ void tt_u8s8_multiply(const tt_u8s8 *product)
     }
     n_blocks = (m + w.block - 1) / w.block;
     item_ns = (double)panel * (double)(product->k + 8) * (.1 + .01 * (double)w.block);
-    tt_parallel_for(w.n_panels * n_blocks, (int64_t)(10000 / item_ns) + 1, multiply,
-                    &w);
+    tt_parallel_for(w.n_panels * n_blocks, (int64_t)(10000 / item_ns) + 1,
+                    multiply_items, &w);
 }
 
 /* ---- rows to uint8 ------------------------------------------------------------- */
 
-static void quantize(void *arg, int64_t begin, int64_t end)
+static void quantize_some(void *arg, int64_t begin, int64_t end)
 {
     const tt_quantize_rows *rows = arg;
     table()->quantize(rows, begin, end);
@@ -126,5 +126,5 @@ void tt_quantize_rows_run(const tt_quantize_rows *given)
             rows.zero[i] = (int32_t)(zero < 0 ? 0 : zero > 255 ? 255 : zero);
         }
     }
-    tt_parallel_for(rows.m, 20000 / (rows.k + 1) + 1, quantize, &rows);
+    tt_parallel_for(rows.m, 20000 / (rows.k + 1) + 1, quantize_some, &rows);
 }

@@ -55,8 +55,8 @@ class BlockWeights:
         Examples
         --------
         >>> weights = round_to_nearest(np.eye(16, dtype=np.float32), block_size=16)
-        >>> weights.dequantized()[0, :2]
-        array([1., 0.], dtype=float32)
+        >>> weights.dequantized()[0, :1]
+        array([1.], dtype=float32)
         """
         n, blocks = self.scales.shape
         zero = np.float32(1 << (self.bits - 1))

@@ -35,48 +35,32 @@ bool tt_u8s8_packed_bytes(int64_t k, int64_t n, size_t *out)
 }
 
 /* One panel of `width` columns. */
-static void pack_panel(const uint8_t *b, uint8_t flip, int64_t k, int64_t width,
-                       const int64_t *strides, int8_t *to)
+static void pack_panel(const uint8_t *b, uint8_t flip, int64_t k, int64_t inner,
+                       int64_t width, const int64_t *strides, int8_t *to)
 {
     int panel = table()->panel;
     int64_t n_groups = (k + 3) / 4;
-    int32_t sums[64] = {0};
+    int32_t sums[64] = {0}; /* no panel is wider */
     memset(to, 0, (size_t)(n_groups + 1) * 4 * (size_t)panel);
-    for (int64_t row = 0; row < k; ++row)
+    for (int64_t row = 0; row < k; ++row) {
+        const uint8_t *from = b + row / inner * strides[0] + row % inner * strides[1];
         for (int64_t j = 0; j < width; ++j) {
-            int8_t item = (int8_t)(b[row * strides[0] + j * strides[1]] ^ flip);
+            int8_t item = (int8_t)(from[j * strides[2]] ^ flip);
             to[(row / 4 * panel + j) * 4 + row % 4] = item;
             sums[j] += item;
         }
+    }
     memcpy(to + n_groups * 4 * panel, sums, (size_t)panel * sizeof *sums);
 }
 
-typedef struct {
-    const uint8_t *b;
-    uint8_t flip;
-    int64_t k, n;
-    const int64_t *strides;
-    int8_t *packed;
-} packing;
-
-static void pack_panels(void *arg, int64_t begin, int64_t end)
-{
-    const packing *p = arg;
-    int64_t panel = table()->panel, bytes = ((p->k + 3) / 4 + 1) * 4 * panel;
-    for (int64_t i = begin; i < end; ++i) {
-        int64_t left = p->n - i * panel;
-        pack_panel(p->b + i * panel * p->strides[1], p->flip, p->k,
-                   left < panel ? left : panel, p->strides, p->packed + i * bytes);
-    }
-}
-
-/* Serial: also called where no parallel work may start. */
-void tt_u8s8_pack(const void *b, bool is_unsigned, int64_t k, int64_t n,
+void tt_u8s8_pack(const void *b, bool is_unsigned, int64_t k, int64_t inner, int64_t n,
                   const int64_t *strides, void *packed)
 {
-    packing p = {b, is_unsigned ? 128 : 0, k, n, strides, packed};
-    int64_t panel = table()->panel;
-    pack_panels(&p, 0, (n + panel - 1) / panel);
+    int64_t panel = table()->panel, bytes = ((k + 3) / 4 + 1) * 4 * panel;
+    for (int64_t at = 0; at < n; at += panel)
+        pack_panel((const uint8_t *)b + at * strides[2], is_unsigned ? 128 : 0, k,
+                   inner, n - at < panel ? n - at : panel, strides,
+                   (int8_t *)packed + at / panel * bytes);
 }
 
 /* ---- products ----------------------------------------------------------------- */
@@ -87,7 +71,7 @@ typedef struct {
 } multiplying;
 
 /* Item i: panel i % n_panels of block i / n_panels. */
-static void multiply(void *arg, int64_t begin, int64_t end)
+static void multiply_items(void *arg, int64_t begin, int64_t end)
 {
     const multiplying *w = arg;
     for (int64_t i = begin; i < end; ++i) {
@@ -110,13 +94,13 @@ void tt_u8s8_multiply(const tt_u8s8 *product)
     }
     n_blocks = (m + w.block - 1) / w.block;
     item_ns = (double)panel * (double)(product->k + 8) * (.1 + .01 * (double)w.block);
-    tt_parallel_for(w.n_panels * n_blocks, (int64_t)(10000 / item_ns) + 1, multiply,
-                    &w);
+    tt_parallel_for(w.n_panels * n_blocks, (int64_t)(10000 / item_ns) + 1,
+                    multiply_items, &w);
 }
 
 /* ---- rows to uint8 ------------------------------------------------------------- */
 
-static void quantize(void *arg, int64_t begin, int64_t end)
+static void quantize_some(void *arg, int64_t begin, int64_t end)
 {
     const tt_quantize_rows *rows = arg;
     table()->quantize(rows, begin, end);
@@ -142,5 +126,5 @@ void tt_quantize_rows_run(const tt_quantize_rows *given)
             rows.zero[i] = (int32_t)(zero < 0 ? 0 : zero > 255 ? 255 : zero);
         }
     }
-    tt_parallel_for(rows.m, 20000 / (rows.k + 1) + 1, quantize, &rows);
+    tt_parallel_for(rows.m, 20000 / (rows.k + 1) + 1, quantize_some, &rows);
 }

@@ -42,8 +42,10 @@ static inline int64_t tt_u8s8_row_bytes(int64_t k)
 }
 /* Bytes of packed b; false when that overflows. */
 bool tt_u8s8_packed_bytes(int64_t k, int64_t n, size_t *out);
-/* Packs k rows and n columns of bytes with these strides; `is_unsigned`: of uint8. */
-void tt_u8s8_pack(const void *b, bool is_unsigned, int64_t k, int64_t n,
+/* Packs k rows and n columns of bytes, `is_unsigned`: of uint8.  Item (row, column) is
+ * at row / inner * strides[0] + row % inner * strides[1] + column * strides[2].  Serial:
+ * also called where no parallel work may start. */
+void tt_u8s8_pack(const void *b, bool is_unsigned, int64_t k, int64_t inner, int64_t n,
                   const int64_t *strides, void *packed);
 /* Parallel. */
 void tt_u8s8_multiply(const tt_u8s8 *product);

@@ -14,8 +14,8 @@ enum { VECTORS = 2, ROWS = 4 };
 #endif
 enum {
     PANEL = VECTORS * VF_N,
-    GROUP_BYTES = 4 * PANEL,  /* four rows of b */
-    AHEAD = 32 * GROUP_BYTES, /* far enough for memory */
+    GROUP_BYTES = 4 * PANEL, /* four rows of b */
+
 };
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -34,7 +34,6 @@ ALWAYS_INLINE void dot_tile(const int rows, const uint8_t *a, int64_t a_row,
 #pragma GCC unroll 8
         for (int j = 0; j < VECTORS; ++j) {
             columns[j] = vi_load(b + 4 * j * VF_N);
-            __builtin_prefetch(b + AHEAD + 4 * j * VF_N, 0, /*into L2*/ 2);
         }
 #pragma GCC unroll 8
         for (int i = 0; i < rows; ++i) {

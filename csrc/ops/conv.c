@@ -3,8 +3,8 @@
 #include "ops/fail.h"
 #include "ops/quantized.h"
 
-static tt_status read_geometry(const tt_site *site, tt_conv_geometry *out,
-                               tt_error *err)
+tt_status tt_conv_read_geometry(const tt_site *site, tt_conv_geometry *out,
+                                tt_error *err)
 {
     const tt_node *node = site->node;
     const tt_shape *src, *weights;
@@ -59,7 +59,7 @@ static tt_status check_types(const tt_site *site, tt_error *err)
 static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
 {
     tt_conv_geometry geometry;
-    TT_TRY(read_geometry(site, &geometry, err));
+    TT_TRY(tt_conv_read_geometry(site, &geometry, err));
     TT_TRY(check_types(site, err));
     out[0] = *tt_input_shape(site, 0);
     out[0].dims[1] = tt_input_shape(site, 1)->dims[0];
@@ -73,7 +73,7 @@ static tt_status lower_conv(tt_lower *lower, const tt_node *node, tt_error *err)
     tt_site site = tt_lower_site(lower, node);
     tt_conv_geometry geometry;
     tt_operand dst;
-    TT_TRY(read_geometry(&site, &geometry, err));
+    TT_TRY(tt_conv_read_geometry(&site, &geometry, err));
     if (tt_shape_numel(&site.graph->values[node->outputs[0]].shape) == 0)
         return tt_lower_dst(lower, node, 0, TT_ORDER_DENSE, &dst, err);
     return tt_conv_lower(lower, node, &geometry, err);

@@ -12,6 +12,10 @@ typedef struct {
     int64_t groups, src_channels, dst_channels; /* per group */
 } tt_conv_geometry;
 
+/* What the attributes and the shapes of inputs 0 and 1 say of a Conv. */
+tt_status tt_conv_read_geometry(const tt_site *site, tt_conv_geometry *out,
+                                tt_error *err);
+
 /* Adds the steps of a convolution whose output shape is known and not empty. */
 tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
                         const tt_conv_geometry *geometry, tt_error *err);

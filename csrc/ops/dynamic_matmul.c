@@ -130,12 +130,13 @@ static tt_status run(const void *params, void *const *ptrs, tt_error *err)
                        .bias = ptrs[BIAS],
                        .posts = p->posts,
                        .accumulates = p->accumulates};
-    int64_t strides[2] = {p->n, 1};
+    int64_t strides[3] = {0, p->n, 1};
     (void)err;
     for (int i = 0; i < TT_POST_OPS_MAX; ++i)
         product.operands[i] = ptrs[POST + i];
     if (!p->is_packed)
-        tt_u8s8_pack(ptrs[B], p->b_is_unsigned, p->k, p->n, strides, scratch + p->b_at);
+        tt_u8s8_pack(ptrs[B], p->b_is_unsigned, p->k, p->k, p->n, strides,
+                     scratch + p->b_at);
     tt_quantize_rows_run(&rows);
     tt_u8s8_multiply(&product);
     return TT_OK;
@@ -145,7 +146,9 @@ static tt_status run(const void *params, void *const *ptrs, tt_error *err)
 
 static void pack_b(const tt_md *b, const void *weights, void *made)
 {
-    tt_u8s8_pack(weights, b->dtype == TT_U8, b->dims[0], b->dims[1], b->strides, made);
+    int64_t strides[3] = {0, b->strides[0], b->strides[1]};
+    tt_u8s8_pack(weights, b->dtype == TT_U8, b->dims[0], b->dims[0], b->dims[1],
+                 strides, made);
 }
 
 static size_t aligned(size_t n)

@@ -101,7 +101,7 @@ static void multiply(const integer_matmul *p, void *const *ptrs, int64_t index,
     int32_t *zeros = (int32_t *)(void *)(scratch + p->zero_at);
     int32_t *sums = (int32_t *)(void *)(scratch + p->sum_at);
     int32_t *b_zero = (int32_t *)(void *)(scratch + p->b_zero_at);
-    int64_t strides[2] = {p->n, 1};
+    int64_t strides[3] = {0, p->n, 1};
     bool has_zero = false;
     tt_u8s8 product = {.m = p->m,
                        .n = p->n,
@@ -115,7 +115,7 @@ static void multiply(const integer_matmul *p, void *const *ptrs, int64_t index,
     load_a(p, ptrs, a_matrix, rows, zeros, sums);
     if (!p->is_packed)
         tt_u8s8_pack((const char *)ptrs[B] + b_matrix * p->k * p->n, p->b_is_unsigned,
-                     p->k, p->n, strides, scratch + p->b_at);
+                     p->k, p->k, p->n, strides, scratch + p->b_at);
     for (int64_t j = 0; j < p->n; ++j) {
         b_zero[j] = zero_of(ptrs[B_ZERO], p->n_b_zero, p->n, b_matrix, j,
                             !p->b_is_unsigned, p->b_is_unsigned ? -128 : 0);
@@ -185,7 +185,9 @@ static void describe(const tt_site *site, integer_matmul *p)
 
 static void pack_b(const tt_md *b, const void *weights, void *made)
 {
-    tt_u8s8_pack(weights, b->dtype == TT_U8, b->dims[0], b->dims[1], b->strides, made);
+    int64_t strides[3] = {0, b->strides[0], b->strides[1]};
+    tt_u8s8_pack(weights, b->dtype == TT_U8, b->dims[0], b->dims[0], b->dims[1],
+                 strides, made);
 }
 
 /* Places in the scratch memory, and its size. */

@@ -1,4 +1,4 @@
-"""Operators on integers in files, against onnxruntime: one step of the scale at most."""
+"""Operators on integers in files, against onnxruntime: one step apart at most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Matmuls whose activations are quantised on the fly: the operator and what becomes it."""
+"""Matmuls with activations quantised on the fly: the operator, what becomes it."""
 
 from __future__ import annotations
 

@@ -133,3 +133,73 @@ def extremes() -> None:
 def test_nothing_saturates_on_any_isa(isa: str) -> None:
     code = "from tests.ops.test_matmul_integer import extremes; extremes()"
     assert run_with_isa(isa, code) == ""
+
+
+# ---- ConvInteger ------
+
+
+def conv_truth(x: Any, w: Any, x_zero: Any, w_zero: Any, attributes: Any) -> Any:
+    """torch in float64, exact below 2^53."""
+    import torch
+    import torch.nn.functional as F
+
+    rank = x.ndim - 2
+    shape = [-1] + [1] * (rank + 1)
+    real_x = x.astype(np.float64) - (0 if x_zero is None else x_zero)
+    zeros = np.zeros(1) if w_zero is None else np.asarray(w_zero, np.float64)
+    real_w = w.astype(np.float64) - zeros.reshape(shape)
+    pads = attributes.get("pads", [0] * 2 * rank)
+    widths = [side for i in reversed(range(rank)) for side in (pads[i], pads[rank + i])]
+    padded = F.pad(torch.from_numpy(real_x), widths)
+    conv = [F.conv1d, F.conv2d, F.conv3d][rank - 1]
+    y = conv(
+        padded,
+        torch.from_numpy(real_w),
+        stride=attributes.get("strides", 1),
+        dilation=attributes.get("dilations", 1),
+        groups=attributes.get("group", 1),
+    )
+    return y.numpy().astype(np.int32)
+
+
+CONVS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "plain": ((2, 5, 9, 8), (7, 5, 3, 3), {}),
+    "padded": (
+        (1, 16, 13, 11),
+        (70, 16, 3, 2),
+        {"pads": [1, 0, 2, 1], "strides": [2, 1], "dilations": [1, 2]},
+    ),
+    "pointwise": ((2, 33, 40, 40), (20, 33, 1, 1), {}),
+    "groups": ((1, 6, 9, 8), (8, 3, 3, 3), {"group": 2, "pads": [1, 1, 1, 1]}),
+    "depthwise": ((1, 6, 9, 8), (6, 1, 3, 3), {"group": 6}),
+    "line": ((2, 4, 30), (5, 4, 5), {"strides": [3]}),
+    "volume": ((1, 3, 5, 6, 7), (4, 3, 2, 3, 2), {"pads": [1, 0, 0, 0, 1, 1]}),
+}
+
+
+@pytest.mark.parametrize("case", CONVS)
+@pytest.mark.parametrize("dtypes", [(np.uint8, np.int8), (np.int8, np.uint8)])
+@pytest.mark.parametrize("zeros", ["none", "one", "many"])
+@pytest.mark.parametrize("constants", [(), (1,)])
+def test_convolutions_are_exact(
+    case: str, dtypes: Any, zeros: str, constants: Any
+) -> None:
+    rng = np.random.default_rng(11)
+    shape, kernel, attributes = CONVS[case]
+    x, w = integers(rng, dtypes[0], *shape), integers(rng, dtypes[1], *kernel)
+    x_zero: Any = None
+    w_zero: Any = None
+    if zeros != "none":
+        x_zero = np.array(integers(rng, dtypes[0]), dtypes[0])
+        n = () if zeros == "one" else kernel[:1]
+        w_zero = np.array(integers(rng, dtypes[1], *n), dtypes[1])
+    inputs = [x, w] if zeros == "none" else [x, w, x_zero, w_zero]
+    check_node(
+        "ConvInteger",
+        inputs,
+        attributes,
+        opset=13,
+        constants=constants,
+        expected=[conv_truth(x, w, x_zero, w_zero, attributes)],
+        tolerance=0.0,
+    )

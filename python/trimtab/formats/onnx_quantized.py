@@ -45,7 +45,7 @@ def _input(node: Node, i: int) -> str:
 # ---- tensors -----------------------------------------------------------------------
 
 
-def _axis_of(w: MlWriter, scale: str, axis: int) -> dict[str, int]:
+def _axis_of(w: MlWriter, scale: str, axis: int) -> dict[str, Any]:
     """The attribute that goes with scales; none for one scale."""
     value = w.value_of(scale)
     if value is None:
@@ -164,7 +164,8 @@ def _write_gemm(w: MlWriter, node: Node) -> None:
     if _maybe(node, 6):
         product = _product(w, node, a[1], scale, alpha)
         value = w.value_of(product)
-        axis = {} if value is None or value.size == 1 else {"axis": -1}
+        has_axis = value is not None and value.size > 1
+        axis: dict[str, Any] = {"axis": -1} if has_axis else {}
         inputs.append(
             w.op(node, "DequantizeLinear", [_input(node, 6), product], **axis)
         )

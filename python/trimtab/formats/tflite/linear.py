@@ -7,6 +7,8 @@ uint8 as int8 with one that is 128 less: the numbers they stand for are the same
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from trimtab.errors import UnsupportedOpError
@@ -172,7 +174,7 @@ def weights(
         stored = (stored ^ np.uint8(128)).view(np.int8)
     zeros = (quantization.zero_point - _WEIGHTS[tensor.dtype]).astype(np.int8)
     scale = quantization.scale.astype(np.float32)
-    axis = {}
+    axis: dict[str, Any] = {}
     if quantization.is_per_axis:
         axis = {"axis": perm.index(quantization.axis)}
     else:

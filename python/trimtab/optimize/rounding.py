@@ -67,10 +67,10 @@ def round_by_feedback(weights: Array, moments: Array, scales: Array) -> Array:
 
     Examples
     --------
-    >>> weights, scales = np.array([[[1.4, 1.4]]]), np.ones((1, 1))
-    >>> together = np.ones((1, 2, 2)) + np.eye(2) / 100
+    >>> weights, scales = np.array([[[1.4, 1.4, 9.0]]]), np.ones((1, 1))
+    >>> together = np.array([[[1.01, 1, 0], [1, 1.01, 0], [0, 0, 1]]])
     >>> round_by_feedback(weights, together, scales)
-    array([[[1., 2.]]])
+    array([[[1., 2., 9.]]])
     """
     left = weights.astype(np.float64)
     n = left.shape[2]
@@ -103,6 +103,9 @@ def round_weights(
     progress: Progress | None = None,
 ) -> Model:
     """Round the weights of a quantised graph for the data that it reads.
+
+    What this leaves of mean errors is for `trimtab.optimize.bias_correction`, which
+    comes after it.
 
     Parameters
     ----------

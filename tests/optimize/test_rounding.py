@@ -101,7 +101,8 @@ def test_layers_are_nearer_to_float(case: str) -> None:
     seen = observe(graph, [{"x": x}], tensors_to_observe(graph, choices))
     made = quantize_graph(graph, choices, seen, ranges="minmax", weight_bits=4)
     before = repr(made.graph.nodes)
-    better = round_weights(made, graph, [{"x": x[:1]}, {"x": x[1:]}])
+    batches = [{"x": x[:1]}, {"x": x[1:]}]
+    better = round_weights(made, graph, batches, layers=list(choices))
     assert repr(made.graph.nodes) == before
     true = run(graph, {"x": x})
     was, became = (sqnr_db(true, run(m, {"x": x})) for m in (made, better))
@@ -129,6 +130,14 @@ def test_rows_are_patches_as_the_convolution_sees_them() -> None:
     bias = graph.graph.constants["conv.bias"].numpy()
     want = np.moveaxis(run(graph, {"x": x}), 1, -1).reshape(-1, 8) - bias
     np.testing.assert_allclose(results, want, atol=1e-4)
+
+
+def test_products_of_tokens_are_rounded_when_they_are_named() -> None:
+    graph, x = product()
+    seen = observe(graph, [{"x": x}], ["x"])
+    made = quantize_graph(graph, {"fc": "int8"}, seen, ranges="minmax")
+    same = round_weights(made, graph, [{"x": x}])
+    assert repr(same.graph.nodes) == repr(made.graph.nodes)
 
 
 def test_without_batches_nothing_can_be_rounded() -> None:

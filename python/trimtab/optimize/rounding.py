@@ -117,7 +117,9 @@ def round_weights(
     batches : sequence of mapping of str to ndarray
         Calibration data: inputs by name.
     layers : sequence of str, optional
-        Names of the layers; by default all that are quantised.
+        Names of the layers; by default all that are quantised, but for MatMul: its
+        rows are often tokens, and padding among them (MiniLM gains 0.1 dB in 8 bits
+        and loses 0.7 dB in 7).
     progress : callable, optional
         Called with layers done and layers to do.
 
@@ -143,7 +145,7 @@ def round_weights(
     found = [
         _view(wiring, layer)
         for layer in find_layers(graph)
-        if layers is None or layer.name in layers
+        if (layer.op_type != "MatMul" if layers is None else layer.name in layers)
     ]
     views = [view for view in found if view is not None]
     with runnable(quantized) as engine:

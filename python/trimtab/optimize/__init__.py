@@ -25,3 +25,8 @@ def __getattr__(name: str) -> Any:
 from trimtab.optimize.statistics import TensorStatistics
 
 __all__ = ["TensorStatistics"]
+from trimtab.optimize.layers import find_layers
+from trimtab.optimize.prepare import prepare_graph
+from trimtab.optimize.quantize import quantize_graph
+
+__all__ = ["find_layers", "prepare_graph", "quantize_graph"]

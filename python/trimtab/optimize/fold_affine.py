@@ -47,6 +47,10 @@ def fold_affine(wiring: Wiring) -> None:
     ----------
     wiring : Wiring
         Of the graph, which is changed.
+
+    Examples
+    --------
+    >>> fold_affine(Wiring(graph))                         # doctest: +SKIP
     """
     graph = wiring.graph
     for node in list(graph.nodes):

@@ -82,7 +82,7 @@ def find_layers(graph: Model, *, shapes: Shapes | None = None) -> list[Layer]:
 
     Examples
     --------
-    >>> from trimtab.graph import Value
+    >>> from trimtab.graph import Constant, Value
     >>> w = Constant.of(np.ones((4, 3), np.float32))
     >>> nodes = [Node("MatMul", ["x", "w"], ["y"], name="fc")]
     >>> found = find_layers(
@@ -136,7 +136,7 @@ def users_names(graph: Model) -> list[str]:
 
     Examples
     --------
-    >>> from trimtab.graph import Value
+    >>> from trimtab.graph import Constant, Value
     >>> w = Constant.of(np.ones((4, 3), np.float32))
     >>> nodes = [Node("MatMul", ["x", "fc.weight"], ["y"], name="node_MatMul_7")]
     >>> users_names(

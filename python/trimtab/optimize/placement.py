@@ -95,7 +95,7 @@ class Placement:
     Examples
     --------
     >>> placement = Placement(graph, find_layers(graph))   # doctest: +SKIP
-    >>> placement.observed
+    >>> placement.observed                                 # doctest: +SKIP
     ['image', 'relu_1', 'relu_2']
     """
 

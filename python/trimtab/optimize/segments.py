@@ -37,6 +37,11 @@ def channel_means(
     -------
     means : dict of str to str
         Tensor -> the tensor of its means, of shape (channels,).
+
+    Examples
+    --------
+    >>> channel_means(Wiring(graph), {"conv1": (2, 64)})   # doctest: +SKIP
+    {'conv1': 'conv1_mean'}
     """
     found = {}
     for tensor, (n_behind, n_channels) in tensors.items():
@@ -74,8 +79,8 @@ class Segments:
     Examples
     --------
     >>> segments = Segments(graph, batches)                # doctest: +SKIP
-    >>> segments.advance(["conv2_input"])
-    >>> segments.look({"conv2_output": (2, 64)})
+    >>> segments.advance(["conv2_input"])                  # doctest: +SKIP
+    >>> segments.look({"conv2_output": (2, 64)})           # doctest: +SKIP
     """
 
     def __init__(self, graph: Model, batches: Sequence[Batch]) -> None:

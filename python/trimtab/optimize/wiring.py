@@ -57,9 +57,8 @@ class Wiring:
     >>> from trimtab.graph import Value
     >>> relu = Node("Relu", ["x"], ["y"])
     >>> wiring = Wiring(Model(Graph("g", [Value("x")], [Value("y")], [relu]), {"": 23}))
-    >>> wiring.producer("y") is relu, wiring.readers("x"), wiring.is_seen("y")
-    (True, [Node(op_type='Relu', inputs=['x'], outputs=['y'], name='', domain='', \
-attributes={})], True)
+    >>> wiring.producer("y") is relu, wiring.readers("x") == [relu]
+    (True, True)
     """
 
     def __init__(self, model: Model) -> None:
@@ -90,15 +89,42 @@ attributes={})], True)
         self._names.update(self._producers)
 
     def producer(self, tensor: str) -> Node | None:
-        """Give the node that computes a tensor; None for inputs and constants."""
+        """Give the node that computes a tensor; None for inputs and constants.
+
+        Parameters
+        ----------
+        tensor : str
+
+        Returns
+        -------
+        node : Node or None
+        """
         return self._producers.get(tensor)
 
     def readers(self, tensor: str) -> list[Node]:
-        """Give the nodes of the main graph that read a tensor, each once."""
+        """Give the nodes of the main graph that read a tensor, each once.
+
+        Parameters
+        ----------
+        tensor : str
+
+        Returns
+        -------
+        nodes : list of Node
+        """
         return self._readers.get(tensor, [])
 
     def is_seen(self, tensor: str) -> bool:
-        """Is the tensor an output of the model, or read by a body?"""
+        """Is the tensor an output of the model, or read by a body?
+
+        Parameters
+        ----------
+        tensor : str
+
+        Returns
+        -------
+        answer : bool
+        """
         return tensor in self._seen
 
     def only_reader(self, tensor: str) -> Node | None:
@@ -118,12 +144,30 @@ attributes={})], True)
         return readers[0] if readers[0].inputs.count(tensor) == 1 else None
 
     def constant(self, tensor: str) -> Array | None:
-        """Read a float32 constant; None where the tensor is something else."""
+        """Read a float32 constant; None where the tensor is something else.
+
+        Parameters
+        ----------
+        tensor : str
+
+        Returns
+        -------
+        value : ndarray or None
+        """
         found = self.graph.constants.get(tensor)
         return None if found is None or found.dtype != "float32" else found.numpy()
 
     def unique(self, wanted: str) -> str:
-        """Reserve a tensor name: the one wanted, or that with a number."""
+        """Reserve a tensor name: the one wanted, or that with a number.
+
+        Parameters
+        ----------
+        wanted : str
+
+        Returns
+        -------
+        name : str
+        """
         name, number = wanted, 0
         while name in self._names:
             number += 1

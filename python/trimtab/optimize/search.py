@@ -31,6 +31,7 @@ __all__ = ["Search"]
 
 # Samples of the search set that sensitivities are measured on.
 _N_SENSITIVITY = 32
+_LEAST_NOISE = 1e-12
 # Layers that are tried in their fast precision again, at the end.
 _N_BACK = 16
 # Points that the guard may judge, the safest first.
@@ -87,6 +88,7 @@ class Search:
         self._progress = progress
         self._output = output
         self._built: tuple[str, Any] | None = None
+        self._f32: Any = None
         self._names = [layer.name for layer in backend.layers]
         #: The best so far: float32 until something is proven.
         self.outcome = Outcome(
@@ -143,7 +145,7 @@ class Search:
                 for precision, times in known.items()
             }
         self._progress.begin("latency of layers", 1)
-        models = {"f32": self._model}
+        models = {"f32": self._plain()}
         for precision in self._goal.precisions:
             chosen = {
                 layer.name: precision
@@ -187,7 +189,9 @@ class Search:
                     )
         noises = self._sensitivities([(name, p) for name, p, _ in wanted])
         for name, precision, cost in wanted:
-            options[name].append(Option(precision, cost, noises[name, precision]))
+            # Even a layer that seemed exact must have a way back to float32.
+            noise = max(noises[name, precision], _LEAST_NOISE)
+            options[name].append(Option(precision, cost, noise))
         return options
 
     def _sensitivities(
@@ -234,7 +238,7 @@ class Search:
             slow = self._journal.get("slow", what)
             if slow is None:
                 times = self._timer.layers(
-                    {"f32": self._model, "chosen": self._model_of(choices)},
+                    {"f32": self._plain(), "chosen": self._model_of(choices)},
                     self._names,
                     self._inputs,
                 )
@@ -255,6 +259,12 @@ class Search:
             if not slow:
                 break
         return choices
+
+    def _plain(self) -> Any:
+        """The prepared graph in float32, whose layers go by the names used here."""
+        if self._f32 is None:
+            self._f32 = self._backend.build({}, quick=True)
+        return self._f32
 
     # ---- searching ----------------------------------------------------------
 
@@ -379,7 +389,7 @@ class Search:
                 return outcome
             outcome.choices, outcome.bound = dict(rung), bound
             outcome.reason = (
-                "proven on the guard samples, the fastest of the search"
+                "proven on the guard samples: the best point of the search"
                 if i == len(ladder) - 1
                 else "proven on the guard samples; faster points were not judged"
             )

@@ -291,6 +291,7 @@ def predict_bound(
         min(n - min(n, math.ceil(n10 * grow)), math.floor(n01 * grow)),
         n,
         alpha=alpha,
-        method="tango" if n10 * grow > 20 else "auto",
+        # A forecast: near enough where there are some pairs, and much faster.
+        method="tango" if n10 + n01 > 3 else "auto",
         can_improve=metric.can_improve,
     )

@@ -119,7 +119,7 @@ def test_labels_that_do_not_match_are_refused() -> None:
 
 def test_constant_calibration_data_are_refused() -> None:
     model = Doubler()
-    with pytest.raises(InputError, match="is 1.0 in all of 5 samples"):
+    with pytest.raises(InputError, match=r"is 1\.0 in all of 5 samples"):
         check_calibration(take_samples(model, np.ones((5, 3), np.float32), what="x"))
     check_calibration(take_samples(model, data(), what="x"))
 

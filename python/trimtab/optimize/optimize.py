@@ -356,14 +356,14 @@ def optimize(
         model = load_model(model)
     if output is not None:
         _one_of("output", output, [spec.name for spec in model.outputs])
-    if not goal.precisions:
-        goal = replace(goal, precisions=host_names())
     first, second = _take(model, calibration, validation)
     pool = second if second is not None else first
     assert pool is not None
     chosen, why = _choose_metric(model, metric, pool, output)
     splits, notes = _split(first, second, chosen, goal, guard_share)
     search, guard = _judged(model, chosen, splits, output)
+    if not goal.precisions:
+        goal = replace(goal, precisions=host_names())
     book = Journal(journal, _key(model, splits, chosen, goal, output, ranges))
     outcome, backend = _stay(), None
     stages = {"data": deadline.spent_s}

@@ -42,7 +42,16 @@ class Runnable(Protocol):
         """Outputs in graph order."""
 
     def run(self, inputs: Any) -> dict[str, Array]:
-        """Run by names."""
+        """Run by names.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray
+
+        Returns
+        -------
+        results : dict of str to ndarray
+        """
 
 
 @dataclass(frozen=True, eq=False)

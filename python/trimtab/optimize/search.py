@@ -34,8 +34,9 @@ _N_SENSITIVITY = 32
 _LEAST_NOISE = 1e-12
 # Layers that are tried in their fast precision again, at the end.
 _N_BACK = 16
-# Points that the guard may judge, the safest first.
-_N_LADDER = 3
+# Safer points that the guard judges too: shares of the moves that are left. The first
+# is the chosen point with what was tried back and kept.
+_LADDER = (0.0, 0.2, 0.5)
 # Shares of the time budget after which a stage makes do with what it has.
 _SENSITIVITY_SHARE = 0.4
 _SEARCH_SHARE = 0.75
@@ -340,8 +341,8 @@ class Search:
         rungs = [chosen]
         if not self._deadline.is_over_share(_SEARCH_SHARE):
             left = len(moves) - position
-            for i in range(1, _N_LADDER):
-                step = position + math.ceil(left * i / _N_LADDER)
+            for share in _LADDER:
+                step = position + math.ceil(left * share)
                 rung = configuration(start, moves[:step])
                 if rung not in rungs and set(rung.values()) != {"f32"}:
                     rungs.append(rung)

@@ -353,7 +353,7 @@ def power_table(
     Examples
     --------
     >>> [(d, round(u, 4)) for d, u in power_table(500)]
-    [(0, 0.006), (0.002, 0.0071), (0.01, 0.0096)]
+    [(0, 0.006), (0.002, 0.0071), (0.01, 0.0097)]
     """
     table = []
     for share in discordance:

@@ -1,4 +1,4 @@
-"""The claim on real digits: the MNIST CNN of the zoo, its real quantiser, 200 splits."""
+"""The claim on real digits: the zoo's MNIST CNN, its real quantiser, 200 splits."""
 
 from __future__ import annotations
 

@@ -222,7 +222,48 @@ def layer_times(
             )
         for name in own:
             times[name] += step.time_us / len(own)
+    nodes = {name: by_name[name] for name in names if name in by_name}
+    _share_merged(times, implementations, nodes, graph)
     return {name: LayerTime(times[name], implementations[name]) for name in names}
+
+
+def _share_merged(
+    times: dict[str, float],
+    implementations: dict[str, str],
+    nodes: Mapping[str, Node],
+    graph: Graph,
+) -> None:
+    """Share out what products of one tensor take that run as one.
+
+    The step goes by the name of the first of them (query, key and value, say); each
+    gets the share that its weights have.
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, node in nodes.items():
+        groups.setdefault((node.op_type, node.inputs[0]), []).append(name)
+    for group in groups.values():
+        hidden = [name for name in group if not implementations[name]]
+        shown = [name for name in group if implementations[name]]
+        if not hidden or not shown:
+            continue
+        # Only the first can have taken others in.
+        merged = [shown[0], *hidden]
+        sizes = [_n_weights(nodes[name], graph) for name in merged]
+        total = sum(times[name] for name in merged)
+        for name, size in zip(merged, sizes, strict=True):
+            times[name] = total * size / sum(sizes)
+            implementations[name] = implementations[shown[0]]
+
+
+def _n_weights(node: Node, graph: Graph) -> int:
+    """Elements of the weights, behind what converts them; 1 where nobody knows."""
+    makers = {name: maker for maker in graph.nodes for name in maker.outputs}
+    name = node.inputs[1] if len(node.inputs) > 1 else ""
+    for _ in range(4):
+        if name in makers and makers[name].op_type in _GLUE:
+            name = makers[name].inputs[0]
+    constant = graph.constants.get(name)
+    return 1 if constant is None else max(1, int(np.prod(constant.shape)))
 
 
 def _edges(graph: Graph) -> tuple[dict[int, list[Node]], dict[int, list[Node]]]:

@@ -18,6 +18,8 @@ from trimtab.types import Array
 
 __all__ = ["LayerTime", "Timer", "Timing", "layer_times"]
 
+# Seconds that the calls of a round may take.
+_ROUND_S = 0.5
 # Nodes that are there because of a precision: their time is that of the layers.
 _GLUE = frozenset(["QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "none"])
 # What a tensor passes through on its way from glue to the layer that reads it.
@@ -66,7 +68,7 @@ class Timer:
     Parameters
     ----------
     repeat : int, default=10
-        Calls of each round.
+        Calls of each round, at most.
     n_rounds : int, default=3
         Rounds, in each of which every model has its turn.
     clock : callable
@@ -107,9 +109,10 @@ class Timer:
         """
         graphs = {key: model._graph_again().graph for key, model in models.items()}
         found: dict[str, list[dict[str, LayerTime]]] = {key: [] for key in models}
+        repeat = self._affordable(models, inputs)
         for _ in range(self._n_rounds):
             for key, model in models.items():
-                profile = model.profile(inputs, repeat=self._repeat)
+                profile = model.profile(inputs, repeat=repeat)
                 times = layer_times(profile.nodes, graphs[key], names)
                 if not times and names:
                     share = profile.latency_ms * 1e3 / len(names)
@@ -121,6 +124,18 @@ class Timer:
             }
             for key, rounds in found.items()
         }
+
+    def _affordable(
+        self, models: Mapping[str, Any], inputs: Mapping[str, Array]
+    ) -> int:
+        """Calls of a round: fewer where one takes long."""
+        slowest = 0.0
+        for model in models.values():
+            model.run(inputs)  # compiles
+            start = self._clock()
+            model.run(inputs)
+            slowest = max(slowest, self._clock() - start)
+        return max(3, min(self._repeat, int(_ROUND_S / max(slowest, 1e-9))))
 
     def models(
         self,

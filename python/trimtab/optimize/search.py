@@ -184,10 +184,12 @@ class Search:
                 cost, plain = (self._cost(layer.name, p) for p in (precision, "f32"))
                 if cost < plain:
                     wanted.append((layer.name, precision, cost))
-                else:
-                    self.outcome.why[layer.name] = (
-                        f"{precision} is not cheaper: {cost:.1f} against {plain:.1f}"
-                    )
+                    continue
+                self.outcome.why[layer.name] = (
+                    f"{precision} is not cheaper: {cost:.1f} against {plain:.1f}"
+                )
+        for name, _, _ in wanted:
+            self.outcome.why.pop(name, None)
         noises = self._sensitivities([(name, p) for name, p, _ in wanted])
         for name, precision, cost in wanted:
             # Even a layer that seemed exact must have a way back to float32.

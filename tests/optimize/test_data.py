@@ -330,6 +330,11 @@ def test_a_metric_of_one_number_is_resampled() -> None:
     assert bound.method == "BCa bootstrap"
     assert bound.drop == pytest.approx(f1(labels, old) - f1(labels, new))
     assert bound.drop < bound.upper < bound.drop + 0.1
+    assert predict_bound(metric, before, after, 800) == pytest.approx(
+        bound.upper, abs=0.02
+    )
+    few, many = (predict_bound(metric, before, after, n) for n in (200, 5000))
+    assert few > many > bound.drop
     # Equal answers are not proof of an equal model.
     assert bound_drop(metric, before, before).upper > 0.003
 

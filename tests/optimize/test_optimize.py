@@ -234,6 +234,12 @@ def test_calibration_data_alone_are_split(path: str) -> None:
     assert sum(report.n_samples.values()) == 900
 
 
+def test_the_same_samples_for_both_are_split(path: str) -> None:
+    report = optimize(path, calibration=X, validation=(X, LABELS))
+    assert sum(report.n_samples.values()) == 900
+    assert any("900 validation samples are calib" in note for note in report.notes)
+
+
 def test_a_guard_too_small_by_half_takes_all(path: str) -> None:
     """150 of 300 prove no 1.5 %, 300 do: the search makes do with calibration data."""
     report = optimize(

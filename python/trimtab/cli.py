@@ -195,6 +195,13 @@ def _convert(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _optimize(arguments: argparse.Namespace) -> int:
+    from trimtab.cli_optimize import optimize
+
+    _print(arguments, *optimize(_load(arguments), arguments))
+    return 0
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     from trimtab.cli_artefact import verify
 
@@ -274,6 +281,7 @@ def _version(arguments: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from trimtab.cli_artefact import add_options as add_convert_options
+    from trimtab.cli_optimize import add_options as add_optimize_options
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="write JSON")
@@ -328,6 +336,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--nodes", type=int, default=20, help="rows (default: 20)")
     add_convert_options(
         add("convert", _convert, "Save a model as one safetensors file.", loading)
+    )
+    add_optimize_options(
+        add("optimize", _optimize, "Make a model faster, with proof.", loading)
     )
     add("verify", _verify, "Check a model: digests, golden pairs, passes.", loading)
     doctor = add("doctor", _doctor, "What this machine and this build can do.")

@@ -427,6 +427,7 @@ class Model(Kept):
             load_source,
             made,
             {
+                "_golden": self._golden,
                 "_steps": self._steps,
                 "_has_steps": self._has_steps,
             },

@@ -8,25 +8,34 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["OptimizationReport", "optimize_model"]
+__all__ = [
+    "OptimizationReport",
+    "TensorStatistics",
+    "calibrate",
+    "find_layers",
+    "optimize_model",
+    "prepare_graph",
+    "quantize_graph",
+    "to_bf16",
+]
+
+# Public name -> the module that holds it, imported when it is asked for.
+_MODULES = {
+    "OptimizationReport": "report",
+    "TensorStatistics": "statistics",
+    "calibrate": "calibrate",
+    "find_layers": "layers",
+    "optimize_model": "optimize",
+    "prepare_graph": "prepare",
+    "quantize_graph": "quantize",
+    "to_bf16": "bf16",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for."""
-    if name == "optimize_model":
-        from trimtab.optimize.optimize import optimize_model
+    from importlib import import_module
 
-        return optimize_model
-    if name == "OptimizationReport":
-        from trimtab.optimize.report import OptimizationReport
-
-        return OptimizationReport
-    raise AttributeError(f"module 'trimtab.optimize' has no attribute {name!r}")
-from trimtab.optimize.statistics import TensorStatistics
-
-__all__ = ["TensorStatistics"]
-from trimtab.optimize.layers import find_layers
-from trimtab.optimize.prepare import prepare_graph
-from trimtab.optimize.quantize import quantize_graph
-
-__all__ = ["find_layers", "prepare_graph", "quantize_graph"]
+    if name not in _MODULES:
+        raise AttributeError(f"module 'trimtab.optimize' has no attribute {name!r}")
+    return getattr(import_module(f"trimtab.optimize.{_MODULES[name]}"), name)

@@ -79,7 +79,7 @@ def make_report(
         made = backend.build(outcome.choices)
         _dress(made, model, golden, outcome.choices)
     first, last = timer.models([model, made], inputs)
-    layers = _layers(backend, outcome) if backend is not None else ()
+    layers = _layers(backend, outcome, goal) if backend is not None else ()
     trial = next((t for t in outcome.trials if t.choices == outcome.choices), None)
     ratio = {"ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0}
     if is_changed:
@@ -156,7 +156,7 @@ def _db(noise: float) -> float | None:
     return None if not 0 < noise < math.inf else -10 * math.log10(noise)
 
 
-def _layers(backend: Any, outcome: Outcome) -> tuple[LayerReport, ...]:
+def _layers(backend: Any, outcome: Outcome, goal: Goal) -> tuple[LayerReport, ...]:
     rows, total = [], 0.0
     for layer in backend.layers:
         name = layer.name
@@ -174,9 +174,7 @@ def _layers(backend: Any, outcome: Outcome) -> tuple[LayerReport, ...]:
                 name=name,
                 op_type=layer.op_type,
                 precision=precision,
-                why=_why(
-                    layer, precision, outcome, {p: t.time_us for p, t in times.items()}
-                ),
+                why=_why(layer, precision, outcome, goal),
                 sqnr_db=_db(shown),
                 cumulative_sqnr_db=_db(total),
                 low=low,
@@ -189,11 +187,12 @@ def _layers(backend: Any, outcome: Outcome) -> tuple[LayerReport, ...]:
     return tuple(rows)
 
 
-def _why(
-    layer: Any, precision: str, outcome: Outcome, times: Mapping[str, float]
-) -> str:
+def _why(layer: Any, precision: str, outcome: Outcome, goal: Goal) -> str:
     """Why a layer has its precision, in a few words."""
     name = layer.name
+    if precision != "f32" and goal.name == "memory":
+        return "smaller, and within the budget"
+    times = {p: t[name].time_us for p, t in outcome.times.items() if name in t}
     if precision != "f32":
         if not times.get(precision):
             return "proven"

@@ -24,6 +24,10 @@ from trimtab.types import Array
 __all__ = ["Bound", "Scored", "bound_drop", "drop_of", "predict_bound", "score"]
 
 
+# Resamples that are enough to say what the guard will say.
+_N_FORECAST = 200
+
+
 @dataclass(frozen=True)
 class Bound:
     """How much a metric drops, and at most how much.
@@ -217,7 +221,12 @@ def _rare(lost: Array, alpha: float) -> float:
 
 
 def _bound_number(
-    metric: Metric, before: Scored, after: Scored, alpha: float, seed: int
+    metric: Metric,
+    before: Scored,
+    after: Scored,
+    alpha: float,
+    seed: int,
+    n_resamples: int = 1000,
 ) -> Bound:
     """Bootstrap over samples, for F1, AUC and the like."""
     n = len(after.outputs)
@@ -234,7 +243,9 @@ def _bound_number(
             return math.nan
         return float(old) - float(new)
 
-    upper = statistic_upper_bound(lost, n, alpha=alpha, seed=seed)
+    upper = statistic_upper_bound(
+        lost, n, alpha=alpha, n_resamples=n_resamples, seed=seed
+    )
     # What no sample shows, no resample does: as for no discordant pair.
     floor = clopper_pearson_upper(0, n, alpha) * _influence(lost, n, seed)
     return Bound(drop, max(upper, drop + floor), alpha, n, "BCa bootstrap")
@@ -278,8 +289,11 @@ def predict_bound(
     0.005
     """
     drop = drop_of(before, after)
-    if before.scores.ndim == 0 or not math.isfinite(drop):
+    if not math.isfinite(drop):
         return drop
+    if before.scores.ndim == 0:
+        here = _bound_number(metric, before, after, alpha, 0, _N_FORECAST)
+        return drop + (here.upper - drop) * math.sqrt(here.n / n)
     lost = before.scores - after.scores
     pairs = _discordant(metric, before.scores, lost)
     if pairs is None:
@@ -291,6 +305,7 @@ def predict_bound(
         min(n - min(n, math.ceil(n10 * grow)), math.floor(n01 * grow)),
         n,
         alpha=alpha,
-        method="tango" if n10 * grow > 20 else "auto",
+        # A forecast: near enough where there are some pairs, and much faster.
+        method="tango" if n10 + n01 > 3 else "auto",
         can_improve=metric.can_improve,
     )

@@ -18,6 +18,8 @@ from trimtab.types import Array
 
 __all__ = ["LayerTime", "Timer", "Timing", "layer_times"]
 
+# Seconds that the calls of a round may take.
+_ROUND_S = 0.5
 # Nodes that are there because of a precision: their time is that of the layers.
 _GLUE = frozenset(["QuantizeLinear", "DequantizeLinear", "Cast", "Identity", "none"])
 # What a tensor passes through on its way from glue to the layer that reads it.
@@ -66,7 +68,7 @@ class Timer:
     Parameters
     ----------
     repeat : int, default=10
-        Calls of each round.
+        Calls of each round, at most.
     n_rounds : int, default=3
         Rounds, in each of which every model has its turn.
     clock : callable
@@ -107,9 +109,10 @@ class Timer:
         """
         graphs = {key: model._graph_again().graph for key, model in models.items()}
         found: dict[str, list[dict[str, LayerTime]]] = {key: [] for key in models}
+        repeat = self._affordable(models, inputs)
         for _ in range(self._n_rounds):
             for key, model in models.items():
-                profile = model.profile(inputs, repeat=self._repeat)
+                profile = model.profile(inputs, repeat=repeat)
                 times = layer_times(profile.nodes, graphs[key], names)
                 if not times and names:
                     share = profile.latency_ms * 1e3 / len(names)
@@ -121,6 +124,18 @@ class Timer:
             }
             for key, rounds in found.items()
         }
+
+    def _affordable(
+        self, models: Mapping[str, Any], inputs: Mapping[str, Array]
+    ) -> int:
+        """Calls of a round: fewer where one takes long."""
+        slowest = 0.0
+        for model in models.values():
+            model.run(inputs)  # compiles
+            start = self._clock()
+            model.run(inputs)
+            slowest = max(slowest, self._clock() - start)
+        return max(3, min(self._repeat, int(_ROUND_S / max(slowest, 1e-9))))
 
     def models(
         self,
@@ -222,23 +237,48 @@ def layer_times(
             )
         for name in own:
             times[name] += step.time_us / len(own)
-    for joined in _joined([by_name[n] for n in names if n in by_name], layer_of):
-        timed = [name for name in joined if implementations[name]]
-        if len(timed) == 1:  # the engine made one product of them
-            share = times[timed[0]] / len(joined)
-            times.update(dict.fromkeys(joined, share))
-            implementations.update(dict.fromkeys(joined, implementations[timed[0]]))
+    nodes = {name: by_name[name] for name in names if name in by_name}
+    _share_merged(times, implementations, nodes, graph)
     return {name: LayerTime(times[name], implementations[name]) for name in names}
 
 
-def _joined(nodes: Sequence[Node], layer_of: Mapping[int, str]) -> list[list[str]]:
-    """Layers of one kind that read the same tensor."""
+def _share_merged(
+    times: dict[str, float],
+    implementations: dict[str, str],
+    nodes: Mapping[str, Node],
+    graph: Graph,
+) -> None:
+    """Share out what products of one tensor take that run as one.
+
+    The step goes by the name of the first of them (query, key and value, say); each
+    gets the share that its weights have.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
-    for node in nodes:
-        groups.setdefault((node.op_type, node.inputs[0]), []).append(
-            layer_of[id(node)]
-        )
-    return [names for names in groups.values() if len(names) > 1]
+    for name, node in nodes.items():
+        groups.setdefault((node.op_type, node.inputs[0]), []).append(name)
+    for group in groups.values():
+        hidden = [name for name in group if not implementations[name]]
+        shown = [name for name in group if implementations[name]]
+        if not hidden or not shown:
+            continue
+        # Only the first can have taken others in.
+        merged = [shown[0], *hidden]
+        sizes = [_n_weights(nodes[name], graph) for name in merged]
+        total = sum(times[name] for name in merged)
+        for name, size in zip(merged, sizes, strict=True):
+            times[name] = total * size / sum(sizes)
+            implementations[name] = implementations[shown[0]]
+
+
+def _n_weights(node: Node, graph: Graph) -> int:
+    """Elements of the weights, behind what converts them; 1 where nobody knows."""
+    makers = {name: maker for maker in graph.nodes for name in maker.outputs}
+    name = node.inputs[1] if len(node.inputs) > 1 else ""
+    for _ in range(4):
+        if name in makers and makers[name].op_type in _GLUE:
+            name = makers[name].inputs[0]
+    constant = graph.constants.get(name)
+    return 1 if constant is None else max(1, int(np.prod(constant.shape)))
 
 
 def _edges(graph: Graph) -> tuple[dict[int, list[Node]], dict[int, list[Node]]]:

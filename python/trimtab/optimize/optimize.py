@@ -88,9 +88,9 @@ def optimize_model(
         the only input, in graph order or by name; or a list of calls. A hundred will
         do. None: a part of the validation data.
     validation : (inputs, labels), or inputs, optional
-        Samples to choose by and to prove with, without those of `calibration`. By
-        default a part of the calibration data. A tuple of two is inputs and labels;
-        labels may be None.
+        Samples to choose by and to prove with; those of `calibration` are left out,
+        or split where they are most of them. By default a part of the calibration
+        data. A tuple of two is inputs and labels; labels may be None.
     metric : str or callable, optional
         "accuracy", "cross_entropy", "mse" (with labels), "top_1_agreement", "cosine",
         "sqnr" (with the model in float32), or a function of ``(y_true, y_pred)`` that
@@ -280,9 +280,9 @@ def _split(
                 "allow more"
             )
     if splits.n_shared:
+        what = "a part calibrates" if splits.is_split else "they were left out"
         notes.append(
-            f"{splits.n_shared} validation samples are calibration samples too and "
-            "were left out"
+            f"{splits.n_shared} validation samples are calibration samples too: {what}"
         )
     return splits, notes
 
@@ -356,14 +356,14 @@ def optimize(
         model = load_model(model)
     if output is not None:
         _one_of("output", output, [spec.name for spec in model.outputs])
-    if not goal.precisions:
-        goal = replace(goal, precisions=host_names())
     first, second = _take(model, calibration, validation)
     pool = second if second is not None else first
     assert pool is not None
     chosen, why = _choose_metric(model, metric, pool, output)
     splits, notes = _split(first, second, chosen, goal, guard_share)
     search, guard = _judged(model, chosen, splits, output)
+    if not goal.precisions:
+        goal = replace(goal, precisions=host_names())
     book = Journal(journal, _key(model, splits, chosen, goal, output, ranges))
     outcome, backend = _stay(), None
     stages = {"data": deadline.spent_s}

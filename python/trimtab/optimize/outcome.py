@@ -171,7 +171,11 @@ def noise_of(reference: Array, outputs: Array) -> float:
     0.005000000000000009
     """
     noise = power = 0.0
-    for a, b in zip(reference, outputs, strict=True):
+    is_ragged = object in (reference.dtype, outputs.dtype)
+    pairs = (
+        zip(reference, outputs, strict=True) if is_ragged else [(reference, outputs)]
+    )
+    for a, b in pairs:
         a64, b64 = np.asarray(a, np.float64), np.asarray(b, np.float64)
         if a64.shape != b64.shape or not np.isfinite(b64).all():
             return math.inf

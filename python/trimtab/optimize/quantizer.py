@@ -43,13 +43,42 @@ class Backend(Protocol):
         """Layers in the order in which they run."""
 
     def build(self, choices: Mapping[str, str], *, quick: bool = False) -> Any:
-        """Make the model of these choices; `quick`: without what refines it."""
+        """Make the model of these choices.
+
+        Parameters
+        ----------
+        choices : mapping of str to str
+        quick : bool, default=False
+            Without what refines it.
+
+        Returns
+        -------
+        model : Runnable
+        """
 
     def weight_bytes(self, layer: str, precision: str) -> int:
-        """Bytes of a layer's weights."""
+        """Bytes of a layer's weights.
+
+        Parameters
+        ----------
+        layer, precision : str
+
+        Returns
+        -------
+        n_bytes : int
+        """
 
     def range_of(self, layer: str) -> tuple[float, float, float] | None:
-        """Range of a layer's u8 activations and the share that it clips."""
+        """Range of a layer's u8 activations and the share that it clips.
+
+        Parameters
+        ----------
+        layer : str
+
+        Returns
+        -------
+        range : (float, float, float) or None
+        """
 
 
 def _find(place: str) -> Any:

@@ -64,10 +64,21 @@ def draw_curve(report: OptimizationReport, ax: Any = None) -> Any:
                 zorder=5,
                 label="chosen",
             )
-    tops = [p.upper for p in report.curve if p.upper < 20 * budget]
-    bottoms = [p.drop for p in report.curve]
-    low, high = min([0.0, *bottoms]), max([1.5 * budget, *tops])
-    ax.set_ylim(low - 0.05 * (high - low), low + 1.08 * (high - low))
+    # What is far beyond the budget would press the rest flat.
+    tops = [p.upper for p in report.curve if p.upper < 5 * budget]
+    low = min([0.0, *[p.drop for p in report.curve]])
+    high = max([2.2 * budget, *tops])
+    ax.set_ylim(low - 0.06 * (high - low), low + 1.05 * (high - low))
+    n_above = sum(p.drop > ax.get_ylim()[1] for p in report.curve)
+    if n_above:
+        ax.text(
+            0.01,
+            0.98,
+            f"{n_above} more above",
+            transform=ax.transAxes,
+            va="top",
+            color=_COLOURS["search"],
+        )
     ax.set_xlabel("weights in MiB" if is_memory else "estimated ms per call")
     ax.set_ylabel(f"drop of {report.metric}")
     ax.set_title(f"{report.speedup:.2f} x as fast as f32: {report._counts()}")

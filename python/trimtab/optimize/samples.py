@@ -7,7 +7,7 @@ Enters: an array, arrays by input, or a list of calls, and maybe labels. Leaves:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,7 +42,16 @@ class Runnable(Protocol):
         """Outputs in graph order."""
 
     def run(self, inputs: Any) -> dict[str, Array]:
-        """Run by names."""
+        """Run by names.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray
+
+        Returns
+        -------
+        results : dict of str to ndarray
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +285,6 @@ def run_samples(
     samples: Samples,
     *,
     output: str | None = None,
-    on_call: Callable[[int], None] | None = None,
 ) -> Array:
     """Run the model on every sample.
 
@@ -286,8 +294,6 @@ def run_samples(
     samples : Samples
     output : str, optional
         Which output to give; the first one by default.
-    on_call : callable, optional
-        Called after each call with the samples that are done.
 
     Returns
     -------
@@ -318,8 +324,6 @@ def run_samples(
             )
         else:
             rows += [np.array(row) for row in result[:n]]
-        if on_call is not None:
-            on_call(len(rows))
     if len({row.shape for row in rows}) == 1:
         return np.stack(rows)
     ragged = np.empty(len(rows), object)

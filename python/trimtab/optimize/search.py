@@ -31,10 +31,12 @@ __all__ = ["Search"]
 
 # Samples of the search set that sensitivities are measured on.
 _N_SENSITIVITY = 32
+_LEAST_NOISE = 1e-12
 # Layers that are tried in their fast precision again, at the end.
 _N_BACK = 16
-# Points that the guard may judge, the safest first.
-_N_LADDER = 3
+# Safer points that the guard judges too: shares of the moves that are left. The first
+# is the chosen point with what was tried back and kept.
+_LADDER = (0.0, 0.2, 0.5)
 # Shares of the time budget after which a stage makes do with what it has.
 _SENSITIVITY_SHARE = 0.4
 _SEARCH_SHARE = 0.75
@@ -87,6 +89,7 @@ class Search:
         self._progress = progress
         self._output = output
         self._built: tuple[str, Any] | None = None
+        self._f32: Any = None
         self._names = [layer.name for layer in backend.layers]
         #: The best so far: float32 until something is proven.
         self.outcome = Outcome(
@@ -134,10 +137,6 @@ class Search:
 
     # ---- what layers cost and how much they hurt ---------------------------
 
-    def _twin(self) -> Any:
-        """The model in float32 with the names that its layers have in candidates."""
-        return self._backend.build({}, quick=True)
-
     def _layer_table(self) -> dict[str, dict[str, LayerTime]]:
         """Precision -> layer -> time, each precision wherever it is possible."""
         known = self._journal.get("times", "all")
@@ -147,7 +146,7 @@ class Search:
                 for precision, times in known.items()
             }
         self._progress.begin("latency of layers", 1)
-        models = {"f32": self._twin()}
+        models = {"f32": self._plain()}
         for precision in self._goal.precisions:
             chosen = {
                 layer.name: precision
@@ -185,13 +184,17 @@ class Search:
                 cost, plain = (self._cost(layer.name, p) for p in (precision, "f32"))
                 if cost < plain:
                     wanted.append((layer.name, precision, cost))
-                else:
-                    self.outcome.why[layer.name] = (
-                        f"{precision} is not cheaper: {cost:.1f} against {plain:.1f}"
-                    )
+                    continue
+                self.outcome.why[layer.name] = (
+                    f"{precision} is not cheaper: {cost:.1f} against {plain:.1f}"
+                )
+        for name, _, _ in wanted:
+            self.outcome.why.pop(name, None)
         noises = self._sensitivities([(name, p) for name, p, _ in wanted])
         for name, precision, cost in wanted:
-            options[name].append(Option(precision, cost, noises[name, precision]))
+            # Even a layer that seemed exact must have a way back to float32.
+            noise = max(noises[name, precision], _LEAST_NOISE)
+            options[name].append(Option(precision, cost, noise))
         return options
 
     def _sensitivities(
@@ -238,7 +241,7 @@ class Search:
             slow = self._journal.get("slow", what)
             if slow is None:
                 times = self._timer.layers(
-                    {"f32": self._twin(), "chosen": self._model_of(choices)},
+                    {"f32": self._plain(), "chosen": self._model_of(choices)},
                     self._names,
                     self._inputs,
                 )
@@ -259,6 +262,12 @@ class Search:
             if not slow:
                 break
         return choices
+
+    def _plain(self) -> Any:
+        """The prepared graph in float32, whose layers go by the names used here."""
+        if self._f32 is None:
+            self._f32 = self._backend.build({}, quick=True)
+        return self._f32
 
     # ---- searching ----------------------------------------------------------
 
@@ -334,8 +343,8 @@ class Search:
         rungs = [chosen]
         if not self._deadline.is_over_share(_SEARCH_SHARE):
             left = len(moves) - position
-            for i in range(1, _N_LADDER):
-                step = position + math.ceil(left * i / _N_LADDER)
+            for share in _LADDER:
+                step = position + math.ceil(left * share)
                 rung = configuration(start, moves[:step])
                 if rung not in rungs and set(rung.values()) != {"f32"}:
                     rungs.append(rung)
@@ -383,7 +392,7 @@ class Search:
                 return outcome
             outcome.choices, outcome.bound = dict(rung), bound
             outcome.reason = (
-                "proven on the guard samples, the fastest of the search"
+                "proven on the guard samples: the best point of the search"
                 if i == len(ladder) - 1
                 else "proven on the guard samples; faster points were not judged"
             )

@@ -31,14 +31,17 @@ class Splits:
     ----------
     calibration, search, guard : Samples
     n_shared : int
-        Samples of the validation data that calibration data hold too; they are in
-        neither search nor guard.
+        Samples of the validation data that calibration data hold too: what ranges
+        were taken from proves nothing, so they are in neither search nor guard.
+    is_split : bool
+        They are most of them, and the validation data were split in three instead.
     """
 
     calibration: Samples
     search: Samples
     guard: Samples
     n_shared: int = 0
+    is_split: bool = False
 
 
 def split_shares(
@@ -122,7 +125,7 @@ def split_samples(
     Raises
     ------
     InputError
-        There are too few samples, or validation holds what calibration holds.
+        There are too few samples.
 
     Examples
     --------
@@ -137,16 +140,15 @@ def split_samples(
     digests = pool.digests()
     kept = list(range(len(pool)))
     share = min(0.2, _N_CALIBRATION / len(pool))  # for calibration
+    n_shared, is_split = 0, False
     if calibration is not None and validation is not None:
         seen = set(calibration.digests())
-        kept = [i for i in kept if digests[i] not in seen]
-        share = 0.0
-        if len(kept) < 2 * _N_GUARD_LEAST:
-            raise InputError(
-                f"validation: {len(digests) - len(kept)} of {len(digests)} samples are "
-                "calibration samples too, and what ranges were taken from proves "
-                "nothing: give other ones, or calibration=None to have them split"
-            )
+        others = [i for i in kept if digests[i] not in seen]
+        n_shared = len(digests) - len(others)
+        # The same samples twice are one set, which is split in three.
+        is_split = 2 * len(others) < len(digests)
+        if not is_split:
+            kept, share = others, 0.0
     rest = 1 - share
     parts = split_shares(
         [digests[i] for i in kept],
@@ -160,7 +162,7 @@ def split_samples(
     if guard_share == 1:
         search = first
     _check_sizes(len(first), len(search), len(guard))
-    return Splits(first, search, guard, len(digests) - len(kept))
+    return Splits(first, search, guard, n_shared, is_split)
 
 
 def _check_sizes(*sizes: int) -> None:

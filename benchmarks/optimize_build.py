@@ -160,16 +160,19 @@ def trimtab_optimised(case: Case, folder: Path) -> Made:
         # an even share of the pool; the rest judges the result
         half = case.pool.rows(slice(0, None, 2))
         wanted = {
-            "validation": (half.inputs, half.labels),
+            "validation": (dict(half.inputs), half.labels),
             "metric": "accuracy",
             "max_drop": MAX_DROP[case.name],
         }
     with Meter() as meter:
-        report = trimtab.optimize_model(model, calibration=case.calibration, **wanted)
+        report = trimtab.optimize_model(
+            model, calibration=dict(case.calibration), progress=False, **wanted
+        )
     out = folder / "model.safetensors"
     report.model.save(out)
     report.save(folder / "report.json")
-    report.plot(folder / "report.png")
+    axes = report.plot()
+    axes.figure.savefig(folder / "report.png", dpi=120)
     return out, meter.figures() | {"report": "report.json"}
 
 

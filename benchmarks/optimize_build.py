@@ -191,7 +191,7 @@ def trimtab_calibration(case: Case, folder: Path) -> Made:
         for i in range(n)
     ]
     with Meter() as meter:
-        statistics = calibrate(model, rows, list(dict.fromkeys(names)))
+        statistics = calibrate(model, rows, names)
     out = folder / "statistics.json"
     found = {name: value.to_dict() for name, value in statistics.items()}
     out.write_text(json.dumps(found, default=np.ndarray.tolist))

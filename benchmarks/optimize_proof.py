@@ -13,6 +13,7 @@ package; what each candidate answers to the whole pool is computed once and look
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,21 @@ from benchmarks.optimize_damage import DamagedBackend, LookUp, PretendedTimer
 
 N_SPLITS = 200
 BUDGET = 0.005  # of the calls
-HARD_BUDGET = 0.01  # of the replays, whose splits are smaller
 CALLED = "mnist_cnn"  # small enough to be optimised once per split
-MOST_SAMPLES = 2400  # of a replay's pool where a sample takes milliseconds
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Budget of a replay, and at most how many samples of the pool it uses."""
+
+    max_drop: float
+    n_samples: int
+
+
+REPLAYS = {
+    "mnist_cnn": Replay(0.01, 4000),
+    "minilm_sentiment": Replay(0.02, 1600),  # a sample takes milliseconds
+}
 Bools = npt.NDArray[np.bool_]
 
 
@@ -51,8 +64,8 @@ def proof(
     assert case.pool is not None
     rng = np.random.default_rng(0)
     order = rng.permutation(len(case.pool))[:n_pool]
-    hard = order if case.name == CALLED else order[:MOST_SAMPLES]
-    entry = {"replays": summary(replays(case, hard, n_splits), HARD_BUDGET)}
+    found = replays(case, order, n_splits)
+    entry = {"replays": summary(found, REPLAYS[case.name].max_drop)}
     if case.name == CALLED:
         entry["calls"] = summary(calls(case, order, n_splits), BUDGET)
     return entry
@@ -116,15 +129,19 @@ def replays(
     case: Case, order: npt.NDArray[np.intp], n_splits: int
 ) -> Iterable[dict[str, Any]]:
     """Search among damaged models with a quarter, prove with another."""
+    from trimtab.optimize.outcome import Goal
+
     assert case.pool is not None
+    replay = REPLAYS[case.name]
+    order = order[: replay.n_samples]
     pool = case.pool.rows(order)
     backend = DamagedBackend(case, pool.inputs)
-    full: Mapping[str, str] = {}
-    before = backend.answers(full).argmax(axis=-1) == pool.labels
+    before = backend.answers({}).argmax(axis=-1) == pool.labels
     for seed in range(n_splits):
         shuffled = np.random.default_rng([2, seed]).permutation(len(order))
         search, guard, unseen = np.split(shuffled, [len(order) // 4, len(order) // 2])
-        choices = _searched(backend, pool.labels, search, guard, seed)
+        goal = Goal(replay.max_drop, precisions=("f32", "int8"), seed=seed)
+        choices = _searched(backend, pool.labels, search, guard, goal)
         after = backend.answers(choices).argmax(axis=-1) == pool.labels
         drop = float(before[unseen].mean() - after[unseen].mean())
         yield {"seed": seed, "returned": "int8" in choices.values(), "drop": drop}
@@ -135,12 +152,12 @@ def _searched(
     labels: npt.NDArray[np.int64],
     search: npt.NDArray[np.intp],
     guard: npt.NDArray[np.intp],
-    seed: int,
+    goal: Any,
 ) -> Mapping[str, str]:
     """What the package's own search and guard choose."""
     from trimtab.optimize.journal import Journal
     from trimtab.optimize.metrics import METRICS
-    from trimtab.optimize.outcome import Goal, Judged
+    from trimtab.optimize.outcome import Judged
     from trimtab.optimize.progress import Deadline, Progress
     from trimtab.optimize.samples import Samples, run_samples
     from trimtab.optimize.search import Search
@@ -156,7 +173,7 @@ def _searched(
         PretendedTimer(),
         full,
         *judged,
-        Goal(HARD_BUDGET, precisions=("f32", "int8"), seed=seed),
+        goal,
         inputs={"row": np.zeros(1, np.int64)},
         deadline=Deadline(None),
         journal=Journal(None, "replay"),

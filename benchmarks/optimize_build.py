@@ -177,14 +177,15 @@ def trimtab_optimised(case: Case, folder: Path) -> Made:
 
 
 def trimtab_calibration(case: Case, folder: Path) -> Made:
-    """The calibration alone, every activation that int8 needs."""
+    """The calibration alone, of every tensor that int8 needs."""
+    from trimtab.load import load_model
     from trimtab.optimize.calibrate import calibrate
-    from trimtab.optimize.layers import find_layers
+    from trimtab.optimize.prepare import prepare_graph
+    from trimtab.optimize.quantize import tensors_to_observe
+    from trimtab.optimize.runnable import runnable
 
-    import trimtab
-
-    model = trimtab.load_model(case.path)
-    names = [layer.activation for layer in find_layers(model.graph)]
+    graph = prepare_graph(load_model(case.path)._graph_again())
+    model, names = runnable(graph), tensors_to_observe(graph)
     n = len(next(iter(case.calibration.values())))
     rows = [
         {name: array[i : i + 1] for name, array in case.calibration.items()}

@@ -24,7 +24,7 @@ from benchmarks.optimize_cases import CASES, Case
 from benchmarks.worker import one_line
 
 MAX_DROP = {"mnist_cnn": 0.005, "minilm_sentiment": 0.005}
-AGREEMENT_DROP = 0.01  # of the models without labels
+NOISE = 0.01  # of the signal's power, 20 dB: the budget where there are no labels
 Made = tuple[Path, dict[str, Any]]
 
 
@@ -155,7 +155,11 @@ def trimtab_optimised(case: Case, folder: Path) -> Made:
     import trimtab
 
     model = trimtab.load_model(case.path)
-    wanted: dict[str, Any] = {"max_drop": AGREEMENT_DROP}
+    wanted: dict[str, Any] = {
+        "validation": dict(case.validation),
+        "metric": "sqnr",
+        "max_drop": NOISE,
+    }
     if case.pool is not None:
         # an even share of the pool; the rest judges the result
         half = case.pool.rows(slice(0, None, 2))

@@ -21,6 +21,7 @@ from benchmarks.labelled import Arrays, Labelled
 from trimtab.fetch import cache_folder
 
 N_CALIBRATION = 32
+N_VALIDATION = 96
 N_HELD_OUT = 64
 N_HEAD = 1000  # sentences that the logistic head learns from
 
@@ -34,8 +35,9 @@ class Case:
     name : str
     path : Path
         The ONNX file.
-    calibration, held_out : mapping of str to ndarray
-        Inputs by name, samples along axis 0.
+    calibration, validation, held_out : mapping of str to ndarray
+        Inputs by name, samples along axis 0: to take ranges from, to choose and prove
+        with where there are no labels, and for no one but the judge.
     answer : {"class", "vector"}
         What agreement means: the largest output, or its direction.
     is_transformer : bool
@@ -47,6 +49,7 @@ class Case:
     name: str
     path: Path
     calibration: Arrays
+    validation: Arrays
     held_out: Arrays
     answer: Literal["class", "vector"] = "class"
     is_transformer: bool = False
@@ -69,6 +72,7 @@ def _pictures(name: str, script: str, *options: str) -> Case:
         name,
         _exported(script, *options),
         labelled.crops(N_CALIBRATION, "left"),
+        labelled.crops(N_VALIDATION, "left", seed=1),
         labelled.crops(N_HELD_OUT, "right"),
     )
 
@@ -85,12 +89,14 @@ def resnet50() -> Case:
 
 def minilm() -> Case:
     """The sentence encoder on passages of 128 tokens."""
-    rows = labelled.prose(N_CALIBRATION + N_HELD_OUT)
+    rows = labelled.prose(N_CALIBRATION + N_VALIDATION + N_HELD_OUT)
+    n = N_CALIBRATION + N_VALIDATION
     return Case(
         "minilm_128",
         _exported("minilm"),
         {name: array[:N_CALIBRATION] for name, array in rows.items()},
-        {name: array[N_CALIBRATION:] for name, array in rows.items()},
+        {name: array[N_CALIBRATION:n] for name, array in rows.items()},
+        {name: array[n:] for name, array in rows.items()},
         answer="vector",
         is_transformer=True,
     )
@@ -105,7 +111,7 @@ def whisper() -> Case:
     rng = np.random.default_rng(0)
     sound = speech()
     rows = []
-    for _ in range(16):
+    for _ in range(32):
         moved = np.roll(sound, rng.integers(sound.size)) * rng.uniform(0.3, 1.5)
         noise = rng.standard_normal(sound.size) * 10 ** rng.uniform(-4, -2)
         rows.append(log_mel_whisper((moved + noise).clip(-1, 1).astype(np.float32)))
@@ -114,7 +120,8 @@ def whisper() -> Case:
         "whisper_encoder",
         _exported("whisper_tiny", "--part", "encoder"),
         {"mel": mel[:8]},
-        {"mel": mel[8:]},
+        {"mel": mel[8:24]},
+        {"mel": mel[24:]},
         answer="vector",
         is_transformer=True,
     )
@@ -129,7 +136,8 @@ def mnist() -> Case:
         "mnist_cnn",
         _exported("mnist_cnn", "--part", "few"),
         known.rows(slice(N_CALIBRATION)).inputs,
-        pool.rows(slice(N_HELD_OUT)).inputs,
+        pool.rows(slice(0, 2 * N_VALIDATION, 2)).inputs,
+        pool.rows(slice(1, 2 * N_HELD_OUT, 2)).inputs,
         pool=pool,
     )
 
@@ -142,7 +150,8 @@ def sentiment() -> Case:
         "minilm_sentiment",
         _with_head(_exported("minilm"), known),
         known.rows(slice(N_CALIBRATION)).inputs,
-        pool.rows(slice(N_HELD_OUT)).inputs,
+        pool.rows(slice(0, 2 * N_VALIDATION, 2)).inputs,
+        pool.rows(slice(1, 2 * N_HELD_OUT, 2)).inputs,
         is_transformer=True,
         pool=pool,
     )

@@ -24,7 +24,7 @@ def node_figures(path: Path) -> dict[str, Any]:
     slower = [
         layer["name"]
         for layer in low
-        if layer["latency_s"][layer["precision"]] > SLACK * layer["latency_s"]["f32"]
+        if layer["latency_us"][layer["precision"]] > SLACK * layer["latency_us"]["f32"]
     ]
     return {"n": len(low), "slower": slower}
 

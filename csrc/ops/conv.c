@@ -84,7 +84,7 @@ tt_status tt_conv_integers_are_fast(tt_engine *engine, const tt_site *site, bool
 {
     tt_conv_geometry geometry;
     *out = false;
-    TT_TRY(read_geometry(site, &geometry, err));
+    TT_TRY(tt_conv_read_geometry(site, &geometry, err));
     if (tt_shape_numel(&site->graph->values[site->node->outputs[0]].shape) == 0)
         return TT_OK;
     return tt_conv_is_fast(engine, site, &geometry, out, err);

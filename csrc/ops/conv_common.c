@@ -64,6 +64,7 @@ static void fill_params(conv_state *s, const tt_lower *lower, const tt_shape *ds
     tt_conv_params *p = &s->params;
     p->src = tt_operand_md(lower, s->src);
     p->weights = s->plain;
+    p->weights.dtype = p->src.dtype; /* rounded when they are packed */
     p->weights.any = s->has_constant_weights;
     if (s->bias != TT_NO_OPERAND) p->bias = tt_operand_md(lower, s->bias);
     p->dst = (tt_md){.dtype = dst->dtype, .ndims = dst->rank};
@@ -120,8 +121,9 @@ static void column_as_row(conv_state *s)
     swap(&p->pads_end[0], &p->pads_end[1]);
 }
 
-/* *out is NULL when oneDNN has only its reference implementation. */
-static tt_status create(tt_lower *lower, conv_state *s, tt_prim **out, tt_error *err)
+/* *out is NULL when oneDNN has nothing, or only its reference implementation. */
+static tt_status create(tt_lower *lower, conv_state *s, bool takes_reference,
+                        tt_prim **out, tt_error *err)
 {
     tt_prim_create make = s->geometry->is_transposed ? create_deconv : create_conv;
     tt_status status = tt_lower_create(lower, make, &s->params, &s->work, out, err);
@@ -130,7 +132,7 @@ static tt_status create(tt_lower *lower, conv_state *s, tt_prim **out, tt_error 
         return TT_OK;
     }
     TT_TRY(status);
-    if (tt_prim_is_reference(*out)) {
+    if (!takes_reference && tt_prim_is_reference(*out)) {
         tt_prim_free(*out);
         *out = NULL;
     }
@@ -269,6 +271,9 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     const tt_shape dst = graph->values[node->outputs[0]].shape;
     const tt_shape weights = graph->values[node->inputs[1]].shape;
     conv_state s = {.geometry = geometry, .args = tt_prim_args_empty()};
+    const tt_dtype src = graph->values[node->inputs[0]].shape.dtype;
+    /* no own kernel for a layer of two types */
+    bool is_mixed = src == TT_BF16 && (weights.dtype != src || dst.dtype != src);
     bool has_posts = node->n_posts > 0, done;
     tt_prim *prim = NULL;
     estimate(&s, &graph->values[node->inputs[0]].shape, &weights, &dst);
@@ -287,12 +292,16 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     if (!s.has_constant_weights) TT_TRY(order_weights(lower, &s, err));
     column_as_row(&s);
     s.params.attr = s.args.attr;
-    TT_TRY(create(lower, &s, &prim, err));
+    TT_TRY(create(lower, &s, /*takes_reference=*/false, &prim, err));
     if (prim == NULL && has_posts) {
         s.params.attr = tt_attr_default();
         has_posts = false;
-        TT_TRY(create(lower, &s, &prim, err));
+        TT_TRY(create(lower, &s, is_mixed, &prim, err));
     }
+    if (prim == NULL && is_mixed)
+        return tt_fail(err, TT_UNSUPPORTED,
+                       "%s '%s': oneDNN has no convolution of bfloat16", node->op_type,
+                       node->name);
     if (prim == NULL) return add_plain(lower, node, &s, err);
     return add_prim(lower, node, &s, prim, has_posts || node->n_posts == 0, err);
 }

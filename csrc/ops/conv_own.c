@@ -297,7 +297,8 @@ tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
     if (!tt_lower_wants_kernels(lower) || geometry->is_transposed ||
         geometry->groups != 1 || work->flops == 0.0)
         return TT_OK;
-    if (graph->values[node->outputs[0]].shape.dtype != TT_F32 ||
+    if (graph->values[node->inputs[0]].shape.dtype != TT_F32 ||
+        graph->values[node->outputs[0]].shape.dtype != TT_F32 ||
         tt_graph_constant(graph, node->inputs[1]) == NULL ||
         !translate_posts(graph, node, &s.posts, &s.first_post))
         return TT_OK;

@@ -34,7 +34,7 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     TT_TRY(tt_need_inputs(site, 2, err));
     a = tt_input_shape(site, 0);
     b = tt_input_shape(site, 1);
-    if (a->dtype != b->dtype || !is_multiplied(a->dtype))
+    if (tt_layer_dtype(site) != b->dtype || !is_multiplied(a->dtype))
         return tt_fail_at(node, err, TT_BAD_MODEL,
                           "inputs of %s and %s, expected one number type",
                           tt_dtype_name(a->dtype), tt_dtype_name(b->dtype));
@@ -51,7 +51,7 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     wide_a.rank -= 2;
     wide_b.rank -= 2;
     TT_TRY(tt_shape_broadcast(&wide_a, &wide_b, &batch, err));
-    batch.dtype = a->dtype;
+    batch.dtype = tt_layer_dtype(site);
     if (batch.rank + 2 > TT_MAX_RANK)
         return tt_fail_at(node, err, TT_LIMIT, "the result has rank %d, at most %d",
                           batch.rank + 2, TT_MAX_RANK);

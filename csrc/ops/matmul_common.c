@@ -160,6 +160,7 @@ static void fill_params(state *s)
     tt_matmul_params *p = &s->params;
     p->src = m->a_md;
     p->weights = m->b_md;
+    p->weights.dtype = m->a_md.dtype; /* rounded when they are packed */
     p->weights.any = m->has_constant_b;
     p->dst = m->dst_md;
     settle_batches(&p->src);
@@ -167,14 +168,16 @@ static void fill_params(state *s)
     settle_batches(&p->dst);
     p->bias = (tt_md){.ndims = 0};
     if (m->bias == TT_NO_OPERAND) return;
-    p->bias = (tt_md){.dtype = m->dst_md.dtype, .ndims = m->dst_md.ndims};
+    p->bias = (tt_md){.dtype = tt_operand_shape(s->lower, m->bias)->dtype,
+                      .ndims = m->dst_md.ndims};
     for (int i = 0; i < p->bias.ndims; ++i)
         p->bias.dims[i] = i == p->bias.ndims - 1 ? m->dst_md.dims[i] : 1;
     tt_strides_row_major(p->bias.dims, p->bias.ndims, p->bias.strides);
 }
 
-/* *out is NULL when oneDNN has only its reference implementation. */
-static tt_status create(state *s, bool with_posts, tt_prim **out, tt_error *err)
+/* *out is NULL when oneDNN has nothing, or only its reference implementation. */
+static tt_status create(state *s, bool with_posts, bool takes_reference, tt_prim **out,
+                        tt_error *err)
 {
     tt_status status;
     s->params.attr = with_posts ? s->args.attr : tt_attr_default();
@@ -184,7 +187,7 @@ static tt_status create(state *s, bool with_posts, tt_prim **out, tt_error *err)
         return TT_OK;
     }
     TT_TRY(status);
-    if (tt_prim_is_reference(*out)) {
+    if (!takes_reference && tt_prim_is_reference(*out)) {
         tt_prim_free(*out);
         *out = NULL;
     }
@@ -249,23 +252,30 @@ static tt_status fresh_dst(state *s, tt_error *err)
     return TT_OK;
 }
 
+/* Types that no own kernel takes together. */
+static bool is_mixed(const tt_matmul *m)
+{
+    return m->a_md.dtype == TT_BF16 &&
+           (m->b_md.dtype != TT_BF16 || m->dst_md.dtype != TT_BF16);
+}
+
 static tt_status find_prim(state *s, bool *with_posts, tt_prim **out, tt_error *err)
 {
     tt_matmul *m = s->m;
     *with_posts = !s->posts_apart;
     fill_params(s);
-    TT_TRY(create(s, *with_posts, out, err));
+    TT_TRY(create(s, *with_posts, /*takes_reference=*/false, out, err));
     if (*out != NULL) return TT_OK;
     if (*with_posts && s->args.attr.n_posts > 0) {
         *with_posts = false;
         TT_TRY(fresh_dst(s, err));
-        TT_TRY(create(s, false, out, err));
+        TT_TRY(create(s, false, /*takes_reference=*/false, out, err));
         if (*out != NULL) return TT_OK;
     }
     TT_TRY(make_plain(s, &m->a, &m->a_md, err));
     if (!m->has_constant_b) TT_TRY(make_plain(s, &m->b, &m->b_md, err));
     fill_params(s);
-    return create(s, *with_posts, out, err);
+    return create(s, *with_posts, /*takes_reference=*/is_mixed(m), out, err);
 }
 
 /* ---- own kernel -------------------------------------------------------------- */
@@ -343,8 +353,8 @@ static bool take_posts(const state *s, tt_matmul_packed *k, tt_operand *operands
 static bool is_packable(const state *s)
 {
     const tt_matmul *m = s->m;
-    return m->has_constant_b && m->dst_md.dtype == TT_F32 && m->dst_md.ndims == 2 &&
-           tt_lower_wants_kernels(s->lower);
+    return m->has_constant_b && m->a_md.dtype == TT_F32 && m->dst_md.dtype == TT_F32 &&
+           m->dst_md.ndims == 2 && tt_lower_wants_kernels(s->lower);
 }
 
 /* oneDNN's way for shapes that its blocks do not fit: slower, and the first call of a
@@ -430,6 +440,10 @@ tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmu
         tt_prim_free(prim);
         return add_packed(&s, err);
     }
+    if (prim == NULL && is_mixed(matmul))
+        return tt_fail(err, TT_UNSUPPORTED,
+                       "%s '%s': oneDNN does not multiply bfloat16", node->op_type,
+                       node->name);
     if (prim == NULL) {
         TT_TRY(fresh_dst(&s, err));
         return add_own(&s, err);

@@ -83,10 +83,7 @@ typedef struct {
 static tt_status prepare(void *arg)
 {
     preparing *p = arg;
-    tt_model *model = p->model;
-    if ((model->options.passes & TT_PASS_FOLD) != 0)
-        TT_TRY(tt_graph_fold_constants(model, model->graph, p->err));
-    return tt_graph_prepare(model, model->graph, p->err);
+    return tt_graph_prepare(p->model, p->model->graph, p->err);
 }
 
 static tt_status build(tt_model *model, const void *bytes, size_t n_bytes,
@@ -208,8 +205,6 @@ typedef struct {
 static tt_status prepare_selected(void *arg)
 {
     selecting *s = arg;
-    if ((s->model->options.passes & TT_PASS_FOLD) != 0)
-        TT_TRY(tt_graph_fold_constants(s->model, s->graph, s->err));
     return tt_graph_prepare(s->model, s->graph, s->err);
 }
 

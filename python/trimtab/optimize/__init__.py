@@ -1,0 +1,1 @@
+"""Cheaper models with the same answers."""

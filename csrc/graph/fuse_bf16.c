@@ -49,12 +49,26 @@ static bool is_layer(const tt_node *node)
     return is_listed(node, NAMES);
 }
 
+/* Is what a Pad fills in, if anything, zero? */
+static bool pads_zeros(const tt_graph *graph, const tt_node *pad)
+{
+    const tt_attribute *value = tt_attribute_find(pad, "value");
+    double filled = 0.0;
+    if (value != NULL && value->kind == TT_ATTRIBUTE_FLOAT)
+        filled = (double)value->as.floats[0];
+    if (pad->n_inputs > 2 && pad->inputs[2] >= 0 &&
+        !tt_match_any_scalar(graph, pad->inputs[2], &filled))
+        return false;
+    return filled == 0.0;
+}
+
 /* Reads input 0 and nothing else of floats; the result holds its elements or zeros. */
-static bool is_move(const tt_node *node)
+static bool is_move(const tt_graph *graph, const tt_node *node)
 {
     static const char *const NAMES[] = {
-        "Transpose", "Split",        "Slice",        "Squeeze", "Unsqueeze", "Flatten",
-        "Reshape",   "DepthToSpace", "SpaceToDepth", "Expand",  "Tile",      NULL};
+        "Transpose", "Split", "Slice",  "Squeeze",      "Unsqueeze",    "Flatten",
+        "Reshape",   "Tile",  "Expand", "DepthToSpace", "SpaceToDepth", NULL};
+    if (tt_node_is(node, "Pad")) return pads_zeros(graph, node);
     return is_listed(node, NAMES);
 }
 
@@ -181,22 +195,23 @@ static tt_status begin(tt_graph *graph, bool is_native, walk *w, tt_error *err)
     return TT_OK;
 }
 
-/* Whoever reads a cast of the value reads the value. */
-static void drop_casts(walk *w, int value)
+/* Whoever reads a cast of the value to this type reads the value. */
+static void drop_casts(walk *w, int value, int as)
 {
+    static const tt_dtype TYPES[] = {[AS_F32] = TT_F32, [AS_BF16] = TT_BF16};
     tt_graph *graph = w->graph;
     for (int i = 0; i < graph->n_nodes; ++i) {
         tt_node *node = &graph->nodes[i];
-        if (node->dead || node->n_inputs < 1 || node->inputs[0] != value ||
-            cast_to(node) == TT_DTYPE_NONE)
-            continue;
-        if (node->outputs[0] < w->n_values && value < w->n_values) {
-            w->uses[value] += w->uses[node->outputs[0]] - 1;
-            for (int as = 0; as < 2; ++as)
-                w->casts[as][value] += w->casts[as][node->outputs[0]];
-            w->casts[cast_to(node) == TT_F32 ? AS_F32 : AS_BF16][value]--;
+        int out;
+        if (cast_to(node) != TYPES[as] || node->inputs[0] != value) continue;
+        out = node->outputs[0];
+        if (out < w->n_values && value < w->n_values) {
+            w->uses[value] += w->uses[out] - 1;
+            w->casts[as][value]--;
+            for (int k = 0; k < 2; ++k)
+                w->casts[k][value] += w->casts[k][out];
         }
-        tt_graph_replace(graph, node->outputs[0], value);
+        tt_graph_replace(graph, out, value);
         node->dead = true;
     }
 }
@@ -293,7 +308,7 @@ static tt_status mix(walk *w, int at, tt_error *err)
     if (source >= 0) node->inputs[0] = source;
     node->inputs[1] = weights;
     if (bias >= 0) node->inputs[2] = bias;
-    drop_casts(w, node->outputs[0]);
+    drop_casts(w, node->outputs[0], AS_F32);
     return TT_OK;
 }
 
@@ -350,7 +365,7 @@ static bool cancel(walk *w, tt_node *node)
 
 static bool moves_f32_to_bf16(const walk *w, const tt_node *node)
 {
-    bool is_float = is_move(node) && dtype_of(w, node->inputs[0]) == TT_F32 &&
+    bool is_float = is_move(w->graph, node) && dtype_of(w, node->inputs[0]) == TT_F32 &&
                     w->graph->values[node->inputs[0]].constant == NULL;
     for (int i = 0; i < node->n_outputs && is_float; ++i)
         if (node->outputs[i] >= 0 && !is_only_cast(w, node->outputs[i], AS_BF16))
@@ -369,10 +384,12 @@ static tt_status hoist(walk *w, int at, tt_error *err)
     node = &w->graph->nodes[at];
     TT_TRY(own_inputs(w->graph, node, err));
     node->inputs[0] = to;
+    if (tt_node_is(node, "Pad") && node->n_inputs > 2)
+        node->inputs[2] = TT_ABSENT; /* a zero of another type */
     if (from < w->n_values) w->casts[AS_BF16][from]++;
     for (int i = 0; i < node->n_outputs; ++i) {
         if (node->outputs[i] < 0) continue;
-        drop_casts(w, node->outputs[i]);
+        drop_casts(w, node->outputs[i], AS_BF16);
         w->graph->values[node->outputs[i]].shape.dtype = TT_BF16;
     }
     return TT_OK;
@@ -393,7 +410,7 @@ static void keep_sum(walk *w, const tt_node *node)
         !is_only_cast(w, out, AS_F32) ||
         tt_shape_numel(&w->graph->values[node->inputs[0]].shape) == 0)
         return;
-    drop_casts(w, out);
+    drop_casts(w, out, AS_F32);
     w->graph->values[out].shape.dtype = TT_F32;
 }
 
@@ -419,7 +436,7 @@ static tt_status widen(walk *w, int at, tt_error *err)
         old = node->outputs[i];
         if (dtype_of(w, old) != TT_BF16) continue;
         if (is_only_cast(w, old, AS_F32)) {
-            drop_casts(w, old);
+            drop_casts(w, old, AS_F32);
             w->graph->values[old].shape.dtype = TT_F32;
             continue;
         }
@@ -486,7 +503,7 @@ tt_status tt_graph_store_bf16(tt_graph *graph, tt_error *err)
             dtype_of(&w, out) != TT_F32 || !is_only_cast(&w, out, AS_BF16) ||
             tt_shape_numel(&graph->values[node->inputs[0]].shape) == 0)
             continue;
-        drop_casts(&w, out);
+        drop_casts(&w, out, AS_BF16);
         graph->values[out].shape.dtype = TT_BF16;
     }
     end(&w);

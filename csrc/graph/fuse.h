@@ -20,7 +20,7 @@ tt_status tt_graph_mix_bf16(tt_graph *graph, bool is_native, tt_error *err);
 /* The other casts to and from bfloat16. */
 tt_status tt_graph_fuse_bf16(tt_graph *graph, bool is_native, tt_error *err);
 /* Layers store bfloat16 where their result is only read as such. */
-tt_status tt_graph_store_bf16(tt_graph *graph, tt_error *err);
+tt_status tt_graph_store_bf16(tt_graph *graph, bool is_native, tt_error *err);
 /* Matmuls of one input with constant weights become one. */
 tt_status tt_graph_fuse_parallel(tt_graph *graph, tt_error *err);
 /* Operators that exporters spell out: Gelu, LayerNormalization, Swish, ... */

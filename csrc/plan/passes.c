@@ -27,9 +27,9 @@ tt_status tt_graph_prepare(tt_model *model, tt_graph *graph, tt_error *err)
 tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
 {
     unsigned passes = model->options.passes;
+    bool is_native = tt_cpu_multiplies_bf16(tt_cpu_get());
     if ((passes & TT_PASS_SIMPLIFY) != 0) TT_TRY(tt_graph_simplify(graph, err));
-    if ((passes & TT_PASS_BF16) != 0)
-        TT_TRY(tt_graph_fuse_bf16(graph, tt_cpu_multiplies_bf16(tt_cpu_get()), err));
+    if ((passes & TT_PASS_BF16) != 0) TT_TRY(tt_graph_fuse_bf16(graph, is_native, err));
     if ((passes & TT_PASS_FUSE) != 0) {
         TT_TRY(tt_graph_fuse_composed(graph, err));
         TT_TRY(tt_graph_fuse_pads(graph, err));
@@ -37,7 +37,8 @@ tt_status tt_graph_optimise(tt_model *model, tt_graph *graph, tt_error *err)
     }
     if ((passes & TT_PASS_ATTENTION) != 0) TT_TRY(tt_graph_fuse_attention(graph, err));
     if ((passes & TT_PASS_FUSE) != 0) TT_TRY(tt_graph_fuse_posts(graph, err));
-    if ((passes & TT_PASS_BF16) != 0) TT_TRY(tt_graph_store_bf16(graph, err));
+    if ((passes & TT_PASS_BF16) != 0)
+        TT_TRY(tt_graph_store_bf16(graph, is_native, err));
     if ((passes & TT_PASS_CHAIN) != 0) TT_TRY(tt_graph_chain(graph, err));
     tt_graph_sweep(graph);
     return TT_OK;

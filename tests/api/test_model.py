@@ -32,7 +32,7 @@ def test_the_signature_has_names_dtypes_and_symbols(model: trimtab.Model) -> Non
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"precision": "bf16"}, "precision: only 'f32'"),
+        ({"precision": "f8"}, "precision: expected one of"),
         ({"threads": 0}, "threads must be at least 1"),
         ({"device": "tpu"}, "'tpu'"),
         ({"passes": ["fold", "magic"]}, "no pass 'magic'"),

@@ -240,6 +240,97 @@ CASES: dict[str, Callable[[np.random.Generator], Built]] = {
 }
 
 
+#: One operator each: (op, attributes, other inputs); the first input is [2, 8, 6, 6].
+OPERATORS: dict[str, tuple[str, dict, list[Array]]] = {
+    **{
+        op.lower(): (op, {}, [])
+        for op in (
+            *("Abs", "Ceil", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu"),
+            *("GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "HardSwish"),
+            *("Mish", "Neg", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin"),
+            *("Softplus", "Softsign", "Tanh"),
+        )
+    },
+    "softmax": ("Softmax", {"axis": -1}, []),
+    "softmax_channels": ("Softmax", {"axis": 1}, []),
+    "log_softmax": ("LogSoftmax", {"axis": 2}, []),
+    "hardmax": ("Hardmax", {"axis": 3}, []),
+    "layer_norm": (
+        "LayerNormalization",
+        {"axis": -2},
+        [np.linspace(0.5, 2, 36, dtype="f4").reshape(6, 6), np.eye(6, dtype="f4")],
+    ),
+    "instance_norm": (
+        "InstanceNormalization",
+        {},
+        [np.linspace(0.5, 2, 8, dtype="f4"), np.linspace(-1, 1, 8, dtype="f4")],
+    ),
+    "max_pool": ("MaxPool", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, []),
+    "average_pool": ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2]}, []),
+    "reduce_sum": ("ReduceSum", {}, [np.array([1, 3], np.int64)]),
+    "reduce_mean": ("ReduceMean", {"keepdims": 0}, [np.array([2, 3], np.int64)]),
+    "reduce_max": ("ReduceMax", {}, [np.array([1], np.int64)]),
+    "reduce_l2": ("ReduceL2", {}, [np.array([3], np.int64)]),
+    "cumsum": ("CumSum", {}, [np.array(2, np.int64)]),
+    "transpose": ("Transpose", {"perm": [0, 2, 3, 1]}, []),
+    "reshape": ("Reshape", {}, [np.array([4, -1], np.int64)]),
+    "pad_edge": ("Pad", {"mode": "edge"}, [np.array([0, 0, 1, 2] * 2, np.int64)]),
+    "pad_one": ("Pad", {}, [np.array([0, 1] * 4, np.int64), np.float32(1)]),
+    "pad_none": ("Pad", {}, [np.array([0, 0, -1, 1] * 2, np.int64)]),
+    "slice": (
+        "Slice",
+        {},
+        [np.array([x], np.int64) for x in (5, -7, 1, -2)],
+    ),
+    "tile": ("Tile", {}, [np.array([1, 2, 1, 3], np.int64)]),
+    "expand": ("Expand", {}, [np.array([3, 1, 1, 1, 1], np.int64)]),
+    "gather": ("Gather", {"axis": 1}, [np.array([7, 0, -2], np.int64)]),
+    "depth_to_space": ("DepthToSpace", {"blocksize": 2}, []),
+    "add": ("Add", {}, [np.linspace(-1, 1, 6, dtype="f4")]),
+    "mul": ("Mul", {}, [np.linspace(-2, 1, 8, dtype="f4").reshape(8, 1, 1)]),
+    "div": ("Div", {}, [np.float32(3)]),
+    "pow": ("Pow", {}, [np.float32(2)]),
+    "max": ("Max", {}, [np.float32(0.25), np.linspace(-1, 1, 6, dtype="f4")]),
+    "prelu": ("PRelu", {}, [np.linspace(0, 1, 8, dtype="f4").reshape(8, 1, 1)]),
+    "matmul": ("MatMul", {}, [np.linspace(-1, 1, 30, dtype="f4").reshape(6, 5)]),
+    "conv_1": ("Conv", {}, [np.linspace(-1, 1, 24, dtype="f4").reshape(3, 8, 1, 1)]),
+    "conv_groups": (
+        "Conv",
+        {"group": 2, "dilations": [2, 2]},
+        [np.linspace(-1, 1, 144, dtype="f4").reshape(4, 4, 3, 3)],
+    ),
+    "deconv": (
+        "ConvTranspose",
+        {"strides": [2, 1], "group": 4},
+        [np.linspace(-1, 1, 96, dtype="f4").reshape(8, 2, 3, 2)],
+    ),
+}
+
+
+def build_operator(name: str) -> Built:
+    """A model of one operator; constants and input are values of bfloat16."""
+    op, attributes, others = OPERATORS[name]
+    names = [f"c{i}" for i in range(len(others))]
+    made = oh.make_node(op, ["x", *names], ["y"], "node", **attributes)
+    x = rounded(floats(np.random.default_rng(3), 2, 8, 6, 6))
+    constants = {n: rounded(c) for n, c in zip(names, others, strict=True)}
+    return model([made], {"x": x}, ["y"], constants, opset=22)
+
+
+def check_operators() -> None:
+    """The result is the true one, rounded: within a step of bfloat16."""
+    for name in OPERATORS:
+        content, inputs = build_operator(name)
+        (wanted,) = truth(content, inputs).values()
+        for passes in (PASSES, []):
+            loaded = trimtab.load_model(narrow(content), fallback=False, passes=passes)
+            (got,) = loaded.run(inputs).values()
+            assert got.shape == wanted.shape, name
+            step = np.abs(wanted) / 128 + 1e-3 * np.abs(wanted).max()
+            worst = float((np.abs(got - wanted) / (step + 1e-30)).max())
+            assert worst <= 1, (name, len(passes), worst)
+
+
 def build(name: str, opset: int = 22) -> Built:
     content, inputs = CASES[name](np.random.default_rng(len(name)))
     proto = onnx.load_from_string(content)
@@ -317,3 +408,4 @@ def check_all() -> None:
     """Everything with the environment of this process."""
     for name in CASES:
         check(name, SETTINGS)
+    check_operators()

@@ -17,6 +17,7 @@
 #include "graph/casts.h"
 #include "graph/fuse.h"
 #include "graph/match.h"
+#include "graph/narrow.h"
 #include "ops/op.h"
 
 /* ---- questions ------------------------------------------------------------- */
@@ -309,6 +310,26 @@ static tt_status widen(tt_casts *w, int at, tt_error *err)
     return TT_OK;
 }
 
+/* Filters of few weights keep their sums: narrow.h. */
+static tt_status round_weights(tt_casts *w, int at, tt_error *err)
+{
+    tt_node *node = &w->graph->nodes[at];
+    const tt_shape *shape;
+    tt_constant *made;
+    if (!w->is_native || !tt_node_is(node, "Conv") ||
+        tt_casts_dtype(w, node->inputs[0]) != TT_BF16 ||
+        tt_casts_dtype(w, node->inputs[1]) != TT_F32 ||
+        tt_graph_constant(w->graph, node->inputs[1]) == NULL)
+        return TT_OK;
+    shape = &w->graph->values[node->inputs[1]].shape;
+    if (tt_shape_numel(shape) > shape->dims[0] * TT_NARROW_TAPS) return TT_OK;
+    TT_TRY(tt_node_own_lists(w->graph, node, err));
+    TT_TRY(
+        tt_constant_narrowed(w->graph->values[node->inputs[1]].constant, &made, err));
+    return tt_graph_add_constant(w->graph, w->graph->values[node->inputs[1]].name, made,
+                                 &node->inputs[1], err);
+}
+
 static tt_status visit(tt_casts *w, int at, tt_error *err)
 {
     tt_node *node = &w->graph->nodes[at];
@@ -318,6 +339,7 @@ static tt_status visit(tt_casts *w, int at, tt_error *err)
     if (cancel(w, node)) return TT_OK;
     if (is_widened(node, w->is_native) && reads_bf16(w, node)) return widen(w, at, err);
     keep_sum(w, node);
+    TT_TRY(round_weights(w, at, err));
     return hoist(w, at, err);
 }
 

@@ -241,8 +241,8 @@ for name, a in expected.items():
     [
         ("minilm_dynamo", 40.0),
         ("whisper_encoder", 40.0),
-        # 50 convolutions in a row, each with two roundings of 2^-9: some 35 dB
-        ("efficientnet_lite0_dynamo", 30.0),
+        # 50 convolutions in a row, each with two roundings of 2^-9
+        ("efficientnet_lite0_dynamo", 33.0),
     ],
 )
 def test_real_models_keep_their_answers(name: str, least_db: float) -> None:

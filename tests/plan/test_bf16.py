@@ -107,6 +107,29 @@ def test_matmuls_of_one_input_are_joined_in_bfloat16_too() -> None:
     assert layers.count("Attention") == plain.count("Attention") == 1
 
 
+SUMS = """
+import numpy as np, trimtab
+from tests.plan.bf16_graphs import model, node
+from trimtab.optimize.bf16 import to_bf16
+rng = np.random.default_rng(5)
+w = rng.standard_normal((24, 1, 5, 5)).astype(np.float32)
+w[1] *= 1e-30
+w[2, 0, 1:] = 0
+x = np.ones((1, 24, 5, 5), np.float32)
+content, inputs = model([node("Conv", "x w", "y", group=24)], {"x": x}, ["y"], {"w": w})
+layer = trimtab.load_model(content).rewritten(to_bf16)
+wanted = w.astype("f8").sum(axis=(1, 2, 3))
+error = np.abs(layer.run(inputs)["y"].ravel() - wanted) / np.abs(w).max(axis=(1, 2, 3))
+print(error.max())
+"""
+
+
+@has_avx512
+def test_rounded_filters_keep_their_sums() -> None:
+    # 25 weights that are rounded one by one are off by 2^-7 of the largest and more
+    assert float(run_with(EMULATED, SUMS)) <= 2.0**-10
+
+
 MEMORY = """
 from tests.plan.bf16_graphs import model, node
 import numpy as np, trimtab

@@ -69,7 +69,8 @@ def bf16_layers(graph: Model) -> list[str]:
     >>> relu = Node("Relu", ["x"], ["h"])
     >>> dense = Node("MatMul", ["h", "w"], ["y"], "dense")
     >>> weights = {"w": Constant.of(np.eye(3, dtype=np.float32))}
-    >>> graph = Graph("g", [Value("x", "float32")], [Value("y")], [relu, dense], weights)
+    >>> x, y = Value("x", "float32"), Value("y")
+    >>> graph = Graph("g", [x], [y], [relu, dense], weights)
     >>> bf16_layers(Model(graph, {"": 23}))
     ['dense']
     """
@@ -88,9 +89,9 @@ def _chosen(model: Model, layers: Collection[str] | None) -> set[int]:
     known = {x for i in found for x in (_name(main.nodes[i]), *main.nodes[i].outputs)}
     if unknown := sorted(wanted - known):
         raise InputError(
-            f"layers: {unknown[0]!r} is no layer that can compute in bfloat16; expected "
-            "names of convolutions and matrix products by constant float32 weights, "
-            "as trimtab.optimize.bf16.bf16_layers lists them"
+            f"layers: {unknown[0]!r} is no layer that can compute in bfloat16; "
+            "expected names of convolutions and matrix products by constant "
+            "float32 weights, as trimtab.optimize.bf16.bf16_layers lists them"
         )
     return found
 
@@ -134,9 +135,7 @@ def _convert(node: Node, casts: _Casts) -> None:
     casts.nodes.append(
         Node(node.op_type, inputs, [made], node.name, node.domain, attributes)
     )
-    casts.nodes.append(
-        Node("Cast", [made], [result], f"{made}_f32", "", {"to": _F32})
-    )
+    casts.nodes.append(Node("Cast", [made], [result], f"{made}_f32", "", {"to": _F32}))
 
 
 def to_bf16(graph: Model, layers: Collection[str] | None = None) -> Model:

@@ -111,7 +111,7 @@ tt_status tt_cast_add(tt_graph *graph, const char *name, int from, int to,
 {
     const tt_op *op = tt_op_find("", "Cast", 13);
     tt_node *cast;
-    if (op == NULL) return tt_fail(err, TT_UNSUPPORTED, "no operator Cast");
+    if (op == NULL) return tt_fail(err, TT_UNSUPPORTED, "no operator Cast in opset %d", 13);
     TT_TRY(tt_graph_add_node(graph, op, name, 1, 1, &cast, err));
     cast->op_type = op->name;
     cast->domain = op->domain;

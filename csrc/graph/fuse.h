@@ -19,7 +19,10 @@ tt_status tt_graph_fuse_weights(tt_graph *graph, tt_error *err);
 tt_status tt_graph_mix_bf16(tt_graph *graph, bool is_native, tt_error *err);
 /* The other casts to and from bfloat16. */
 tt_status tt_graph_fuse_bf16(tt_graph *graph, bool is_native, tt_error *err);
-/* Layers store bfloat16 where their result is only read as such. */
+/* Number of the output of a LayerNormalization that is its result as bfloat16, beside
+ * the result in float32. */
+enum { TT_LAYER_NORM_NARROW_OUTPUT = 4 };
+/* Layers and normalisations store bfloat16 where their result is only read as such. */
 tt_status tt_graph_store_bf16(tt_graph *graph, bool is_native, tt_error *err);
 /* Matmuls of one input with constant weights become one. */
 tt_status tt_graph_fuse_parallel(tt_graph *graph, tt_error *err);

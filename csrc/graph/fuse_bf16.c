@@ -368,23 +368,70 @@ tt_status tt_graph_fuse_bf16(tt_graph *graph, bool is_native, tt_error *err)
 
 /* ---- results, when everything else is fused --------------------------------- */
 
+/* The Cast of the value to bfloat16, or NULL. */
+static tt_node *first_cast(tt_graph *graph, int value)
+{
+    for (int i = 0; i < graph->n_nodes; ++i)
+        if (tt_cast_to(&graph->nodes[i]) == TT_BF16 &&
+            graph->nodes[i].inputs[0] == value)
+            return &graph->nodes[i];
+    return NULL;
+}
+
+/* The normalisation writes bfloat16 beside its result. */
+static tt_status add_narrow_output(tt_casts *w, int at, tt_error *err)
+{
+    tt_graph *graph = w->graph;
+    tt_node *node = &graph->nodes[at], *cast = first_cast(graph, node->outputs[0]);
+    int n = TT_LAYER_NORM_NARROW_OUTPUT;
+    int *outputs = tt_region_alloc(graph->region, (size_t)n + 1, sizeof *outputs);
+    if (outputs == NULL) return tt_fail(err, TT_NO_MEMORY, "outputs of a node");
+    for (int i = 0; i < n; ++i)
+        outputs[i] = i < node->n_outputs ? node->outputs[i] : TT_ABSENT;
+    outputs[n] = cast->outputs[0];
+    cast->dead = true;
+    node->outputs = outputs;
+    node->n_outputs = n + 1;
+    return TT_OK;
+}
+
+static bool is_norm(const tt_node *node)
+{
+    static const char *const NAMES[] = {"LayerNormalization", "RMSNormalization", NULL};
+    return is_listed(node, NAMES) && node->n_outputs <= TT_LAYER_NORM_NARROW_OUTPUT;
+}
+
+static tt_status store(tt_casts *w, int at, tt_error *err)
+{
+    tt_node *node = &w->graph->nodes[at];
+    bool is_f32;
+    int out;
+    if (node->dead || node->n_outputs < 1 || node->n_inputs < 1) return TT_OK;
+    out = node->outputs[0];
+    is_f32 = tt_casts_dtype(w, node->inputs[0]) == TT_F32;
+    if (is_layer(node) ? is_f32 : !(is_norm(node) && is_f32)) return TT_OK;
+    if (tt_casts_dtype(w, out) != TT_F32 || w->casts[TT_AS_BF16][out] == 0 ||
+        tt_shape_numel(&w->graph->values[node->inputs[0]].shape) == 0)
+        return TT_OK;
+    if (tt_casts_only(w, out, TT_AS_BF16)) {
+        tt_casts_drop(w, out, TT_AS_BF16);
+        w->graph->values[out].shape.dtype = TT_BF16;
+        return TT_OK;
+    }
+    return is_norm(node) && w->casts[TT_AS_BF16][out] == 1
+               ? add_narrow_output(w, at, err)
+               : TT_OK;
+}
+
 tt_status tt_graph_store_bf16(tt_graph *graph, bool is_native, tt_error *err)
 {
+    tt_status status = TT_OK;
     tt_casts w;
     if (!has_bf16(graph)) return TT_OK;
     TT_TRY(tt_casts_begin(graph, is_native, &w, err));
-    for (int i = 0; i < graph->n_nodes; ++i) {
-        const tt_node *node = &graph->nodes[i];
-        int out = node->n_outputs > 0 ? node->outputs[0] : TT_ABSENT;
-        if (node->dead || !is_layer(node) ||
-            tt_casts_dtype(&w, node->inputs[0]) != TT_BF16 ||
-            tt_casts_dtype(&w, out) != TT_F32 || !tt_casts_only(&w, out, TT_AS_BF16) ||
-            tt_shape_numel(&graph->values[node->inputs[0]].shape) == 0)
-            continue;
-        tt_casts_drop(&w, out, TT_AS_BF16);
-        graph->values[out].shape.dtype = TT_BF16;
-    }
+    for (int i = 0; i < graph->n_nodes && status == TT_OK; ++i)
+        status = store(&w, i, err);
     tt_casts_end(&w);
     tt_graph_sweep(graph);
-    return TT_OK;
+    return status;
 }

@@ -204,6 +204,7 @@ def test_verifying_names_the_pass_that_differs(content: bytes) -> None:
         """The model as if the pass `fuse` had a defect."""
 
         inputs = right.inputs
+        precision = "f32"
 
         def __init__(self, bits: int) -> None:
             self.factor = 1.01 if bits & bad_bit else 1.0

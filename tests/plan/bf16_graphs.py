@@ -209,6 +209,28 @@ def dense(rng: np.random.Generator) -> Built:
     )
 
 
+def wide_norm(rng: np.random.Generator) -> Built:
+    """Rows longer than what a normalisation keeps on its stack, read once and twice."""
+    return model(
+        [
+            node("LayerNormalization", "x g b", "n"),
+            node("MatMul", "n w", "a"),
+            node("LayerNormalization", "a g2", "m"),
+            node("MatMul", "m w2", "c"),
+            node("Add", "c m", "y"),
+        ],
+        {"x": floats(rng, 3, 4100)},
+        ["y"],
+        {
+            "g": 1 + floats(rng, 4100) / 8,
+            "b": floats(rng, 4100) / 8,
+            "w": floats(rng, 4100, 16) / 64,
+            "g2": 1 + floats(rng, 16) / 8,
+            "w2": floats(rng, 16, 16) / 4,
+        },
+    )
+
+
 def empty(rng: np.random.Generator) -> Built:
     """Sums over nothing, and nothing summed."""
     return model(
@@ -236,6 +258,7 @@ CASES: dict[str, Callable[[np.random.Generator], Built]] = {
     "transposed": transposed,
     "transformer": transformer,
     "dense": dense,
+    "wide_norm": wide_norm,
     "empty": empty,
 }
 

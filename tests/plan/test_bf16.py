@@ -107,6 +107,12 @@ def test_matmuls_of_one_input_are_joined_in_bfloat16_too() -> None:
     assert layers.count("Attention") == plain.count("Attention") == 1
 
 
+@has_avx512
+def test_normalisation_writes_what_layers_read() -> None:
+    _, layers = run_with(EMULATED, STEPS.format(name="wide_norm")).splitlines()
+    assert "Cast" not in layers
+
+
 SUMS = """
 import numpy as np, trimtab
 from tests.plan.bf16_graphs import model, node

@@ -202,15 +202,17 @@ def test_a_cast_to_bfloat16_and_back_still_rounds() -> None:
     np.testing.assert_array_equal(outputs["z"], outputs["y"])
 
 
-def test_layers_of_two_types_are_refused_as_before() -> None:
+@pytest.mark.parametrize("attributes", [{}, {"mixed_bf16": 1}])
+def test_layers_of_two_types_are_refused_as_before(attributes: dict[str, int]) -> None:
+    inputs = {"x": np.ones((1, 2), np.float32), "w": np.eye(2, dtype=np.float32)}
     content, _ = bf16_graphs.model(
         [
             bf16_graphs.node("Cast", "x", "a", to=16),
-            bf16_graphs.node("MatMul", "a w", "y"),
+            bf16_graphs.node("MatMul", "a w", "y", **attributes),
         ],
-        {"x": np.ones((1, 2), np.float32)},
+        inputs,
         ["y"],
-        {"w": np.eye(2, dtype=np.float32)},
+        {},
     )
     with pytest.raises(trimtab.TrimtabError, match="bfloat16 and float32"):
-        trimtab.load_model(content).run({"x": np.ones((1, 2), np.float32)})
+        trimtab.load_model(content).run(inputs)

@@ -33,6 +33,7 @@ typedef struct tt_binding tt_binding;
 #define TT_PASS_LIST(X)                                                             \
     X(TT_PASS_FOLD, "fold", "compute constant nodes when compiling")                \
     X(TT_PASS_SIMPLIFY, "simplify", "remove nodes without effect")                  \
+    X(TT_PASS_BF16, "bf16", "casts to and from bfloat16 into their neighbours")     \
     X(TT_PASS_FUSE, "fuse", "post-ops, batch normalisation, composed operators")    \
     X(TT_PASS_INTEGER, "integer", "8-bit tensors are moved and pooled as they are") \
     X(TT_PASS_ATTENTION, "attention", "matmul, softmax, matmul as one kernel")      \

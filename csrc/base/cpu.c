@@ -265,12 +265,19 @@ static int wanted_threads(const char *value, int otherwise)
                                                                          : otherwise;
 }
 
+static bool is_set(const char *value)
+{
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
 static void find_all(void)
 {
     tt_cpu cpu = {.isa = TT_ISA_SCALAR, .brand = "unknown"};
     find_features(&cpu);
     apply_cap(&cpu, getenv("ONEDNN_MAX_CPU_ISA"));
     apply_isa(&cpu, getenv("TRIMTAB_ISA"));
+    cpu.emulates_bf16 =
+        cpu.isa == TT_ISA_AVX512 && is_set(getenv("TRIMTAB_EMULATE_BF16"));
     find_brand(cpu.brand, sizeof cpu.brand);
     find_caches(&cpu);
     cpu.n_threads =

@@ -16,13 +16,14 @@ static PyObject *cpu_info(PyObject *module, PyObject *ignored)
     (void)module;
     (void)ignored;
     return Py_BuildValue(
-        "{sssssisnsnsnsNsNsNsNsN}", "brand", cpu->brand, "isa", tt_isa_name(cpu->isa),
+        "{sssssisnsnsnsNsNsNsNsNsN}", "brand", cpu->brand, "isa", tt_isa_name(cpu->isa),
         "n_threads", cpu->n_threads, "l1d_bytes", (Py_ssize_t)cpu->l1d_bytes,
         "l2_bytes", (Py_ssize_t)cpu->l2_bytes, "l3_bytes", (Py_ssize_t)cpu->l3_bytes,
         "avx_vnni", PyBool_FromLong(cpu->has_avx_vnni), "avx512_vnni",
         PyBool_FromLong(cpu->has_avx512_vnni), "avx512_bf16",
         PyBool_FromLong(cpu->has_avx512_bf16), "avx512_fp16",
-        PyBool_FromLong(cpu->has_avx512_fp16), "amx", PyBool_FromLong(cpu->has_amx));
+        PyBool_FromLong(cpu->has_avx512_fp16), "amx", PyBool_FromLong(cpu->has_amx),
+        "multiplies_bf16", PyBool_FromLong(tt_cpu_multiplies_bf16(cpu)));
 }
 
 typedef struct {

@@ -15,6 +15,16 @@ tt_status tt_graph_simplify(tt_graph *graph, tt_error *err);
 tt_status tt_graph_split_nary(tt_graph *graph, tt_error *err);
 /* BatchNormalization (and Mul, Add by constants) into the weights before it. */
 tt_status tt_graph_fuse_weights(tt_graph *graph, tt_error *err);
+/* Layers of bfloat16 with weights of float32, before constants are folded; is_native:
+ * the processor multiplies bfloat16. */
+tt_status tt_graph_mix_bf16(tt_graph *graph, bool is_native, tt_error *err);
+/* The other casts to and from bfloat16. */
+tt_status tt_graph_fuse_bf16(tt_graph *graph, bool is_native, tt_error *err);
+/* Number of the output of a LayerNormalization that is its result as bfloat16, beside
+ * the result in float32. */
+enum { TT_LAYER_NORM_NARROW_OUTPUT = 4 };
+/* Layers and normalisations store bfloat16 where their result is only read as such. */
+tt_status tt_graph_store_bf16(tt_graph *graph, bool is_native, tt_error *err);
 /* Matmuls of one input with constant weights become one. */
 tt_status tt_graph_fuse_parallel(tt_graph *graph, tt_error *err);
 /* Operators that exporters spell out: Gelu, LayerNormalization, Swish, ... */

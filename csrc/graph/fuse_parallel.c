@@ -233,6 +233,9 @@ static tt_status join(tt_graph *graph, const group *g, tt_error *err)
     TT_TRY(joined_weights(graph, g, &weights, err));
     TT_TRY(part_sizes(graph, g, &sizes, err));
     TT_TRY(add_binary(graph, "MatMul", name, version, x, weights, &joined, err));
+    if (tt_attribute_find(&graph->nodes[g->matmuls[0]], "mixed_bf16") != NULL &&
+        !tt_node_set_int(graph, &graph->nodes[graph->n_nodes - 1], "mixed_bf16", 1))
+        return tt_fail(err, TT_NO_MEMORY, "joining matmuls");
     if (g->adds[0] >= 0) {
         int product = joined;
         TT_TRY(joined_bias(graph, g, &bias, err));

@@ -145,7 +145,7 @@ typedef struct {
     void *extra;                 /* what a fused node needs besides attributes */
     int graph_index, node_index; /* where it stands in the model that was read */
     bool dead;                   /* removed by a pass, skipped by all later ones */
-    bool is_kept; /* not folded yet: fuse_quantized.c wants to see it */
+    bool is_kept;                /* not folded yet: fuse_quantized.c wants to see it */
 } tt_node;
 
 /* A value of an enclosing graph that a body reads.  Besides, the node holding the

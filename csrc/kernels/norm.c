@@ -42,6 +42,8 @@ static void layer_rows_f32(const tt_layer_norm_kernel *p, void *const *ptrs,
                            const tt_norm_table *table, int64_t begin, int64_t end)
 {
     int64_t n = p->n_columns;
+    float buffer[TT_LAYER_NORM_BUFFER];
+    uint16_t *narrow = ptrs[TT_LAYER_NORM_NARROW];
     for (int64_t r = begin; r < end; ++r) {
         int64_t skip = p->n_skip_rows > 0 ? r % p->n_skip_rows * n : 0;
         tt_norm_row row = {
@@ -50,10 +52,13 @@ static void layer_rows_f32(const tt_layer_norm_kernel *p, void *const *ptrs,
             .bias = f32_at(ptrs[TT_LAYER_NORM_BIAS], 0),
             .scale = f32_at(ptrs[TT_LAYER_NORM_SCALE], r % p->n_scale_rows * n),
             .shift = f32_at(ptrs[TT_LAYER_NORM_SHIFT], r % p->n_shift_rows * n),
-            .y = (float *)ptrs[TT_LAYER_NORM_Y] + r * n};
+            .y = buffer};
+        if (ptrs[TT_LAYER_NORM_Y] != NULL)
+            row.y = (float *)ptrs[TT_LAYER_NORM_Y] + r * n;
         if (ptrs[TT_LAYER_NORM_SUM] != NULL)
             row.sum = (float *)ptrs[TT_LAYER_NORM_SUM] + r * n;
         table->row(&row, n, p->is_rms, (float)p->epsilon);
+        if (narrow != NULL) table->narrow(row.y, narrow + r * n, n);
         if (ptrs[TT_LAYER_NORM_MEAN] != NULL)
             ((float *)ptrs[TT_LAYER_NORM_MEAN])[r] = row.mean;
         if (ptrs[TT_LAYER_NORM_INV_STD] != NULL)

@@ -32,9 +32,12 @@ enum { /* pointers; absent ones are NULL */
        TT_LAYER_NORM_Y = TT_LAYER_NORM_N_SRC,
        TT_LAYER_NORM_MEAN,
        TT_LAYER_NORM_INV_STD,
-       TT_LAYER_NORM_SUM, /* x + skip + bias */
+       TT_LAYER_NORM_SUM,    /* x + skip + bias */
+       TT_LAYER_NORM_NARROW, /* y as bf16; then y may be absent up to this: */
        TT_LAYER_NORM_N
 };
+
+enum { TT_LAYER_NORM_BUFFER = 4096 }; /* columns of a row on the stack */
 
 /* Sum of up to three embeddings per row, then layer normalisation. */
 typedef struct {
@@ -88,6 +91,7 @@ typedef struct {
 typedef struct {
     const char *layer_name, *group_name;
     void (*row)(tt_norm_row *row, int64_t n, bool is_rms, float epsilon);
+    void (*narrow)(const float *x, uint16_t *y, int64_t n); /* to bf16 */
     /* n_channels x n_items at x, with one scale and shift per channel */
     void (*group)(const float *x, const float *scale, const float *shift, float *y,
                   int64_t n_channels, int64_t n_items, int64_t scale_step,

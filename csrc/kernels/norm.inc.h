@@ -1,5 +1,6 @@
 /* Normalisation of f32 rows with the vectors of simd.h; included once per
  * instruction set, which defines NORM_TABLE, LAYER_NAME and GROUP_NAME. */
+#include "kernels/item.h"
 #include "kernels/norm.h"
 #include "kernels/simd.h"
 
@@ -105,4 +106,10 @@ static void norm_group(const float *x, const float *scale, const float *shift, f
     }
 }
 
-const tt_norm_table NORM_TABLE = {LAYER_NAME, GROUP_NAME, norm_row, norm_group};
+static void narrow(const float *x, uint16_t *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; ++i)
+        y[i] = tt_bf16_from_f32(x[i]);
+}
+
+const tt_norm_table NORM_TABLE = {LAYER_NAME, GROUP_NAME, norm_row, narrow, norm_group};

@@ -1,6 +1,7 @@
 /* Normalisation of f32 rows from the definition, in double. */
 #include <math.h>
 
+#include "kernels/item.h"
 #include "kernels/norm.h"
 
 static void norm_row(tt_norm_row *row, int64_t n, bool is_rms, float epsilon)
@@ -47,5 +48,11 @@ static void norm_group(const float *x, const float *scale, const float *shift, f
     }
 }
 
-const tt_norm_table tt_norm_ref = {"layer_norm:ref", "group_norm:ref", norm_row,
+static void narrow(const float *x, uint16_t *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; ++i)
+        y[i] = tt_bf16_from_f32(x[i]);
+}
+
+const tt_norm_table tt_norm_ref = {"layer_norm:ref", "group_norm:ref", norm_row, narrow,
                                    norm_group};

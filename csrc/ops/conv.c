@@ -36,13 +36,13 @@ tt_status tt_conv_read_geometry(const tt_site *site, tt_conv_geometry *out,
 static tt_status check_types(const tt_site *site, tt_error *err)
 {
     const tt_node *node = site->node;
-    tt_dtype dtype = tt_input_shape(site, 0)->dtype;
+    tt_dtype dtype = tt_layer_dtype(site);
     int64_t channels = tt_input_shape(site, 1)->dims[0];
     const tt_shape *bias;
     if (!tt_dtype_is_float(dtype) || tt_input_shape(site, 1)->dtype != dtype) {
         return tt_fail_at(node, err, TT_BAD_MODEL,
                           "input of %s and weights of %s, expected one float type",
-                          tt_dtype_name(dtype),
+                          tt_dtype_name(tt_input_shape(site, 0)->dtype),
                           tt_dtype_name(tt_input_shape(site, 1)->dtype));
     }
     if (!tt_has_input(site, 2)) return TT_OK;
@@ -62,6 +62,7 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     TT_TRY(tt_conv_read_geometry(site, &geometry, err));
     TT_TRY(check_types(site, err));
     out[0] = *tt_input_shape(site, 0);
+    out[0].dtype = tt_layer_dtype(site);
     out[0].dims[1] = tt_input_shape(site, 1)->dims[0];
     for (int i = 0; i < geometry.window.rank; ++i)
         out[0].dims[2 + i] = geometry.window.dst[i];

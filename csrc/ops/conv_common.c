@@ -18,7 +18,9 @@ typedef struct {
     const tt_conv_geometry *geometry;
     tt_operand src, weights, bias;
     bool has_constant_weights;
-    bool is_quantized, takes_reference;
+    bool is_quantized;
+    bool is_mixed; /* bf16 with weights or a result of f32: no own kernel does that */
+    bool takes_reference;
     tt_md plain; /* weights as oneDNN wants their dims */
     tt_work work;
     tt_conv_params params;
@@ -76,6 +78,7 @@ static void fill_params(conv_state *s, const tt_shape *src, const tt_shape *bias
     tt_conv_params *p = &s->params;
     p->src = channels_last(src);
     p->weights = s->plain;
+    if (!s->is_quantized) p->weights.dtype = p->src.dtype; /* rounded when packed */
     p->weights.any = s->has_constant_weights;
     if (bias != NULL)
         p->bias = (tt_md){
@@ -131,7 +134,7 @@ static void column_as_row(conv_state *s)
     swap(&p->pads_end[0], &p->pads_end[1]);
 }
 
-/* *out is NULL when oneDNN has only its reference implementation. */
+/* *out is NULL when oneDNN has nothing, or only its reference implementation. */
 static tt_status create(tt_lower *lower, conv_state *s, tt_prim **out, tt_error *err)
 {
     tt_prim_create make = s->geometry->is_transposed ? create_deconv : create_conv;
@@ -322,11 +325,12 @@ static tt_status find_prim(tt_lower *lower, const tt_node *node, conv_state *s,
     *has_posts = true;
     set_attr(tt_lower_graph(lower), node, s, *has_posts);
     TT_TRY(create(lower, s, out, err));
-    if (*out != NULL || (node->n_posts == 0 && !s->is_quantized)) return TT_OK;
+    if (*out != NULL) return TT_OK;
+    if (node->n_posts == 0 && !s->is_quantized && !s->is_mixed) return TT_OK;
     *has_posts = false;
     set_attr(tt_lower_graph(lower), node, s, *has_posts);
     TT_TRY(create(lower, s, out, err));
-    if (*out != NULL || !s->is_quantized) return TT_OK;
+    if (*out != NULL || (!s->is_quantized && !s->is_mixed)) return TT_OK;
     s->takes_reference = true;
     return create(lower, s, out, err);
 }
@@ -338,9 +342,11 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     const tt_shape dst = graph->values[node->outputs[0]].shape;
     const tt_shape weights = graph->values[node->inputs[1]].shape;
     conv_state s = {.geometry = geometry, .args = tt_prim_args_empty()};
+    const tt_dtype src = graph->values[node->inputs[0]].shape.dtype;
     bool has_posts = true, done;
     tt_prim *prim = NULL;
     s.is_quantized = tt_quantized_of(node) != NULL;
+    s.is_mixed = src == TT_BF16 && (weights.dtype != src || dst.dtype != src);
     estimate(&s, &graph->values[node->inputs[0]].shape, &weights, &dst);
     TT_TRY(tt_conv_lower_own(lower, node, geometry, &s.work, &done, err));
     if (done) return TT_OK;
@@ -362,10 +368,9 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     column_as_row(&s);
     TT_TRY(find_prim(lower, node, &s, &has_posts, &prim, err));
     if (prim != NULL) return add_prim(lower, node, &s, prim, has_posts, err);
-    if (!s.is_quantized) return add_plain(lower, node, &s, err);
-    return tt_fail(err, TT_UNSUPPORTED,
-                   "%s '%s': oneDNN has no convolution of integers", node->op_type,
-                   node->name);
+    if (!s.is_quantized && !s.is_mixed) return add_plain(lower, node, &s, err);
+    return tt_fail(err, TT_UNSUPPORTED, "%s '%s': oneDNN has no convolution of %s",
+                   node->op_type, node->name, tt_dtype_name(src));
 }
 
 tt_status tt_conv_is_fast(tt_engine *engine, const tt_site *site,

@@ -85,7 +85,7 @@ static tt_status read_geometry(const tt_site *site, tt_conv_geometry *out,
     if (weights->rank != src->rank || src->rank < 3 || groups < 1 ||
         src->dims[1] != weights->dims[0] || src->dims[1] % groups != 0 ||
         (node->extra == NULL &&
-         (!tt_dtype_is_float(src->dtype) || src->dtype != weights->dtype)) ||
+         (!tt_dtype_is_float(src->dtype) || tt_layer_dtype(site) != weights->dtype)) ||
         weights->dims[1] > DIM_MAX / groups)
         return tt_fail_at(node, err, TT_BAD_MODEL,
                           "%s input %s and %s weights %s do not fit %lld groups",
@@ -94,11 +94,11 @@ static tt_status read_geometry(const tt_site *site, tt_conv_geometry *out,
                           tt_shape_text(weights, b, sizeof b), (long long)groups);
     channels = groups * weights->dims[1];
     bias = tt_has_input(site, 2) ? tt_input_shape(site, 2) : NULL;
-    if (bias != NULL && ((node->extra == NULL && bias->dtype != src->dtype) ||
+    if (bias != NULL && ((node->extra == NULL && bias->dtype != weights->dtype) ||
                          bias->rank != 1 || bias->dims[0] != channels))
         return tt_fail_at(node, err, TT_BAD_MODEL, "bias is %s %s, expected %s [%lld]",
                           tt_dtype_name(bias->dtype), tt_shape_text(bias, a, sizeof a),
-                          tt_dtype_name(src->dtype), (long long)channels);
+                          tt_dtype_name(weights->dtype), (long long)channels);
     *out = (tt_conv_geometry){.is_transposed = true,
                               .groups = groups,
                               .src_channels = src->dims[1] / groups,
@@ -112,6 +112,7 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     tt_conv_geometry geometry;
     TT_TRY(read_geometry(site, &geometry, err));
     out[0] = *tt_input_shape(site, 0);
+    out[0].dtype = tt_layer_dtype(site);
     out[0].dims[1] = geometry.groups * geometry.dst_channels;
     for (int i = 0; i < geometry.window.rank; ++i)
         out[0].dims[2 + i] = geometry.window.dst[i];

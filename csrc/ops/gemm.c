@@ -26,8 +26,9 @@ static tt_status read_gemm(const tt_site *site, gemm *out, tt_error *err)
     TT_TRY(tt_attribute_int(node, "transB", 0, &trans_b, err));
     TT_TRY(tt_attribute_float(node, "alpha", 1.0f, &out->alpha, err));
     TT_TRY(tt_attribute_float(node, "beta", 1.0f, &out->beta, err));
-    if (node->extra == NULL && (a->dtype != b->dtype || !(tt_dtype_is_float(a->dtype) ||
-                                                          tt_dtype_is_int(a->dtype))))
+    if (node->extra == NULL &&
+        (tt_layer_dtype(site) != b->dtype ||
+         !(tt_dtype_is_float(a->dtype) || tt_dtype_is_int(a->dtype))))
         return tt_fail_at(node, err, TT_BAD_MODEL,
                           "inputs of %s and %s, expected one number type",
                           tt_dtype_name(a->dtype), tt_dtype_name(b->dtype));
@@ -53,7 +54,7 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     gemm g;
     TT_TRY(read_gemm(site, &g, err));
     out[0] = (tt_shape){
-        .dtype = tt_input_shape(site, 0)->dtype, .rank = 2, .dims = {g.m, g.n}
+        .dtype = tt_layer_dtype(site), .rank = 2, .dims = {g.m, g.n}
     };
     if (tt_has_input(site, 2)) {
         const tt_shape *c = tt_input_shape(site, 2);

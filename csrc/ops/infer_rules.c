@@ -253,3 +253,13 @@ tt_status tt_infer_compare(tt_site *site, tt_shape *out, tt_error *err)
     out->dtype = TT_BOOL;
     return tt_check_shape(site, out, err);
 }
+
+/* ---- layers --------------------------------------------------------------- */
+
+tt_dtype tt_layer_dtype(const tt_site *site)
+{
+    tt_dtype dtype = tt_input_shape(site, 0)->dtype;
+    bool is_mixed = dtype == TT_BF16 && tt_input_constant(site, 1) != NULL &&
+                    tt_attribute_find(site->node, "mixed_bf16") != NULL;
+    return is_mixed ? TT_F32 : dtype;
+}

@@ -3,6 +3,7 @@
  * SkipSimplifiedLayerNormalization. */
 #include <string.h>
 
+#include "graph/fuse.h"
 #include "kernels/norm.h"
 #include "ops/fail.h"
 #include "ops/norm_common.h"
@@ -133,15 +134,33 @@ static tt_status skip_operand(tt_lower *lower, const tt_node *node, const tt_sha
     return tt_lower_broadcast(lower, node, 1, &wanted, out, err);
 }
 
+/* A result that is stored as bfloat16, or as that too (graph/fuse_bf16.c). */
+static tt_status narrow_destination(tt_lower *lower, const tt_node *node,
+                                    const tt_layer_norm_kernel *k, tt_operand *operands,
+                                    tt_error *err)
+{
+    const tt_graph *graph = tt_lower_graph(lower);
+    bool is_only = graph->values[node->outputs[0]].shape.dtype != k->dtype;
+    tt_operand *y = &operands[TT_LAYER_NORM_Y];
+    TT_TRY(tt_lower_dst(lower, node, is_only ? 0 : TT_LAYER_NORM_NARROW_OUTPUT,
+                        TT_ORDER_ROW_MAJOR, &operands[TT_LAYER_NORM_NARROW], err));
+    if (!is_only || k->n_columns <= TT_LAYER_NORM_BUFFER) return TT_OK;
+    return tt_lower_temporary(lower, (size_t)(k->n_rows * k->n_columns) * sizeof(float),
+                              y, err);
+}
+
 static tt_status destinations(tt_lower *lower, const tt_node *node,
                               const layer_norm_kind *kind, bool in_place,
                               tt_operand *operands, tt_error *err)
 {
     const int outputs[] = {0, kind->mean, kind->inv_std, kind->sum};
+    const tt_value *values = tt_lower_graph(lower)->values;
+    bool is_narrow =
+        values[node->outputs[0]].shape.dtype != values[node->inputs[0]].shape.dtype;
     for (int i = 0; i < 4; ++i) {
         tt_operand *to = &operands[TT_LAYER_NORM_Y + i];
         *to = TT_NO_OPERAND;
-        if (outputs[i] < 0) continue;
+        if (outputs[i] < 0 || (i == 0 && is_narrow)) continue;
         if (i == 0 && in_place)
             TT_TRY(tt_lower_dst_inplace(lower, node, 0, operands[0], to, err));
         else
@@ -184,6 +203,7 @@ static tt_status lower_layer_norm(tt_lower *lower, const tt_node *node, tt_error
     TT_TRY(destinations(lower, node, kind,
                         x.dtype == TT_F32 && tt_may_overwrite(lower, node, 0), operands,
                         err));
+    TT_TRY(narrow_destination(lower, node, &k, operands, err));
     if (n == 0.0) return TT_OK;
     work.bytes = 2.0 * (double)tt_shape_bytes(&x) * (kind->has_skip ? 1.5 : 1.0);
     return tt_lower_kernel(lower, node, tt_norm_table_of(tt_cpu_get()->isa)->layer_name,

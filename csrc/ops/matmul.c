@@ -61,11 +61,11 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     TT_TRY(tt_need_inputs(site, 2, err));
     a = tt_input_shape(site, 0);
     b = tt_input_shape(site, 1);
-    if (a->dtype != b->dtype || !is_multiplied(a->dtype))
+    if (tt_layer_dtype(site) != b->dtype || !is_multiplied(a->dtype))
         return tt_fail_at(site->node, err, TT_BAD_MODEL,
                           "inputs of %s and %s, expected one number type",
                           tt_dtype_name(a->dtype), tt_dtype_name(b->dtype));
-    return tt_matmul_infer(site, a->dtype, out, err);
+    return tt_matmul_infer(site, tt_layer_dtype(site), out, err);
 }
 
 /* The operand as [1.., batch.., rows, columns] of `rank` dims; a 1-D operand is a row

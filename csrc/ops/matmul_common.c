@@ -118,6 +118,7 @@ static void fill_params(state *s)
     tt_matmul_params *p = &s->params;
     p->src = m->a_md;
     p->weights = m->b_md;
+    if (!s->is_quantized) p->weights.dtype = m->a_md.dtype; /* rounded when packed */
     p->weights.any = m->has_constant_b;
     p->dst = m->dst_md;
     tt_matmul_settle_row(&p->src);
@@ -127,14 +128,14 @@ static void fill_params(state *s)
     tt_matmul_settle_batches(&p->dst);
     p->bias = (tt_md){.ndims = 0};
     if (m->bias == TT_NO_OPERAND) return;
-    p->bias = (tt_md){.dtype = s->is_quantized ? TT_F32 : m->dst_md.dtype,
+    p->bias = (tt_md){.dtype = tt_operand_shape(s->lower, m->bias)->dtype,
                       .ndims = m->dst_md.ndims};
     for (int i = 0; i < p->bias.ndims; ++i)
         p->bias.dims[i] = i == p->bias.ndims - 1 ? m->dst_md.dims[i] : 1;
     tt_strides_row_major(p->bias.dims, p->bias.ndims, p->bias.strides);
 }
 
-/* *out is NULL when oneDNN has only its reference implementation. */
+/* *out is NULL when oneDNN has nothing, or only its reference implementation. */
 static tt_status create(state *s, bool with_posts, tt_prim **out, tt_error *err)
 {
     tt_status status;
@@ -217,6 +218,13 @@ static tt_status fresh_dst(state *s, tt_error *err)
     return TT_OK;
 }
 
+/* Types that no own kernel takes together. */
+static bool is_mixed(const tt_matmul *m)
+{
+    return m->a_md.dtype == TT_BF16 &&
+           (m->b_md.dtype != TT_BF16 || m->dst_md.dtype != TT_BF16);
+}
+
 static tt_status find_prim(state *s, bool *with_posts, tt_prim **out, tt_error *err)
 {
     tt_matmul *m = s->m;
@@ -233,6 +241,7 @@ static tt_status find_prim(state *s, bool *with_posts, tt_prim **out, tt_error *
     TT_TRY(make_plain(s, &m->a, &m->a_md, err));
     if (!m->has_constant_b) TT_TRY(make_plain(s, &m->b, &m->b_md, err));
     fill_params(s);
+    s->takes_reference = is_mixed(m);
     return create(s, *with_posts, out, err);
 }
 
@@ -371,8 +380,8 @@ static bool take_posts(const state *s, tt_matmul_packed *k, tt_operand *operands
 static bool is_packable(const state *s)
 {
     const tt_matmul *m = s->m;
-    return m->has_constant_b && m->dst_md.dtype == TT_F32 && m->dst_md.ndims == 2 &&
-           tt_lower_wants_kernels(s->lower);
+    return m->has_constant_b && m->a_md.dtype == TT_F32 && m->dst_md.dtype == TT_F32 &&
+           m->dst_md.ndims == 2 && tt_lower_wants_kernels(s->lower);
 }
 
 /* oneDNN's way for shapes that its blocks do not fit: slower, and the first call of a
@@ -464,6 +473,10 @@ tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmu
         tt_prim_free(prim);
         return add_packed(&s, err);
     }
+    if (prim == NULL && is_mixed(matmul))
+        return tt_fail(err, TT_UNSUPPORTED,
+                       "%s '%s': oneDNN does not multiply bfloat16", node->op_type,
+                       node->name);
     if (prim == NULL) {
         TT_TRY(fresh_dst(&s, err));
         return add_own(&s, err);

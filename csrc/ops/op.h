@@ -105,6 +105,10 @@ tt_status tt_need_inputs(const tt_site *site, int n, tt_error *err);
 /* A constant scalar of any real dtype as double; false when not such. */
 bool tt_scalar_value(const tt_constant *constant, double *out);
 
+/* The type of weights, bias and result of a layer: that of input 0, but float32 for a
+ * layer of bfloat16 that graph/fuse_bf16.c made (its attribute `mixed_bf16`). */
+tt_dtype tt_layer_dtype(const tt_site *site);
+
 /* ---- shape rules (ops/infer_rules.c), usable directly as .infer ---------- */
 tt_status tt_infer_same(tt_site *, tt_shape *out, tt_error *);      /* out = input 0 */
 tt_status tt_infer_broadcast(tt_site *, tt_shape *out, tt_error *); /* all inputs */

@@ -83,8 +83,7 @@ typedef struct {
 static tt_status prepare(void *arg)
 {
     preparing *p = arg;
-    tt_model *model = p->model;
-    return tt_graph_prepare(model, model->graph, p->err);
+    return tt_graph_prepare(p->model, p->model->graph, p->err);
 }
 
 static tt_status build(tt_model *model, const void *bytes, size_t n_bytes,

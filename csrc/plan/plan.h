@@ -195,8 +195,10 @@ typedef struct {
  * have concrete shapes.  Stops at the first node that needs more (*cut). */
 tt_status tt_graph_specialise(tt_model *model, tt_graph *graph, tt_cut *cut,
                               tt_error *err);
-/* Folds what is constant whatever the input shapes are. */
-tt_status tt_graph_fold_constants(tt_model *model, tt_graph *graph, tt_error *err);
+/* Folds what is constant whatever the input shapes are; keeps_f32: but for casts of
+ * float32 to bfloat16. */
+tt_status tt_graph_fold_constants(tt_model *model, tt_graph *graph, bool keeps_f32,
+                                  tt_error *err);
 
 /* control.c: replaces If number `node`, whose condition is constant, by its branch. */
 tt_status tt_graph_inline_if(tt_graph *graph, int node, tt_error *err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "graph/match.h"
 #include "plan/plan.h"
 
 static bool all_inputs_constant(const tt_graph *graph, const tt_node *node)
@@ -174,13 +175,24 @@ static bool shapes_known(const tt_graph *graph, const tt_node *node)
     return node->n_inputs > 0;
 }
 
-tt_status tt_graph_fold_constants(tt_model *model, tt_graph *graph, tt_error *err)
+/* Is it the Cast of a float32 constant to bfloat16? */
+static bool is_rounding(const tt_graph *graph, const tt_node *node)
+{
+    const tt_attribute *to = tt_attribute_find(node, "to");
+    return tt_node_is(node, "Cast") && to != NULL && to->kind == TT_ATTRIBUTE_INT &&
+           to->as.ints[0] == TT_BF16 && node->inputs[0] >= 0 &&
+           graph->values[node->inputs[0]].shape.dtype == TT_F32;
+}
+
+tt_status tt_graph_fold_constants(tt_model *model, tt_graph *graph, bool keeps_f32,
+                                  tt_error *err)
 {
     for (int i = 0; i < graph->n_nodes; ++i) {
         tt_node *node = &graph->nodes[i];
         tt_cut cut = {0};
         if (node->dead || node->op == NULL || node->op->is_control_flow ||
-            node->op->is_random || !shapes_known(graph, node))
+            node->op->is_random || !shapes_known(graph, node) ||
+            (keeps_f32 && is_rounding(graph, node)))
             continue;
         TT_TRY(visit(model, graph, i, &cut, err));
     }

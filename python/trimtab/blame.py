@@ -11,6 +11,7 @@ import numpy as np
 from trimtab.errors import GoldenMismatch, ModelFormatError, TrimtabError
 from trimtab.golden import TOLERANCES, Pair, compare, read_pairs
 from trimtab.graph import Constant, Graph, Node
+from trimtab.precision import largest_allowed
 from trimtab.types import Array
 from trimtab.verify import find_passes, largest_difference
 
@@ -23,6 +24,10 @@ __all__ = ["changed_tensors", "explain_mismatch", "trace_of"]
 _TOGETHER = 64  # tensors that are read in one run
 _TOGETHER_BYTES = 256 << 20
 _TOLERANCE = 1e-4
+_PRECISION = (
+    "Without optimisations it departs too, and the file is what was saved: {} rounds "
+    "more than this net bears. Load it with precision='f32'."
+)
 _SOUGHT = 64  # changed tensors whose reader is looked for
 
 
@@ -258,13 +263,16 @@ def _find_cause(
 ) -> tuple[str, str, Node | None, str]:
     """Cause, tensor, node and words."""
     graph = artefact.model().graph
-    _, tolerances = read_pairs(artefact)
+    _, exact = read_pairs(artefact)
     changed = changed_tensors(artefact)
     if changed:
         return _content(artefact, graph, changed)
     plain = load(0)
+    tolerances = largest_allowed(exact, plain.precision)
     if not compare(pair.outputs, plain.run(pair.inputs), tolerances)[1]:
         return _optimisation(graph, pair, plain, load)
+    if plain.precision != "f32":
+        return "precision", "", None, _PRECISION.format(plain.precision)
     first = _first_traced(artefact, plain, pair.inputs) if number == 0 else ""
     node = _node_of(graph, first)
     text = (

@@ -224,6 +224,7 @@ def _machine(options: Options) -> bytes:
             ],
             sorted(item for item in cpu.items() if item[0] != "n_threads"),
             options.threads or cpu["n_threads"],
+            options.precision,
         )
     ).encode()
 

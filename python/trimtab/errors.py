@@ -64,8 +64,8 @@ class GoldenMismatch(TrimtabError, ValueError):
 
     ``operator`` describes the first operator whose result departs and ``tensor`` names
     what it computes, both empty where none was found. ``cause`` is "optimisation" (the
-    plan without optimisations agrees), "content" (the file is not what was saved) or
-    "engine" (neither).
+    plan without optimisations agrees), "content" (the file is not what was saved),
+    "precision" (bfloat16 rounds too much) or "engine" (none of these).
 
     Examples
     --------

@@ -19,6 +19,7 @@ from trimtab.errors import (
     InputError,
     ModelFormatError,
 )
+from trimtab.precision import largest_allowed
 from trimtab.record import FrozenRecord
 from trimtab.signature import check_inputs, probe_inputs
 from trimtab.types import Array
@@ -382,9 +383,10 @@ def replay_golden(
     >>> replay_golden(model, artefact, load, "error")      # doctest: +SKIP
     Replay(verification=Verification(n_pairs=2, ...), ...)
     """
-    readers, tolerances = read_pairs(artefact)
+    readers, exact = read_pairs(artefact)
     if not readers:
         return None
+    tolerances = largest_allowed(exact, model.precision)
     begin = time.perf_counter()
     budget_s = BUDGET_S if budget_s is None else budget_s
     runner = model if is_usual(model) else load(None)

@@ -76,6 +76,11 @@ class Kept:
         return self._options.is_rewritten
 
     @property
+    def precision(self) -> str:
+        """What its layers compute in: a key of `trimtab.precision.PRECISIONS`."""
+        return self._options.precision
+
+    @property
     def core(self) -> _core.Model:
         """The engine's half."""
         raise NotImplementedError
@@ -155,9 +160,19 @@ class Kept:
         _ = self.core  # closed: refused
         given.setdefault("pipeline", self.pipeline)
         given["class_names"] = given.get("class_names") or self.class_names
-        return artefact_pieces(
-            cast("Model", self), self._graph_again(), self._source, **given
-        )
+        graph = self._graph_again()
+        return artefact_pieces(self._exact(graph), graph, self._source, **given)
+
+    def _exact(self, graph: GraphModel) -> Model:
+        """The model in float32: what is stored with it is computed so."""
+        if self.precision == "f32":
+            return cast("Model", self)
+        from trimtab.load import make_model
+
+        options = self._options.__replace__(precision="f32")
+        exact = make_model(graph, self._source, options)
+        exact.provenance = self.provenance
+        return exact
 
     def _graph_again(self) -> GraphModel:
         """The graph as it was read."""

@@ -31,6 +31,8 @@ class Options(FrozenRecord):
         Options of the format's reader.
     is_rewritten : bool, default=False
         The graph is not what the source holds.
+    precision : str, default="f32"
+        Key of `trimtab.precision.PRECISIONS`.
     """
 
     __slots__ = (
@@ -45,6 +47,7 @@ class Options(FrozenRecord):
         "cache",
         "reading",
         "is_rewritten",
+        "precision",
     )
     threads: int | None
     device: str
@@ -57,6 +60,7 @@ class Options(FrozenRecord):
     cache: bool
     reading: Mapping[str, Any]
     is_rewritten: bool
+    precision: str
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class Options(FrozenRecord):
         cache: bool,
         reading: Mapping[str, Any],
         is_rewritten: bool = False,
+        precision: str = "f32",
     ) -> None:
         self._set(
             threads,
@@ -84,4 +89,5 @@ class Options(FrozenRecord):
             cache,
             reading,
             is_rewritten,
+            precision,
         )

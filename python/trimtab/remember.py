@@ -11,6 +11,7 @@ from trimtab.cache import Cached, Place
 from trimtab.errors import ModelFormatError, TrimtabError
 from trimtab.golden import BUDGET_S, Replay, Verification, compare, is_usual, read_pairs
 from trimtab.graph import DTYPES, Constant, Stored
+from trimtab.precision import largest_allowed
 from trimtab.signature import probe_inputs
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def recall(model: Model, file: WeightFile, cached: Cached) -> Verification | Non
     inputs, outputs = (
         {place.name: _read(file, place) for place in side} for side in cached.first_pair
     )
-    difference, wrong = compare(outputs, model.run(inputs), cached.tolerances)
+    tolerances = largest_allowed(cached.tolerances, model.precision)
+    difference, wrong = compare(outputs, model.run(inputs), tolerances)
     seconds = time.perf_counter() - begin
     if wrong:
         return None

@@ -317,6 +317,8 @@ def test_a_wrong_optimisation_is_told_from_wrong_weights(
     class Wrong:
         """The model as if the pass `fuse` broke the operator add3."""
 
+        precision = "f32"
+
         def __init__(self, bits: int | None) -> None:
             options = trimtab.load_model(path, verify="off")._options
             self._right = load_source(Source.of(path), options)

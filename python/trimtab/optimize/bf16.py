@@ -1,0 +1,185 @@
+"""Layers in bfloat16: `to_bf16` rewrites a graph, `load_model(precision="bf16")` asks
+for it.
+
+A layer that computes in bfloat16 is written with ONNX's own operators::
+
+    float32(Layer(bfloat16(x), bfloat16(W), bfloat16(b)))
+
+Sums are kept in float32 by whoever runs it. Everything between layers computes in
+float32: activations, normalisations, softmax, losses; integers, shapes and positions
+are not touched. The engine puts the casts into the layers (csrc/graph/fuse_bf16.c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from trimtab.errors import InputError
+from trimtab.graph import DTYPES, Constant, Graph, Model, Node
+
+__all__ = ["BF16_LAYERS", "bf16_layers", "to_bf16"]
+
+#: Operators whose layers may compute in bfloat16 -> number of the input of weights.
+BF16_LAYERS: dict[str, int] = {
+    "Conv": 1,
+    "ConvTranspose": 1,
+    "MatMul": 1,
+    "Gemm": 1,
+}
+_BF16, _F32 = DTYPES["bfloat16"][0], DTYPES["float32"][0]
+
+
+def _is_f32(constant: Constant | None) -> bool:
+    return constant is not None and constant.dtype == "float32"
+
+
+def _is_layer(graph: Graph, node: Node) -> bool:
+    """Does it multiply by float32 weights, with a constant bias or none?"""
+    at = BF16_LAYERS.get(node.op_type)
+    if at is None or node.domain not in ("", "ai.onnx") or len(node.inputs) <= at:
+        return False
+    constants = graph.constants
+    if not node.inputs[0] or node.inputs[0] in constants:
+        return False
+    bias = [name for name in node.inputs[at + 1 :] if name]
+    return all(_is_f32(constants.get(name)) for name in [node.inputs[at], *bias])
+
+
+def _name(node: Node) -> str:
+    return node.name or node.outputs[0]
+
+
+def bf16_layers(graph: Model) -> list[str]:
+    """Find the layers that may compute in bfloat16.
+
+    Parameters
+    ----------
+    graph : trimtab.graph.Model
+
+    Returns
+    -------
+    names : list of str
+        Convolutions and matrix products of the main graph by constant float32
+        weights: names of their nodes, or of their first outputs where these have none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from trimtab.graph import Value
+    >>> relu = Node("Relu", ["x"], ["h"])
+    >>> dense = Node("MatMul", ["h", "w"], ["y"], "dense")
+    >>> weights = {"w": Constant.of(np.eye(3, dtype=np.float32))}
+    >>> x, y = Value("x", "float32"), Value("y")
+    >>> graph = Graph("g", [x], [y], [relu, dense], weights)
+    >>> bf16_layers(Model(graph, {"": 23}))
+    ['dense']
+    """
+    main = graph.graph
+    return [_name(node) for node in main.nodes if _is_layer(main, node)]
+
+
+def _chosen(model: Model, layers: Collection[str] | None) -> set[int]:
+    """Positions of the nodes that are to compute in bfloat16."""
+    main = model.graph
+    able = [i for i, node in enumerate(main.nodes) if _is_layer(main, node)]
+    if layers is None:
+        return set(able)
+    wanted = set(layers)
+    found = {i for i in able if wanted & {_name(main.nodes[i]), *main.nodes[i].outputs}}
+    known = {x for i in found for x in (_name(main.nodes[i]), *main.nodes[i].outputs)}
+    if unknown := sorted(wanted - known):
+        raise InputError(
+            f"layers: {unknown[0]!r} is no layer that can compute in bfloat16; "
+            "expected names of convolutions and matrix products by constant "
+            "float32 weights, as trimtab.optimize.bf16.bf16_layers lists them"
+        )
+    return found
+
+
+class _Casts:
+    """The casts of one graph: each tensor is cast to a type once, when it is first
+    read as that."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes: list[Node] = []
+        self._taken = {
+            *graph.constants,
+            *(value.name for value in (*graph.inputs, *graph.outputs)),
+            *(name for node in graph.nodes for name in node.outputs),
+            *graph.captures,
+        }
+        self._bf16: dict[str, str] = {}
+
+    def new_name(self, name: str) -> str:
+        """Name that no tensor has."""
+        made, n = f"{name}_bf16", 1
+        while made in self._taken:
+            made, n = f"{name}_bf16_{n}", n + 1
+        self._taken.add(made)
+        return made
+
+    def rounded(self, name: str) -> str:
+        """Give the tensor in bfloat16."""
+        if name and name not in self._bf16:
+            self._bf16[name] = made = self.new_name(name)
+            self.nodes.append(Node("Cast", [name], [made], made, "", {"to": _BF16}))
+        return self._bf16.get(name, "")
+
+
+def _convert(node: Node, casts: _Casts) -> None:
+    """Append the layer in bfloat16 and the cast of its result."""
+    result = node.outputs[0]
+    made = casts.new_name(result)
+    inputs = [casts.rounded(name) for name in node.inputs]
+    attributes = dict(node.attributes)
+    casts.nodes.append(
+        Node(node.op_type, inputs, [made], node.name, node.domain, attributes)
+    )
+    casts.nodes.append(Node("Cast", [made], [result], f"{made}_f32", "", {"to": _F32}))
+
+
+def to_bf16(graph: Model, layers: Collection[str] | None = None) -> Model:
+    """Let layers compute in bfloat16.
+
+    Inputs and outputs of the model keep their types.
+
+    Parameters
+    ----------
+    graph : trimtab.graph.Model
+        It is not changed.
+    layers : collection of str, optional
+        Names of nodes, or of their outputs; by default all that `bf16_layers` finds.
+
+    Returns
+    -------
+    model : trimtab.graph.Model
+        With new nodes over the same constants: weights stay float32 and are rounded
+        when the engine packs them.
+
+    Raises
+    ------
+    InputError
+        A name is that of no such layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from trimtab.graph import Value
+    >>> dense = Node("MatMul", ["x", "w"], ["y"], "dense")
+    >>> weights = {"w": Constant.of(np.eye(3, dtype=np.float32))}
+    >>> graph = Graph("g", [Value("x", "float32")], [Value("y")], [dense], weights)
+    >>> [node.op_type for node in to_bf16(Model(graph, {"": 23})).graph.nodes]
+    ['Cast', 'Cast', 'MatMul', 'Cast']
+    """
+    model = graph.copy()
+    chosen = _chosen(graph, layers)
+    if not chosen:
+        return model
+    casts = _Casts(model.graph)
+    for i, node in enumerate(model.graph.nodes):
+        if i in chosen:
+            _convert(node, casts)
+        else:
+            casts.nodes.append(node)
+    model.graph.nodes[:] = casts.nodes
+    return model

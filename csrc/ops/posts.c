@@ -220,8 +220,7 @@ static int add_posts(program *p, tt_lower *lower, const tt_md *md,
         } else {
             y = load(p, tt_prim_args_operand(args, i), &post->operand);
         }
-        if (y >= 0 && tt_dtype_is_int(p->builder.registers[y]) &&
-            !tt_dtype_is_int(p->builder.registers[x]))
+        if (y >= 0 && md->dtype == TT_F32 && tt_dtype_is_int(p->builder.registers[y]))
             y = real(p, post, y);
         if (y < 0) return -1;
         x = post->kind == TT_POST_SUM ? binary(p, TT_ELTWISE_ADD, x, y)

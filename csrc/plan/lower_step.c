@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/cpu.h"
 #include "kernels/copy.h"
+#include "ops/quantized.h"
 #include "plan/lower_state.h"
 
 /* Work that takes longer than this on one thread gains from a second one. */
@@ -255,9 +256,11 @@ static tt_status post_operand(tt_lower *lower, const tt_node *node,
     return TT_OK;
 }
 
-static bool is_integer(const tt_lower *lower, const tt_node_post *post)
+/* Does the post stand for alpha * (operand - beta)? */
+static bool is_integer(const tt_lower *lower, const tt_node *node,
+                       const tt_node_post *post)
 {
-    return post->value >= 0 &&
+    return tt_quantized_of(node) != NULL && post->value >= 0 &&
            tt_dtype_is_int(lower->graph->values[post->value].shape.dtype);
 }
 
@@ -275,7 +278,7 @@ tt_status tt_lower_posts(tt_lower *lower, const tt_node *node, int rank, tt_orde
     *sum = TT_NO_OPERAND;
     for (int i = 0; i < node->n_posts; ++i) {
         const tt_node_post *post = &node->posts[i];
-        bool integer = is_integer(lower, post);
+        bool integer = is_integer(lower, node, post);
         tt_post *made;
         if (post->value >= 0 && *sum == TT_NO_OPERAND &&
             is_sum(lower, node, post, order, &output)) {

@@ -206,7 +206,7 @@ def test_bytes_that_contradict_themselves_are_refused(offset, value) -> None:
 @pytest.mark.parametrize(
     "value",
     ["text", object(), np.array(["a"]), np.zeros(3, complex)],
-    ids=repr,
+    ids=["text", "object", "letters", "complex"],
 )
 def test_what_is_no_array_of_numbers_is_refused(kind, value) -> None:
     made = kind()

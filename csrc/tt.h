@@ -176,6 +176,7 @@ typedef struct {
     const char *node, *op_type; /* of the model's node that gave the name */
     const char *fused;          /* names of absorbed nodes, "a, b" or "" */
     const char *implementation; /* "brgconv:avx512_core", "softmax:avx2" */
+    const char *dtype;          /* of the first tensor that it reads, or "" */
     double flops, bytes;
     int n_threads;
 } tt_step_info;

@@ -28,9 +28,9 @@ PyObject *tt_program_steps(PyObject *object, PyObject *const *args, Py_ssize_t n
         tt_step_info info;
         PyObject *step;
         tt_plan_step(request.plan, i, &info);
-        step =
-            Py_BuildValue("(zzzzddi)", info.node, info.op_type, info.fused,
-                          info.implementation, info.flops, info.bytes, info.n_threads);
+        step = Py_BuildValue("(zzzzzddi)", info.node, info.op_type, info.fused,
+                             info.implementation, info.dtype, info.flops, info.bytes,
+                             info.n_threads);
         if (step == NULL)
             Py_CLEAR(list);
         else

@@ -8,6 +8,17 @@ int tt_plan_n_steps(const tt_plan *plan)
     return plan->n_steps;
 }
 
+static const char *first_dtype(const tt_plan *plan, const tt_step *step)
+{
+    tt_operand first = TT_NO_OPERAND;
+    int at = 0;
+    for (int i = 0; step->prim != NULL && i < step->n_src; ++i)
+        if (step->args[i] == TT_ARG_SRC) at = i;
+    if (step->n_src > 0) first = plan->pointer_operands[step->first_pointer + at];
+    if (first == TT_NO_OPERAND) return "";
+    return tt_dtype_name(plan->operands[first].shape.dtype);
+}
+
 void tt_plan_step(const tt_plan *plan, int i, tt_step_info *info)
 {
     const tt_step *step = &plan->steps[i];
@@ -15,6 +26,7 @@ void tt_plan_step(const tt_plan *plan, int i, tt_step_info *info)
                            .op_type = step->op_type,
                            .fused = step->fused,
                            .implementation = step->implementation,
+                           .dtype = first_dtype(plan, step),
                            .flops = step->work.flops,
                            .bytes = step->work.bytes,
                            .n_threads =

@@ -9,7 +9,7 @@ PASSES: Final[dict[str, tuple[int, str]]]
 
 _Dims = tuple[int | str | None, ...] | None
 _Value = tuple[str, str | None, _Dims]
-_Step = tuple[str, str, str | None, str, float, float, int]
+_Step = tuple[str, str, str | None, str, str, float, float, int]
 _Array = npt.NDArray[Any]
 _Fallback = Callable[[int, int, list[_Array | None]], Sequence[_Array]]
 

@@ -61,7 +61,7 @@ class Peaks:
             return self.l2_gbps
         return self.l3_gbps if n_bytes <= self.l3_bytes else self.memory_gbps
 
-    def least_s(self, flops: float, n_bytes: float) -> float:
+    def least_s(self, flops: float, n_bytes: float, dtype: str = "float32") -> float:
         """Lower bound of the time for so much work: the roofline, in seconds.
 
         ``max(flops / peak, bytes / bandwidth)``, with the bandwidth of the
@@ -73,12 +73,20 @@ class Peaks:
             Operations; a multiply-add is two.
         n_bytes : float
             Bytes that are read or written at least once.
+        dtype : str, default="float32"
+            What is multiplied: "bfloat16", "uint8" and "int8" have peaks of their own
+            where the processor multiplies them.
 
         Returns
         -------
         seconds : float
         """
-        by_flops = flops / (self.f32_gops * 1e9)
+        own = {
+            "bfloat16": self.bf16_gops,
+            "int8": self.int8_gops,
+            "uint8": self.int8_gops,
+        }
+        by_flops = flops / ((own.get(dtype) or self.f32_gops) * 1e9)
         return max(by_flops, n_bytes / (self.bandwidth_gbps(n_bytes) * 1e9))
 
     def __str__(self) -> str:

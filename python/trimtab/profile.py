@@ -18,7 +18,12 @@ from trimtab.report import count_text, html_table, text_table
 
 __all__ = ["NodeProfile", "Profile", "profile_program"]
 
-_HEADERS = ["node", "op", "us", "%", "implementation", "GOP/s", "GB/s", "% peak", "thr"]
+# Operators that read floating-point numbers and multiply bytes.
+_BYTES_INSIDE = frozenset(["DynamicQuantizeMatMul"])
+_HEADERS = [
+    *("node", "op", "us", "%", "implementation", "dtype"),
+    *("GOP/s", "GB/s", "% peak", "thr"),
+]
 _N_WARM_UP = 3
 
 
@@ -36,6 +41,8 @@ class NodeProfile:
         Median time.
     implementation : str
         oneDNN's name of the primitive, or the kernel's.
+    dtype : str
+        Of what it computes with: of the first tensor that it reads.
     gops, gbps : float
         1e9 operations, and bytes read and written, a second.
     percent_of_peak : float
@@ -49,6 +56,7 @@ class NodeProfile:
     fused: tuple[str, ...]
     time_us: float
     implementation: str
+    dtype: str
     gops: float
     gbps: float
     percent_of_peak: float
@@ -97,6 +105,7 @@ class Profile:
                 node.time_us,
                 100 * node.time_us / total,
                 node.implementation,
+                node.dtype,
                 node.gops,
                 node.gbps,
                 node.percent_of_peak,
@@ -256,9 +265,12 @@ def profile_program(
     for step, time_ns in zip(
         program.steps(*inputs), np.median(times, axis=0), strict=True
     ):
-        name, op_type, fused, implementation, flops, n_bytes, n_threads = step
-        bound_s = (peaks if n_threads > 1 else one_thread).least_s(flops, n_bytes)
-        least_s += peaks.least_s(flops, n_bytes)
+        name, op_type, fused, implementation, dtype, flops, n_bytes, n_threads = step
+        if op_type in _BYTES_INSIDE:
+            dtype = "int8"
+        own = peaks if n_threads > 1 else one_thread
+        bound_s = own.least_s(flops, n_bytes, dtype)
+        least_s += peaks.least_s(flops, n_bytes, dtype)
         time_s = max(float(time_ns), 1.0) * 1e-9
         nodes.append(
             NodeProfile(
@@ -267,6 +279,7 @@ def profile_program(
                 tuple(part for part in (fused or "").split(", ") if part),
                 time_s * 1e6,
                 implementation,
+                dtype,
                 flops / time_s / 1e9,
                 n_bytes / time_s / 1e9,
                 100 * bound_s / time_s,

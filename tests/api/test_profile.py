@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,21 @@ def test_a_matrix_product_is_in_the_order_of_the_peak() -> None:
     assert 30 < node.percent_of_peak < 300
 
 
+def test_integers_are_held_against_the_peak_of_integers() -> None:
+    from tests.plan.qdq import Layer, build
+
+    layer = Layer("MatMul", batch=(64,), src_channels=256, dst_channels=256)
+    content, inputs = build(layer)
+    with trimtab.load_model(content, threads=1) as model:
+        nodes = model.profile(inputs, repeat=5).nodes
+    (node,) = [node for node in nodes if node.op_type == "QuantizedMatMul"]
+    assert node.dtype == "uint8"
+    peaks = trimtab.measure_peaks(1)
+    if peaks.int8_gops:
+        most = 100 * node.gops / peaks.int8_gops
+        assert node.percent_of_peak == pytest.approx(most, rel=0.5)
+
+
 def test_peaks_are_measured_once_and_are_plausible() -> None:
     peaks = trimtab.measure_peaks(1)
     assert peaks is trimtab.measure_peaks(1)
@@ -91,6 +107,10 @@ def test_peaks_are_measured_once_and_are_plausible() -> None:
 def test_the_roofline_takes_the_slower_of_work_and_bytes() -> None:
     peaks = trimtab.Peaks(2, 100.0, 0.0, 0.0, 50.0, 20.0, 10.0, 1 << 20, 1 << 25)
     assert peaks.least_s(100e9, 8) == 1.0
+    assert peaks.least_s(100e9, 8, "uint8") == 1.0  # no instructions of their own
+    apart = replace(peaks, bf16_gops=200.0, int8_gops=400.0)
+    assert apart.least_s(100e9, 8, "bfloat16") == 0.5
+    assert apart.least_s(100e9, 8, "uint8") == apart.least_s(100e9, 8, "int8") == 0.25
     assert peaks.least_s(0, 1e6) == pytest.approx(1e6 / 50e9)
     assert peaks.least_s(0, 1e7) == pytest.approx(1e7 / 20e9)
     assert peaks.least_s(0, 1e9) == pytest.approx(1e9 / 10e9)

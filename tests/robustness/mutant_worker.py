@@ -23,6 +23,7 @@ import numpy as np
 
 import trimtab
 import trimtab.fallback  # these come late, and the watch would see them come
+import trimtab.formats.onnx_quantized
 import trimtab.formats.refuse
 from trimtab.signature import TensorSpec
 

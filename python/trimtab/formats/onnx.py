@@ -163,7 +163,9 @@ def _rewrites(
 ) -> Callable[[Graph], None] | None:
     """What is to be done to the main graph before its names are resolved."""
     found: list[Callable[[Graph], None]] = []
-    if any(node.op_type.startswith(_QUANTIZED) for node in proto.graph.node):
+    # (a name that is no UTF-8 comes as bytes, and is refused when nodes are read)
+    names = (str(node.op_type) for node in proto.graph.node)
+    if any(name.startswith(_QUANTIZED) for name in names):
         from trimtab.formats.onnx_quantized import rewrite_quantized
 
         found.append(lambda graph: rewrite_quantized(graph, opsets))

@@ -30,6 +30,25 @@ void tt_strides_channels_last(const int64_t *dims, int rank, int64_t *strides)
     strides[0] = step;
 }
 
+int64_t tt_dims_product(const int64_t *dims, int n)
+{
+    int64_t out = 1;
+    for (int i = 0; i < n; ++i)
+        out *= dims[i];
+    return out;
+}
+
+int64_t tt_dims_offset(int64_t index, const int64_t *dims, const int64_t *strides,
+                       int n)
+{
+    int64_t offset = 0;
+    for (int d = n - 1; d >= 0; --d) {
+        offset += index % dims[d] * strides[d];
+        index /= dims[d];
+    }
+    return offset;
+}
+
 int64_t tt_shape_numel(const tt_shape *shape)
 {
     int64_t n = 0;

@@ -33,6 +33,13 @@ void tt_strides_row_major(const int64_t *dims, int rank, int64_t *strides);
 /* Strides of (N, C, d1, d2, ..) stored as (N, d1, d2, .., C). */
 void tt_strides_channels_last(const int64_t *dims, int rank, int64_t *strides);
 
+/* Items of n dims; the caller has checked that their count does not overflow. */
+int64_t tt_dims_product(const int64_t *dims, int n);
+
+/* Where item `index` lies (row-major order of the first n dims), in elements. */
+int64_t tt_dims_offset(int64_t index, const int64_t *dims, const int64_t *strides,
+                       int n);
+
 /* Element count.  tt_shape is always valid, so this cannot overflow. */
 int64_t tt_shape_numel(const tt_shape *shape);
 

@@ -21,26 +21,6 @@ typedef struct {
     int64_t n_reduced, n_columns, n_blocks;
 } job;
 
-static int64_t product(const int64_t *dims, int n)
-{
-    int64_t out = 1;
-    for (int i = 0; i < n; ++i)
-        out *= dims[i];
-    return out;
-}
-
-/* Offset of item `index` of the first n dims. */
-static int64_t offset_of(int64_t index, const int64_t *dims, const int64_t *strides,
-                         int n)
-{
-    int64_t offset = 0;
-    for (int d = n - 1; d >= 0; --d) {
-        offset += index % dims[d] * strides[d];
-        index /= dims[d];
-    }
-    return offset;
-}
-
 static float finish(const job *j, uint64_t sum)
 {
     const double zero = j->mean->zero_point + (j->flip != 0 ? 128.0 : 0.0);
@@ -54,10 +34,11 @@ static void sum_columns(const job *j, const uint8_t *src, int64_t n, uint64_t *s
     const int last = k->n_reduced - 1;
     const int64_t n_rows = last < 0 ? 1 : k->reduced[last];
     const int64_t stride = last < 0 ? 0 : k->reduced_strides[last];
-    const int64_t n_outer = last <= 0 ? 1 : product(k->reduced, last);
+    const int64_t n_outer = last <= 0 ? 1 : tt_dims_product(k->reduced, last);
     memset(sums, 0, (size_t)n * sizeof *sums);
     for (int64_t i = 0; i < n_outer; ++i) {
-        int64_t at = last <= 0 ? 0 : offset_of(i, k->reduced, k->reduced_strides, last);
+        int64_t at =
+            last <= 0 ? 0 : tt_dims_offset(i, k->reduced, k->reduced_strides, last);
         for (int64_t row = 0; row < n_rows; row += 256) {
             int64_t rows = n_rows - row < 256 ? n_rows - row : 256;
             uint16_t partial[COLUMNS] = {0};
@@ -77,10 +58,11 @@ static uint64_t sum_one(const job *j, const uint8_t *src)
     const bool is_run = last >= 0 && k->reduced_strides[last] == 1;
     const int64_t length = is_run ? k->reduced[last] : 1;
     const int n_dims = is_run ? last : k->n_reduced;
-    const int64_t n_outer = product(k->reduced, n_dims);
+    const int64_t n_outer = tt_dims_product(k->reduced, n_dims);
     uint64_t sum = 0;
     for (int64_t i = 0; i < n_outer; ++i) {
-        const uint8_t *at = src + offset_of(i, k->reduced, k->reduced_strides, n_dims);
+        const uint8_t *at =
+            src + tt_dims_offset(i, k->reduced, k->reduced_strides, n_dims);
         for (int64_t done = 0; done < length; done += LONGEST_RUN) {
             int64_t n = length - done < LONGEST_RUN ? length - done : LONGEST_RUN;
             sum += j->table->sum_run(at + done, n, j->flip);
@@ -95,13 +77,13 @@ static void mean_range(void *arg, int64_t begin, int64_t end)
     const tt_reduce_kernel *k = &j->mean->dims;
     for (int64_t i = begin; i < end; ++i) {
         if (j->n_columns == 0) {
-            int64_t at = offset_of(i, k->kept, k->kept_strides, k->n_kept);
+            int64_t at = tt_dims_offset(i, k->kept, k->kept_strides, k->n_kept);
             j->dst[i] = finish(j, sum_one(j, j->src + at));
         } else {
             uint64_t sums[COLUMNS];
             int64_t outer = i / j->n_blocks, first = i % j->n_blocks * COLUMNS;
             int64_t n = j->n_columns - first < COLUMNS ? j->n_columns - first : COLUMNS;
-            int64_t at = offset_of(outer, k->kept, k->kept_strides, k->n_kept - 1);
+            int64_t at = tt_dims_offset(outer, k->kept, k->kept_strides, k->n_kept - 1);
             sum_columns(j, j->src + at + first, n, sums);
             for (int64_t c = 0; c < n; ++c)
                 j->dst[outer * j->n_columns + first + c] = finish(j, sums[c]);
@@ -119,8 +101,8 @@ tt_status tt_mean_bytes_run(const void *params, void *const *ptrs, tt_error *err
              .src = ptrs[0],
              .dst = ptrs[1],
              .flip = k->dtype == TT_S8 ? 0x80 : 0,
-             .n_reduced = product(k->reduced, k->n_reduced)};
-    int64_t n_items = product(k->kept, k->n_kept), item_bytes = j.n_reduced;
+             .n_reduced = tt_dims_product(k->reduced, k->n_reduced)};
+    int64_t n_items = tt_dims_product(k->kept, k->n_kept), item_bytes = j.n_reduced;
     (void)err;
     if (last >= 0 && k->kept_strides[last] == 1 && k->kept[last] > 1) {
         j.n_columns = k->kept[last];

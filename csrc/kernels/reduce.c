@@ -64,26 +64,6 @@ void tt_reduce_plan(tt_reduce_kernel *k, const tt_shape *src, const int64_t *str
     sort_reduced(k);
 }
 
-static int64_t product(const int64_t *dims, int n)
-{
-    int64_t out = 1;
-    for (int i = 0; i < n; ++i)
-        out *= dims[i];
-    return out;
-}
-
-/* Offset of item `index` (in the order of the dims). */
-static int64_t offset_of(int64_t index, const int64_t *dims, const int64_t *strides,
-                         int n)
-{
-    int64_t offset = 0;
-    for (int d = n - 1; d >= 0; --d) {
-        offset += index % dims[d] * strides[d];
-        index /= dims[d];
-    }
-    return offset;
-}
-
 /* Steps an index and its offset to the next item; false after the last. */
 static bool advance(int64_t *index, int64_t *offset, const int64_t *dims,
                     const int64_t *strides, int n)
@@ -215,7 +195,7 @@ static void plain_items(void *arg, int64_t begin, int64_t end)
     const reducing *r = arg;
     const tt_reduce_kernel *k = r->k;
     for (int64_t i = begin; i < end; ++i) {
-        int64_t base = offset_of(i, k->kept, k->kept_strides, k->n_kept);
+        int64_t base = tt_dims_offset(i, k->kept, k->kept_strides, k->n_kept);
         double a, high = 0.0;
         if (is_exact_int(k)) {
             tt_item_store_int(k->dtype, r->dst, i, reduce_int(r, base));
@@ -247,7 +227,7 @@ static void arg_items(void *arg, int64_t begin, int64_t end)
     const tt_reduce_kernel *k = r->k;
     int64_t stride = k->n_reduced > 0 ? k->reduced_strides[0] : 0;
     for (int64_t i = begin; i < end; ++i) {
-        int64_t base = offset_of(i, k->kept, k->kept_strides, k->n_kept), at = 0;
+        int64_t base = tt_dims_offset(i, k->kept, k->kept_strides, k->n_kept), at = 0;
         double best = tt_item_load(k->dtype, r->src, base);
         for (int64_t j = 1; j < r->n_reduced; ++j) {
             double x = tt_item_load(k->dtype, r->src, base + j * stride);
@@ -284,7 +264,7 @@ static void run_items(void *arg, int64_t begin, int64_t end)
     int64_t n = k->reduced[n_outer];
     for (int64_t i = begin; i < end; ++i) {
         int64_t index[TT_MAX_RANK] = {0};
-        int64_t offset = offset_of(i, k->kept, k->kept_strides, k->n_kept);
+        int64_t offset = tt_dims_offset(i, k->kept, k->kept_strides, k->n_kept);
         float parts[2];
         parts[0] = r->table->run(k->kind, (const float *)r->src + offset, n);
         while (advance(index, &offset, k->reduced, k->reduced_strides, n_outer)) {
@@ -345,7 +325,8 @@ static void column_blocks(void *arg, int64_t begin, int64_t end)
         int64_t row = b / n_blocks, at = b % n_blocks * COLUMN_BLOCK;
         int64_t width = n - at < COLUMN_BLOCK ? n - at : COLUMN_BLOCK;
         int64_t index[TT_MAX_RANK] = {0};
-        int64_t offset = offset_of(row, k->kept, k->kept_strides, k->n_kept - 1) + at;
+        int64_t offset =
+            tt_dims_offset(row, k->kept, k->kept_strides, k->n_kept - 1) + at;
         float *dst = (float *)r->dst + row * n + at;
         bool is_first = true;
         do {
@@ -376,10 +357,10 @@ tt_status tt_reduce_run(const void *params, void *const *ptrs, tt_error *err)
 {
     const tt_reduce_kernel *k = params;
     reducing r = {.k = k, .table = table(), .src = ptrs[0], .dst = ptrs[1]};
-    int64_t n_kept = product(k->kept, k->n_kept), grain;
+    int64_t n_kept = tt_dims_product(k->kept, k->n_kept), grain;
     int last_kept = k->n_kept - 1, last = k->n_reduced - 1;
     (void)err;
-    r.n_reduced = product(k->reduced, k->n_reduced);
+    r.n_reduced = tt_dims_product(k->reduced, k->n_reduced);
     if (n_kept == 0) return TT_OK;
     grain = 65536 / (r.n_reduced + 1) + 1;
     if (k->kind >= TT_REDUCE_ARG_MAX) {

@@ -42,10 +42,11 @@ from benchmarks.common import (
 from benchmarks.optimize_build import TOOLS
 from benchmarks.optimize_cases import CASES, Case
 from benchmarks.optimize_measure import VARIANTS
-from benchmarks.optimize_report import node_figures, write_section
+from benchmarks.optimize_report import node_figures, section
 from benchmarks.optimize_targets import TARGETS
 from benchmarks.report import target_lines
 from benchmarks.rounds import QUICK, Effort, crew
+from benchmarks.sections import put_section
 from benchmarks.targets import compute
 from benchmarks.worker import one_line
 from trimtab.fetch import cache_folder
@@ -108,7 +109,8 @@ def build(run: Run) -> None:
         answers = run.part("build").setdefault(name, {})
         for tool in run.tools:
             command = [sys.executable, "-m", "benchmarks.optimize_build", tool, name]
-            answers[tool] = _answer([*command, str(run.folder / name / tool)])
+            command += [str(run.folder / name / tool), "--threads", str(run.threads)]
+            answers[tool] = _answer(command)
             note(f"{name:20s} {tool:20s} {json.dumps(to_plain(answers[tool]))[:160]}")
 
 
@@ -193,6 +195,17 @@ def picture(run: Run) -> None:
     note("no report to show: run the stage `build` first")
 
 
+def _without_paths(built: dict[str, Any]) -> dict[str, Any]:
+    """What the tools answered, but for where this machine keeps their files."""
+    return {
+        model: {
+            tool: {key: value for key, value in answer.items() if key != "path"}
+            for tool, answer in answers.items()
+        }
+        for model, answers in built.items()
+    }
+
+
 def report(run: Run) -> None:
     """The result file, and the section of RESULTS.md unless the run is partial."""
     document = run.document
@@ -207,11 +220,11 @@ def report(run: Run) -> None:
     name = f"{document['date']}-{machine_id(document['machine'])}"
     partial = "-partial" if document["is_partial"] else ""
     path = RESULTS / f"{name}{partial}{OPTIMIZE}.json"
-    write_json(path, document)
+    write_json(path, document | {"build": _without_paths(document["build"])})
     note(f"wrote {path}")
     print("\n".join(target_lines(document["targets"])))
     if not document["is_partial"]:
-        note(f"wrote {write_section(document, path)}")
+        note(f"wrote {put_section('optimize', section(document, path))}")
 
 
 STAGES: dict[str, Callable[[Run], None]] = {
@@ -268,14 +281,23 @@ def _document(path: Path) -> dict[str, Any]:
     return found
 
 
+def _is_built(run: Run) -> bool:
+    """Has every tool been given every model?"""
+    built = run.part("build")
+    return all(tool in built.get(name, {}) for name in CASES for tool in TOOLS)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stages; each leaves the document in the cache for the next."""
     stages, run = parse(argv)
     for stage in stages:
         note(f"== {stage}")
         begin = time.monotonic()
-        run.part("stages")[stage] = {"whole": run.whole, "commit": commit()}
+        run.part("stages")[stage] = {"commit": commit()}
         STAGES[stage](run)
+        # what was built earlier is there still
+        whole = run.whole or (stage == "build" and not run.quick and _is_built(run))
+        run.document["stages"][stage]["whole"] = whole
         run.document["stages"][stage]["minutes"] = (time.monotonic() - begin) / 60
         write_json(run.folder / "document.json", run.document)
     return 0

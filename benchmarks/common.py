@@ -274,6 +274,9 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 OPTIMIZE = "-optimize"  # ends the name of a result of bench_optimize
+TRAIN = "-train"  # of bench_train
+_NAMES = ("optimize", "monitor", "train", "serve", "rollout", "update")
+_ENDS = {f"bench_{name}": f"-{name}" for name in _NAMES}
 
 
 def latest_result(folder: Path = RESULTS, *, of: str = "compare") -> Path:
@@ -282,13 +285,15 @@ def latest_result(folder: Path = RESULTS, *, of: str = "compare") -> Path:
     Parameters
     ----------
     folder : Path, default=RESULTS
-    of : {"compare", "bench_optimize"}
+    of : str
+        "compare" or the name of another benchmark, such as "bench_optimize".
     """
-    wanted = of == "bench_optimize"
     files = [
         path
         for path in sorted(folder.glob("*.json"))
-        if "-partial" not in path.stem and path.stem.endswith(OPTIMIZE) == wanted
+        if "-partial" not in path.stem
+        and next((x for x, end in _ENDS.items() if path.stem.endswith(end)), "compare")
+        == of
     ]
     if not files:
         raise FileNotFoundError(

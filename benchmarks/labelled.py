@@ -137,7 +137,8 @@ def prose(n: int, width: int = 128) -> dict[str, npt.NDArray[np.int64]]:
 
 
 @cache
-def _photograph(name: str) -> npt.NDArray[np.uint8]:
+def photograph(name: str) -> npt.NDArray[np.uint8]:
+    """A key of `PHOTOGRAPHS` as RGB, (height, width, 3)."""
     source = (*_SKIMAGE, f"skimage/data/{name}", PHOTOGRAPHS[name])
     return read_image(fetch_package_file(*source))
 
@@ -162,7 +163,7 @@ def crops(n: int, half: str, *, seed: int = 0) -> dict[str, npt.NDArray[np.float
     names = sorted(PHOTOGRAPHS)
     out = np.empty((n, 3, SIZE, SIZE), np.float32)
     for i in range(n):
-        whole = _photograph(names[i % len(names)])
+        whole = photograph(names[i % len(names)])
         middle = whole.shape[1] // 2
         part = whole[:, :middle] if half == "left" else whole[:, middle:]
         side = int(min(part.shape[:2]) * rng.uniform(SMALLEST_SHARE, 1))

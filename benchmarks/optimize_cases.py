@@ -44,6 +44,8 @@ class Case:
         Peers want to be told.
     pool : Labelled, optional
         Unseen labelled samples, for the drop in accuracy.
+    threads : int, default=0
+        Of one call, for tools that time layers; 0: all.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Case:
     answer: Literal["class", "vector"] = "class"
     is_transformer: bool = False
     pool: Labelled | None = field(default=None, repr=False)
+    threads: int = 0
 
     @property
     def latency(self) -> dict[str, npt.NDArray[Any]]:

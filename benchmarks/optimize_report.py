@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import RESULTS, quartiles
+from benchmarks.common import quartiles
 from benchmarks.optimize_measure import PAIRS, VARIANTS
 from benchmarks.report import number, table, target_table
+from benchmarks.sections import ORDER
 
 Document = dict[str, Any]
-PAGE = RESULTS.parent / "RESULTS.md"
-TITLE = "# Optimised models"
+TITLE = ORDER["optimize"]
 SLACK = 1.0  # a node may take at most so much of its f32 twin's time
 
 
@@ -157,11 +157,3 @@ def _remarks(document: Document) -> str:
             )
             lines += [f"- {model}, {x}: {reason[:160]}" for x, reason in failed.items()]
     return "\n".join(dict.fromkeys(lines)) or "None."
-
-
-def write_section(document: Document, source: Path, page: Path = PAGE) -> Path:
-    """Put the section at the end of the page, in the place of an older one."""
-    before, _, _ = page.read_text(encoding="utf-8").partition(f"\n{TITLE}\n")
-    text = f"{before.rstrip()}\n\n{section(document, source)}\n"
-    page.write_text(text, encoding="utf-8")
-    return page

@@ -75,8 +75,13 @@ def _over_nncf(model: str) -> Callable[[Document, int], Figure]:
         if ours is None or theirs is None:
             return Figure(found["median"], f"against {base}; SQNR not measured")
         detail = f"against {base}; SQNR {ours:.1f} dB against {theirs:.1f}"
+        errors = document["latency"][model]["errors"]
+        # what this processor cannot do, no peer can
+        missing = [x for x in NNCF if x not in errors and x != base]
+        if len(missing) < len(NNCF) - 1:
+            detail += "; bf16 not measured: no peer has it on this processor"
         # a faster model that is worse does not count
-        return Figure(found["median"] if ours >= theirs else None, detail, False)
+        return Figure(found["median"] if ours >= theirs else None, detail, not missing)
 
     return find
 
@@ -99,11 +104,15 @@ def _bound(model: str) -> Callable[[Document, int], Figure]:
         found = quality(document, model, OPTIMISED).get("accuracy")
         if found is None:
             return _why_not(document, model, OPTIMISED)
+        proven = document["build"][model][OPTIMISED.partition("#")[0]].get("bound")
+        if proven is None:
+            return NOTHING
         detail = (
-            f"drop {100 * found['drop']:.2f} pp on {found['n']}: {found['n_lost']}"
-            f" lost, {found['n_won']} won; accuracy {found['accuracy']:.3f}"
+            f"of the guard; on {found['n']} samples that no tool saw the drop is "
+            f"{100 * found['drop']:.2f} pp ({found['n_lost']} lost, {found['n_won']} "
+            f"won), accuracy {found['accuracy']:.3f}"
         )
-        return Figure(100 * found["bound"], detail)
+        return Figure(100 * proven, detail)
 
     return find
 

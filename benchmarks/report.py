@@ -10,12 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import RESULTS, latest_result
 from benchmarks.plot import plot_ratios
 from benchmarks.targets import compute
+
+# Benchmarks whose sections follow, by what stands behind "bench_" and before "_report".
+_OTHERS = ("train", "update", "rollout", "serve", "monitor", "optimize")
 
 Document = dict[str, Any]
 PAGE = RESULTS.parent / "RESULTS.md"
@@ -240,20 +244,20 @@ def markdown(document: Document, source: Path, picture: Path | None) -> str:
         if document.get(key):
             parts += [f"## {title}", make(document)]
     parts += ["## Remarks", _remarks(document)]
-    if (section := optimize_section()) is not None:
-        parts.append(section)
+    others = (section_of(name) for name in _OTHERS)
+    parts += [section for section in others if section is not None]
     return "\n\n".join(parts) + "\n"
 
 
-def optimize_section() -> str | None:
-    """The section of `benchmarks.bench_optimize`, if there is a result of it."""
-    from benchmarks.optimize_report import section
-
+def section_of(name: str) -> str | None:
+    """The section of ``benchmarks.bench_<name>``, if there is a result of it."""
+    module = import_module(f"benchmarks.{name}_report")
     try:
-        source = latest_result(of="bench_optimize")
+        source = latest_result(of=f"bench_{name}")
     except FileNotFoundError:
         return None
-    return section(json.loads(source.read_text(encoding="utf-8")), source)
+    section: str = module.section(json.loads(source.read_text("utf-8")), source)
+    return section
 
 
 def write_report(document: Document, source: Path, page: Path = PAGE) -> list[Path]:

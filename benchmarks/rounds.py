@@ -134,7 +134,8 @@ def largest_error(
     return worst
 
 
-def _outputs(worker: Worker, folder: Path) -> dict[str, np.ndarray]:
+def outputs_of(worker: Worker, folder: Path) -> dict[str, np.ndarray]:
+    """Results of a call, by name; written to the folder on their way."""
     path = folder / "outputs.npz"
     names = worker.ask("outputs", path=str(path))["names"]
     with np.load(path) as arrays:
@@ -166,7 +167,7 @@ def load_case(
                 worker = workers[label]
                 worker.ask("feeds", path=case.feeds_path)
                 worker.ask("load", path=path, threads=threads)
-                outputs[label] = _outputs(worker, Path(scratch))
+                outputs[label] = outputs_of(worker, Path(scratch))
             except WorkerError as error:
                 errors[label] = str(error)
                 continue

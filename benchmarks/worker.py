@@ -46,6 +46,8 @@ class Worker:
         Engine name, with an optional ``#suffix`` to run the same engine twice.
     timeout_s : float, default=300
         A request without an answer for so long kills the process.
+    module : str
+        What the process runs, with the engine's name as its argument.
 
     Attributes
     ----------
@@ -53,12 +55,14 @@ class Worker:
         Seconds that the process took to import the engine after NumPy.
     """
 
-    def __init__(self, label: str, *, timeout_s: float = 300) -> None:
+    def __init__(
+        self, label: str, *, timeout_s: float = 300, module: str = "benchmarks.worker"
+    ) -> None:
         self.label = label
         self.timeout_s = timeout_s
         self._buffer = b""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", engine_of(label)],
+            [sys.executable, "-m", module, engine_of(label)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -307,6 +311,13 @@ def do_roofline(state: State) -> dict[str, Any]:
     return roofline(state.loaded(), state.feeds)
 
 
+def do_bandwidth(state: State, *, threads: int) -> dict[str, Any]:
+    """Bytes a second that memory gives now."""
+    from trimtab import _core
+
+    return {"memory_gbps": _core.measure_peaks(threads)["memory_gbps"]}
+
+
 COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
     "feeds": do_feeds,
     "load": do_load,
@@ -320,6 +331,7 @@ COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
     "concurrent": do_concurrent,
     "version": do_version,
     "roofline": do_roofline,
+    "bandwidth": do_bandwidth,
 }
 
 
@@ -342,16 +354,29 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def main() -> int:
-    """Answer requests until the pipe closes."""
-    parser = argparse.ArgumentParser(description="worker process of the benchmarks")
-    parser.add_argument("engine", choices=sorted(ENGINES))
-    name = parser.parse_args().engine
+def serve(
+    engine_module: str,
+    state: Any,
+    commands: dict[str, Callable[..., dict[str, Any]]],
+) -> int:
+    """Import an engine, then answer requests until the pipe closes.
+
+    Parameters
+    ----------
+    engine_module : str
+    state : object
+        First argument of each command.
+    commands : dict of str to callable
+
+    Returns
+    -------
+    code : int
+        Of the process.
+    """
     die_with_parent()
     # What a library prints must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    state = State(name)
 
     def answer(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
@@ -360,18 +385,26 @@ def main() -> int:
     # Whatever an engine raises belongs to the parent: the two handlers are broad.
     begin = time.perf_counter()
     try:
-        importlib.import_module(ENGINES[name][1])
+        importlib.import_module(engine_module)
     except Exception as error:
-        answer({"error": f"cannot import {name}: {one_line(error)}"})
+        answer({"error": f"cannot import {engine_module}: {one_line(error)}"})
         return 1
     answer({"import_s": time.perf_counter() - begin})
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer(COMMANDS[request.pop("do")](state, **request))
+            answer(commands[request.pop("do")](state, **request))
         except Exception as error:
             answer({"error": one_line(error)})
     return 0
+
+
+def main() -> int:
+    """Answer requests until the pipe closes."""
+    parser = argparse.ArgumentParser(description="worker process of the benchmarks")
+    parser.add_argument("engine", choices=sorted(ENGINES))
+    name = parser.parse_args().engine
+    return serve(ENGINES[name][1], State(name), COMMANDS)
 
 
 if __name__ == "__main__":

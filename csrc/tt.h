@@ -150,10 +150,14 @@ bool tt_plan_is_static(const tt_plan *plan);
 bool tt_plan_accepts(const tt_plan *plan, const tt_tensor *inputs);
 /* Shape of output i of a static plan; outputs are written row-major. */
 const tt_shape *tt_plan_output(const tt_plan *plan, int i);
+/* The input that output i may be written over when both are the same row-major array (a
+ * cache that is appended to), or -1. */
+int tt_plan_shared_input(const tt_plan *plan, int i);
 /* Runs with the caller's memory: inputs[i] as planned, outputs[i] row-major and
- * aligned to the element, not overlapping any input. */
+ * aligned to the element, not overlapping any input but that of tt_plan_shared_input.  step_ns[i], unless NULL, gets the
+ * time of step i. */
 tt_status tt_plan_run(tt_plan *plan, void *const *inputs, void *const *outputs,
-                      tt_poll poll, void *poll_arg, tt_error *err);
+                      tt_poll poll, void *poll_arg, int64_t *step_ns, tt_error *err);
 
 /* Static or not: the outputs' blocks come from tt_alloc and belong to the caller
  * (outputs[i].data, row-major). */
@@ -183,10 +187,6 @@ typedef struct {
 
 int tt_plan_n_steps(const tt_plan *plan);
 void tt_plan_step(const tt_plan *plan, int i, tt_step_info *info);
-/* As tt_plan_run; step_ns[i] gets the time of step i. */
-tt_status tt_plan_run_timed(tt_plan *plan, void *const *inputs, void *const *outputs,
-                            int64_t *step_ns, tt_error *err);
-
 typedef struct {
     int64_t arena_bytes;      /* working memory of one call */
     int64_t tensors_bytes;    /* what the tensors would take without reuse */

@@ -7,6 +7,7 @@ import pytest
 # mark -> how to run it; see tests/README.md
 ASKED_FOR = {
     "garden": "pytest -m garden",
+    "peers": "pytest -m peers",
     "slow": "pytest -m slow",
     "sycl": "pytest -m sycl",
     "tensorflow": "pytest -m tensorflow",

@@ -47,7 +47,7 @@ TRUSTED = 1e-2
 
 @cache
 def load(name: str) -> trimtab.Model:
-    return trimtab.load_model(MODELS[name].path())
+    return trimtab.load_model(MODELS[name].path(), fallback=False)
 
 
 def run(name: str, inputs: Tensors) -> Tensors:

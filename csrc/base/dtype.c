@@ -14,12 +14,17 @@ static const dtype_facts facts[TT_DTYPE_COUNT] = {
 
 bool tt_dtype_is_known(int64_t code)
 {
-    return code > 0 && code < TT_DTYPE_COUNT;
+    return code > 0 && code < TT_DTYPE_COUNT && facts[code].name != NULL;
+}
+
+unsigned tt_dtype_bits(tt_dtype dtype)
+{
+    return tt_dtype_is_known(dtype) ? facts[dtype].bits : 0;
 }
 
 size_t tt_dtype_bytes(tt_dtype dtype)
 {
-    return tt_dtype_is_known(dtype) ? facts[dtype].bits / 8u : 0;
+    return (tt_dtype_bits(dtype) + 7u) / 8u;
 }
 
 const char *tt_dtype_name(tt_dtype dtype)
@@ -45,4 +50,9 @@ bool tt_dtype_is_unsigned_int(tt_dtype dtype)
 bool tt_dtype_is_int(tt_dtype dtype)
 {
     return tt_dtype_is_signed_int(dtype) || tt_dtype_is_unsigned_int(dtype);
+}
+
+bool tt_dtype_is_small(tt_dtype dtype)
+{
+    return dtype >= TT_F8E4M3FN && dtype <= TT_F6E3M2;
 }

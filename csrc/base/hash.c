@@ -51,3 +51,22 @@ tt_hash tt_hash_bytes(const void *data, size_t n_bytes, uint64_t seed)
     }
     return hash;
 }
+
+/* By half a byte: the remainders of 0 to 15, of the polynomial 1EDC6F41 reflected. */
+static const uint32_t CRC_NIBBLES[16] = {
+    0x00000000u, 0x105EC76Fu, 0x20BD8EDEu, 0x30E349B1u, 0x417B1DBCu, 0x5125DAD3u,
+    0x61C69362u, 0x7198540Du, 0x82F63B78u, 0x92A8FC17u, 0xA24BB5A6u, 0xB21572C9u,
+    0xC38D26C4u, 0xD3D3E1ABu, 0xE330A81Au, 0xF36E6F75u,
+};
+
+uint32_t tt_crc32c(const void *data, size_t n_bytes)
+{
+    const unsigned char *at = data;
+    uint32_t crc = 0xFFFFFFFFu;
+    for (size_t i = 0; i < n_bytes; ++i) {
+        crc ^= at[i];
+        crc = crc >> 4 ^ CRC_NIBBLES[crc & 15];
+        crc = crc >> 4 ^ CRC_NIBBLES[crc & 15];
+    }
+    return ~crc;
+}

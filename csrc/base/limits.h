@@ -18,7 +18,8 @@
       "what the file holds")                                                     \
     X(max_plan_bytes, INT64_C(512) << 20, "bytes of cached plans of one model")  \
     X(max_plans, 64, "cached plans of one model")                                \
-    X(max_trip_count, INT64_C(1) << 24, "iterations of one Loop or Scan")
+    X(max_trip_count, INT64_C(1) << 24, "iterations of one Loop or Scan")        \
+    X(max_sequence_items, INT64_C(1) << 20, "tensors of one sequence")
 
 typedef struct {
 #define TT_LIMITS_FIELD(field, value, text) int64_t field;

@@ -43,6 +43,7 @@ struct built_arena {
     tbb::task_arena tasks;
     std::atomic<int> n_inside{0};
     const unsigned born = generation.load(std::memory_order_relaxed);
+    std::atomic<bool> is_orphan{false}; /* its thread ended during a fork */
     built_arena *next = nullptr, *previous = nullptr;
 
     explicit built_arena(int n_threads) : tasks(n_threads)
@@ -52,9 +53,9 @@ struct built_arena {
         if (next != nullptr) next->previous = this;
         registered = this;
     }
-    ~built_arena()
+    /* The caller holds the registry, and has it deleted. */
+    void unlink()
     {
-        std::lock_guard<std::mutex> lock(registry);
         if (next != nullptr) next->previous = previous;
         if (previous != nullptr)
             previous->next = next;
@@ -98,10 +99,32 @@ struct built_arena {
 };
 
 /* The destructor of a stale arena would wait for threads that do not exist: it
- * stays in memory, once per fork. */
+ * stays in memory, once per fork.  Where a fork is under way it is left to the handler
+ * behind it: this may be a worker that ends because the handler waits for its end. */
 void discard(built_arena *built)
 {
-    if (built != nullptr && !built->is_stale()) delete built;
+    if (built == nullptr || built->is_stale()) return;
+    while (!registry.try_lock()) {
+        if (is_forking.load()) {
+            built->is_orphan.store(true);
+            return;
+        }
+        std::this_thread::sleep_for(BETWEEN_LOOKS);
+    }
+    built->unlink();
+    registry.unlock();
+    delete built;
+}
+
+/* What was left so; the registry is held. */
+void delete_orphans()
+{
+    for (built_arena *a = registered, *next; a != nullptr; a = next) {
+        next = a->next;
+        if (!a->is_orphan.load()) continue;
+        a->unlink();
+        delete a;
+    }
 }
 
 bool is_anyone_inside()
@@ -171,6 +194,7 @@ void before_fork()
 
 void let_callers_in()
 {
+    delete_orphans();
     is_forking.store(false);
     registry.unlock();
 }
@@ -239,7 +263,7 @@ class arena {
         while (found == nullptr || found->is_stale()) {
             built_arena *fresh = new built_arena(n_threads);
             if (shared.compare_exchange_strong(found, fresh)) return *fresh;
-            delete fresh;
+            discard(fresh);
         }
         return *found;
     }

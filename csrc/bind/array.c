@@ -45,6 +45,14 @@ static const struct {
     {TT_F8E4M3FNUZ, "float8_e4m3fnuz", NPY_UINT8 },
     {TT_F8E5M2,     "float8_e5m2",     NPY_UINT8 },
     {TT_F8E5M2FNUZ, "float8_e5m2fnuz", NPY_UINT8 },
+    {TT_F8E8M0,     "float8_e8m0fnu",  NPY_UINT8 },
+    {TT_F6E2M3,     "float6_e2m3fn",   NPY_UINT8 },
+    {TT_F6E3M2,     "float6_e3m2fn",   NPY_UINT8 },
+    {TT_F4E2M1,     "float4_e2m1fn",   NPY_UINT8 },
+    {TT_U4,         "uint4",           NPY_UINT8 },
+    {TT_S4,         "int4",            NPY_UINT8 },
+    {TT_U2,         "uint2",           NPY_UINT8 },
+    {TT_S2,         "int2",            NPY_UINT8 },
 };
 
 enum {
@@ -82,6 +90,17 @@ static PyArray_Descr *ml_descr(int i)
     if (PyArray_DescrConverter(type, &descr) != NPY_SUCCEED) descr = NULL;
     Py_DECREF(type);
     return descr;
+}
+
+const char *tt_array_dtype_text(tt_dtype dtype, char *text, size_t n)
+{
+    for (int i = 0; i < N_ML; ++i)
+        if (ml_types[i].dtype == dtype) {
+            snprintf(text, n, "ml_dtypes.%s", ml_types[i].name);
+            return text;
+        }
+    snprintf(text, n, "'%s'", tt_dtype_name(dtype));
+    return text;
 }
 
 PyObject *tt_array_dtype(tt_state *state, tt_dtype dtype)
@@ -122,9 +141,15 @@ bool tt_array_has_dtype(tt_state *state, PyArrayObject *array, tt_dtype dtype)
     PyObject *descr = state->dtypes[dtype];
     if (descr != NULL && tt_type_number(descr) == PyArray_TYPE(array)) return true;
     if (tt_array_dtype_of(state, array) == dtype) return true;
-    for (int i = 0; i < N_ML; ++i)
-        if (ml_types[i].dtype == dtype)
+    for (int i = 0; i < N_ML; ++i) {
+        if (ml_types[i].dtype != dtype) continue;
+        /* a uint8 may hold what an element below a byte cannot */
+        if (tt_dtype_bits(dtype) >= 8)
             return PyArray_TYPE(array) == ml_types[i].bits_type;
+        descr = tt_array_dtype(state, dtype);
+        if (descr == NULL) PyErr_Clear();
+        return descr != NULL && tt_type_number(descr) == PyArray_TYPE(array);
+    }
     return false;
 }
 

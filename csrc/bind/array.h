@@ -36,15 +36,29 @@ PyObject *tt_array_copy_of(tt_state *state, const tt_tensor *tensor);
 tt_status tt_array_to_tensor(tt_state *state, PyObject *object, tt_tensor *out,
                              tt_error *err);
 
+/* ---- array_objects.c: what is no array of numbers ------------------------------- */
+
+/* As tt_array_read, of an input whose dtype is string or sequence; always a copy. */
+int tt_object_read(tt_model_object *model, const tt_input *input, PyObject *arg,
+                   bool may_copy, tt_tensor *tensor, PyObject **made);
+/* Array, array of str, list of arrays, or None. */
+PyObject *tt_object_copy_of(tt_state *state, const tt_tensor *tensor);
+/* The same of a tensor that owns its block, which this takes in any case. */
+PyObject *tt_object_adopt(tt_state *state, tt_tensor *tensor);
+/* As tt_array_to_tensor, of any of those. */
+tt_status tt_object_to_tensor(tt_state *state, PyObject *object,
+                              const tt_limits *limits, tt_tensor *out, tt_error *err);
+
 /* How an `out` array can take an output. */
 typedef enum { TT_OUT_ERROR = -1, TT_OUT_DIRECT, TT_OUT_BY_COPY } tt_out;
 
 /* Checks `out`: an array, writable, of this dtype and shape, sharing no memory with
- * the inputs (unless it is written by a copy afterwards).  TT_OUT_BY_COPY when it
+ * the inputs (unless it is written by a copy afterwards, or is input `shared`).  TT_OUT_BY_COPY when it
  * is not row-major or not aligned. */
 tt_out tt_array_check_out(tt_state *state, PyObject *out, PyObject *name,
                           const tt_shape *shape, const tt_input *inputs,
-                          const tt_tensor *tensors, int n_inputs, void **data);
+                          const tt_tensor *tensors, int n_inputs, int shared,
+                          void **data);
 /* dst[...] = src. */
 int tt_array_assign(PyObject *dst, PyObject *src);
 size_t tt_array_bytes(PyObject *array);
@@ -61,5 +75,7 @@ PyObject *tt_array_i64(int64_t n, int64_t **data);
 /* The NumPy dtype for values of `dtype` (borrowed): ml_dtypes' where NumPy has
  * none, an unsigned integer of the same width where ml_dtypes is missing. */
 PyObject *tt_array_dtype(tt_state *state, tt_dtype dtype);
+/* What to write in x.astype() for it: "'int8'", "ml_dtypes.int4"; in text[0..n). */
+const char *tt_array_dtype_text(tt_dtype dtype, char *text, size_t n);
 
 #endif

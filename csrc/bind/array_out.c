@@ -44,9 +44,22 @@ static bool has_shape(PyArrayObject *array, const tt_shape *shape)
     return true;
 }
 
+/* The very same elements, row-major; dtype and shape have been compared. */
+static bool is_same(PyArrayObject *array, const tt_tensor *tensor)
+{
+    int64_t dense[TT_MAX_RANK];
+    if (PyArray_DATA(array) != tensor->data || !has_shape(array, &tensor->shape))
+        return false;
+    tt_strides_row_major(tensor->shape.dims, tensor->shape.rank, dense);
+    for (int i = 0; i < tensor->shape.rank; ++i)
+        if (tensor->shape.dims[i] != 1 && tensor->strides[i] != dense[i]) return false;
+    return true;
+}
+
 tt_out tt_array_check_out(tt_state *state, PyObject *out, PyObject *name,
                           const tt_shape *shape, const tt_input *inputs,
-                          const tt_tensor *tensors, int n_inputs, void **data)
+                          const tt_tensor *tensors, int n_inputs, int shared,
+                          void **data)
 {
     PyArrayObject *array = (PyArrayObject *)out;
     char text[128];
@@ -78,7 +91,8 @@ tt_out tt_array_check_out(tt_state *state, PyObject *out, PyObject *name,
     }
     if (!PyArray_ISCARRAY(array)) how = TT_OUT_BY_COPY;
     for (int i = 0; i < n_inputs && how == TT_OUT_DIRECT; ++i)
-        if (overlaps(array, &tensors[i])) {
+        if (overlaps(array, &tensors[i]) &&
+            !(i == shared && is_same(array, &tensors[i]))) {
             tt_raise_format(state, TT_BAD_INPUT,
                             "out '%U' shares memory with input '%s': pass an array of "
                             "its own",

@@ -63,8 +63,10 @@ static PyObject *converted(tt_model_object *model, PyObject *object, tt_dtype dt
 static PyObject *refuse_dtype(tt_model_object *model, const tt_input *input,
                               PyArrayObject *array)
 {
-    const char *want = tt_dtype_name(input->dtype);
+    const char *want = tt_dtype_name(input->dtype), *as;
     PyArray_Descr *descr = PyArray_DESCR(array);
+    char text[64];
+    as = tt_array_dtype_text(input->dtype, text, sizeof text);
     if (input->dtype == TT_DTYPE_NONE)
         return tt_raise_format(model->state, TT_BAD_INPUT_TYPE,
                                "input '%s': NumPy dtype %S has no counterpart in ONNX",
@@ -72,12 +74,12 @@ static PyObject *refuse_dtype(tt_model_object *model, const tt_input *input,
     if (PyArray_ISBYTESWAPPED(array))
         return tt_raise_format(model->state, TT_BAD_INPUT_TYPE,
                                "input '%s': expected %s in native byte order, got %S; "
-                               "convert it with x.astype('%s')",
-                               input->name, want, descr, want);
+                               "convert it with x.astype(%s)",
+                               input->name, want, descr, as);
     return tt_raise_format(model->state, TT_BAD_INPUT_TYPE,
                            "input '%s': expected dtype %s, got %S; convert it with "
-                           "x.astype('%s') if that is what you mean",
-                           input->name, want, descr, want);
+                           "x.astype(%s) if that is what you mean",
+                           input->name, want, descr, as);
 }
 
 static PyObject *refuse_copy(tt_model_object *model, const tt_input *input,
@@ -215,7 +217,14 @@ static int read_object(tt_model_object *model, const tt_input *input, PyObject *
 int tt_array_read(tt_model_object *model, const tt_input *input, PyObject *arg,
                   bool may_copy, tt_tensor *tensor, PyObject **made)
 {
+    static char absent;
     *made = NULL;
+    if (arg == Py_None && input->is_optional) {
+        *tensor = (tt_tensor){.shape = {.dtype = TT_NOTHING}, .data = &absent};
+        return 0;
+    }
+    if (tt_dtype_is_counted(input->dtype))
+        return tt_object_read(model, input, arg, may_copy, tensor, made);
     if (PyArray_Check(arg))
         return read_array(model, input, (PyArrayObject *)arg, may_copy, tensor, made);
     return read_object(model, input, arg, may_copy, tensor, made);

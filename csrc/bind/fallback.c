@@ -1,9 +1,9 @@
 /* Nodes that the engine has no operator for, run by a Python callable
- * (graph_index, node_index, [array or None, ...]) -> [array, ...].
+ * (graph_index, node_index, [value or None, ...]) -> [value, ...]: arrays, arrays of str,
+ * lists of arrays, None for nothing.
  *
  * The arrays are copies: the callable may keep them.  A node that needs this path
  * costs far more than that. */
-#include "base/alloc.h"
 #include "bind/array.h"
 
 static PyObject *arguments(tt_model_object *model, const tt_tensor *const *inputs,
@@ -15,7 +15,7 @@ static PyObject *arguments(tt_model_object *model, const tt_tensor *const *input
         if (inputs[i] == NULL) {
             Py_INCREF(Py_None);
             array = Py_None;
-        } else if ((array = tt_array_copy_of(model->state, inputs[i])) == NULL) {
+        } else if ((array = tt_object_copy_of(model->state, inputs[i])) == NULL) {
             Py_DECREF(list);
             return NULL;
         }
@@ -42,15 +42,14 @@ static tt_status results(tt_model_object *model, PyObject *returned, tt_tensor *
         goto done;
     }
     for (; n_done < n_outputs; ++n_done) {
-        status = tt_array_to_tensor(
-            model->state, PySequence_Fast_GET_ITEM(list, n_done), &out[n_done], err);
+        status = tt_object_to_tensor(
+            model->state, PySequence_Fast_GET_ITEM(list, n_done),
+            tt_model_graph(model->model)->limits, &out[n_done], err);
         if (status != TT_OK) break;
     }
     if (status != TT_OK)
-        while (n_done-- > 0) {
-            tt_free(out[n_done].data);
-            out[n_done].data = NULL;
-        }
+        while (n_done-- > 0)
+            tt_tensor_free(&out[n_done]);
 done:
     Py_DECREF(list);
     return status;

@@ -95,6 +95,16 @@ static PyObject *limits_default(PyObject *module, PyObject *ignored)
     return dict;
 }
 
+/* What becomes of a node, as far as its record tells. */
+static const char *runs_as(const tt_op *op)
+{
+    if (op->is_control_flow) return "control flow";
+    if (op->is_reshape) return "view";
+    if (op->reads_shape_only) return "compiling";
+    if (op->eval != NULL) return "data";
+    return op->emit != NULL ? "elementwise" : "steps";
+}
+
 /* A dict for each record of the table; until 0: no end. */
 static PyObject *operators(PyObject *module, PyObject *ignored)
 {
@@ -103,9 +113,11 @@ static PyObject *operators(PyObject *module, PyObject *ignored)
     (void)module;
     (void)ignored;
     for (int i = 0; list != NULL && (op = tt_op_at(i)) != NULL; ++i) {
-        PyObject *item = Py_BuildValue("{sssssisiss}", "name", op->name, "domain",
-                                       op->domain, "since", op->since, "until",
-                                       op->until, "summary", op->summary);
+        bool moves = op->takes_strings || op->takes_sequences || op->is_control_flow;
+        PyObject *item = Py_BuildValue(
+            "{sssssisisssssO}", "name", op->name, "domain", op->domain, "since",
+            op->since, "until", op->until, "summary", op->summary, "runs", runs_as(op),
+            "takes_strings", moves ? Py_True : Py_False);
         if (item == NULL || PyList_Append(list, item) < 0) Py_CLEAR(list);
         Py_XDECREF(item);
     }
@@ -132,6 +144,17 @@ static PyObject *digest(PyObject *module, PyObject *data)
     hash = tt_hash_bytes(view.buf, (size_t)view.len, /*seed=*/0);
     PyBuffer_Release(&view);
     return PyBytes_FromStringAndSize((const char *)hash.word, sizeof hash.word);
+}
+
+static PyObject *crc32c(PyObject *module, PyObject *data)
+{
+    Py_buffer view;
+    uint32_t crc;
+    (void)module;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
+    crc = tt_crc32c(view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return PyLong_FromUnsignedLong(crc);
 }
 
 /* onnx_gate(data, limits=None): raises what the gate refuses */
@@ -184,25 +207,27 @@ static PyObject *fail_alloc(PyObject *module, PyObject *args)
 }
 
 PyMethodDef tt_module_functions[] = {
-    {"cpu_info",        cpu_info,             METH_NOARGS,  "cpu_info()\n\nThe processor, as a dict."},
+    {"cpu_info",        cpu_info,             METH_NOARGS,  "cpu_info()\n\nThe processor, as a dict."      },
     {"dnnl_info",       dnnl_info,            METH_NOARGS,
-     "dnnl_info()\n\nThe linked oneDNN, as a dict."                                                  },
+     "dnnl_info()\n\nThe linked oneDNN, as a dict."                                                        },
     {"limits_default",  limits_default,       METH_NOARGS,
-     "limits_default()\n\n{field: (value, what it bounds)}"                                          },
+     "limits_default()\n\n{field: (value, what it bounds)}"                                                },
     {"operators",       operators,            METH_NOARGS,
-     "operators()\n\nname, domain, since, until, summary of each, as dicts."                         },
+     "operators()\n\nname, domain, since, until, summary, runs and takes_strings of "
+     "each, as dicts."                                                                                     },
     {"has_operator",    has_operator,         METH_VARARGS,
-     "has_operator(domain, name, version)\n\nIs there a record for this opset?"                      },
+     "has_operator(domain, name, version)\n\nIs there a record for this opset?"                            },
     {"onnx_gate",       onnx_gate,            METH_VARARGS,
-     "onnx_gate(data, limits=None)\n\nRaise if protobuf must not parse these bytes."                 },
+     "onnx_gate(data, limits=None)\n\nRaise if protobuf must not parse these bytes."                       },
     {"measure_peaks",   measure_peaks,        METH_VARARGS,
-     "measure_peaks(threads=1)\n\nArithmetic and bandwidth, measured now."                           },
+     "measure_peaks(threads=1)\n\nArithmetic and bandwidth, measured now."                                 },
     {"digest",          digest,               METH_O,
-     "digest(data)\n\n16 bytes that tell contents apart; not cryptographic."                         },
+     "digest(data)\n\n16 bytes that tell contents apart; not cryptographic."                               },
+    {"crc32c",          crc32c,               METH_O,       "crc32c(data)\n\nCRC-32C (Castagnoli), an int."},
     {"keep_descriptor", tt_descriptor_keeper, METH_O,
-     "keep_descriptor(descriptor)\n\nAn object that closes it when it goes."                         },
+     "keep_descriptor(descriptor)\n\nAn object that closes it when it goes."                               },
     {"fail_alloc",      fail_alloc,           METH_VARARGS,
      "fail_alloc(k, sticky=False)\n\nTest hook: the k-th allocation fails; 0: off. "
-     "Returns the number of allocations since the last call."                                        },
-    {NULL,              NULL,                 0,            NULL                                     },
+     "Returns the number of allocations since the last call."                                              },
+    {NULL,              NULL,                 0,            NULL                                           },
 };

@@ -50,8 +50,8 @@ static int time_rows(tt_request *request, Py_ssize_t repeat, Py_ssize_t n_steps,
         tt_error err = {0};
         tt_status status;
         tt_unlock(&unlocked, state);
-        status = tt_plan_run_timed(request->plan, request->inputs, request->outputs,
-                                   row, &err);
+        status = tt_plan_run(request->plan, request->inputs, request->outputs, NULL,
+                             NULL, row, &err);
         tt_relock(&unlocked);
         if (status != TT_OK) {
             tt_raise(state, status, &err);

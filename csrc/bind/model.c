@@ -88,6 +88,8 @@ static int list_inputs(tt_model_object *self)
         const tt_value *value = &graph->values[graph->inputs[i]];
         self->inputs[i].name = value->name;
         self->inputs[i].dtype = value->shape.dtype;
+        self->inputs[i].is_optional = value->is_optional;
+        self->inputs[i].item = value->item;
         self->inputs[i].key = PyUnicode_InternFromString(value->name);
         if (self->inputs[i].key == NULL) return -1;
         self->has_open_dims = self->has_open_dims || value->shape.rank < 0;
@@ -164,25 +166,31 @@ static void model_dealloc(PyObject *object)
 /* ---- looking ------------------------------------------------------------- */
 
 /* A dim: int, symbol, or None. */
-static PyObject *dim_object(const tt_value *value, int i)
+static PyObject *dim_object(const tt_value *value, const tt_shape *shape, int i)
 {
-    if (value->shape.dims[i] != TT_UNKNOWN_DIM)
-        return PyLong_FromLongLong(value->shape.dims[i]);
+    if (shape->dims[i] != TT_UNKNOWN_DIM) return PyLong_FromLongLong(shape->dims[i]);
     if (value->symbols[i] != NULL) return PyUnicode_FromString(value->symbols[i]);
     Py_RETURN_NONE;
 }
 
-/* (name, dtype name or None, tuple of dims or None) */
+/* (name, dtype name or None, tuple of dims or None, kind): of a sequence its tensors. */
 static PyObject *value_object(const tt_value *value)
 {
+    static const char *const kinds[2][2] = {
+        {"tensor",   "optional"         },
+        {"sequence", "optional sequence"},
+    };
+    const tt_shape *shape = value->item != NULL ? value->item : &value->shape;
+    const char *dtype =
+        shape->dtype == TT_DTYPE_NONE ? NULL : tt_dtype_name(shape->dtype);
     PyObject *dims;
-    if (value->shape.rank == TT_UNKNOWN_RANK) {
+    if (shape->rank == TT_UNKNOWN_RANK) {
         Py_INCREF(Py_None);
         dims = Py_None;
     } else {
-        dims = PyTuple_New(value->shape.rank);
-        for (int i = 0; dims != NULL && i < value->shape.rank; ++i) {
-            PyObject *dim = dim_object(value, i);
+        dims = PyTuple_New(shape->rank);
+        for (int i = 0; dims != NULL && i < shape->rank; ++i) {
+            PyObject *dim = dim_object(value, shape, i);
             if (dim == NULL) {
                 Py_CLEAR(dims);
                 break;
@@ -191,10 +199,8 @@ static PyObject *value_object(const tt_value *value)
         }
     }
     if (dims == NULL) return NULL;
-    return Py_BuildValue(
-        "szN", value->name,
-        value->shape.dtype == TT_DTYPE_NONE ? NULL : tt_dtype_name(value->shape.dtype),
-        dims);
+    return Py_BuildValue("szNs", value->name, dtype, dims,
+                         kinds[value->item != NULL][value->is_optional]);
 }
 
 static PyObject *list_values(const tt_graph *graph, const int *indices, int n)
@@ -387,11 +393,20 @@ static PyMethodDef methods[] = {
     {NULL,             NULL,                 0,            NULL                                            },
 };
 
+static PyObject *model_fallback(PyObject *self, void *closure)
+{
+    PyObject *fallback = ((tt_model_object *)self)->fallback;
+    (void)closure;
+    return Py_NewRef(fallback == NULL ? Py_None : fallback);
+}
+
 static PyGetSetDef getters[] = {
-    {"inputs",  model_inputs,  NULL, "(name, dtype, dims) of each input",      NULL},
-    {"outputs", model_outputs, NULL, "(name, dtype, dims) of each output",     NULL},
-    {"values",  model_values,  NULL, "names of all values that nodes compute", NULL},
-    {NULL,      NULL,          NULL, NULL,                                     NULL},
+    {"fallback", model_fallback, NULL, "what runs the nodes that are missing, or None",
+     NULL                                                                                   },
+    {"inputs",   model_inputs,   NULL, "(name, dtype, dims, kind) of each input",       NULL},
+    {"outputs",  model_outputs,  NULL, "(name, dtype, dims, kind) of each output",      NULL},
+    {"values",   model_values,   NULL, "names of all values that nodes compute",        NULL},
+    {NULL,       NULL,           NULL, NULL,                                            NULL},
 };
 
 static PyType_Slot slots[] = {

@@ -1,5 +1,6 @@
 /* trimtab._core: the module, its state and its types. */
 #include "bind/array.h"
+#include "bind/table.h"
 
 tt_state *tt_state_of(PyObject *module)
 {
@@ -79,7 +80,12 @@ static int module_exec(PyObject *module)
     if (add_type(module, &tt_channel_statistics_spec, &state->channel_statistics_type) <
         0)
         return -1;
+    if (add_type(module, &tt_watcher_spec, &state->watcher_type) < 0) return -1;
+    if (add_type(module, &tt_table_sketch_spec, &state->table_sketch_type) < 0)
+        return -1;
     if (PyModule_AddFunctions(module, tt_image_functions) < 0) return -1;
+    if (PyModule_AddFunctions(module, tt_look_functions) < 0) return -1;
+    if (PyModule_AddFunctions(module, tt_optimizer_functions) < 0) return -1;
     return add_passes(module);
 }
 
@@ -92,6 +98,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->binding_type);
     Py_VISIT(state->histogram_type);
     Py_VISIT(state->channel_statistics_type);
+    Py_VISIT(state->watcher_type);
+    Py_VISIT(state->table_sketch_type);
     for (int i = 0; i < TT_STATUS_COUNT; ++i)
         Py_VISIT(state->errors[i]);
     for (int i = 0; i < TT_DTYPE_COUNT; ++i)
@@ -109,6 +117,8 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->binding_type);
     Py_CLEAR(state->histogram_type);
     Py_CLEAR(state->channel_statistics_type);
+    Py_CLEAR(state->watcher_type);
+    Py_CLEAR(state->table_sketch_type);
     for (int i = 0; i < TT_STATUS_COUNT; ++i)
         Py_CLEAR(state->errors[i]);
     for (int i = 0; i < TT_DTYPE_COUNT; ++i)

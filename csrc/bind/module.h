@@ -18,11 +18,12 @@
 #include "tt.h"
 
 /* Keywords of our own methods, interned once; compared by pointer first. */
-#define TT_KEYWORD_LIST(X) X(out) X(copy) X(repeat)
+#define TT_KEYWORD_LIST(X) X(out) X(copy) X(repeat) X(column)
 
 typedef struct {
     PyTypeObject *model_type, *program_type, *binding_type;
-    PyTypeObject *histogram_type, *channel_statistics_type;
+    PyTypeObject *histogram_type, *channel_statistics_type, *table_sketch_type;
+    PyTypeObject *watcher_type;
     PyObject *errors[TT_STATUS_COUNT]; /* the exception class of each status */
     PyObject *dtypes[TT_DTYPE_COUNT];  /* NumPy dtype of each tt_dtype, or NULL */
     PyObject *from_dlpack;             /* numpy.from_dlpack */
@@ -51,9 +52,11 @@ static inline bool tt_keyword_is(PyObject *keyword, PyObject *name)
 
 /* One input of a model, as the binding needs it. */
 typedef struct {
-    PyObject *key;    /* interned name */
-    const char *name; /* owned by the model */
-    tt_dtype dtype;   /* TT_DTYPE_NONE: anything */
+    PyObject *key;        /* interned name */
+    const char *name;     /* owned by the model */
+    tt_dtype dtype;       /* TT_DTYPE_NONE: anything */
+    bool is_optional;     /* may be None */
+    const tt_shape *item; /* of a sequence: as its arrays are declared, or NULL */
 } tt_input;
 
 typedef struct {
@@ -93,6 +96,8 @@ typedef struct {
     tt_program *program;    /* owned by the model */
     int n_outputs;
     PyObject *output_names;              /* tuple of str */
+    PyObject *watcher;                   /* a Watcher that counts calls, or NULL */
+    bool counts_requests;                /* a call is a request too */
     tt_known_plan known[TT_KNOWN_PLANS]; /* the most recently used first */
 } tt_program_object;
 
@@ -162,6 +167,18 @@ extern PyMethodDef tt_module_functions[];
 
 extern PyType_Spec tt_histogram_spec;
 extern PyType_Spec tt_channel_statistics_spec;
+
+/* ---- watcher.c --------------------------------------------------------------- */
+
+extern PyType_Spec tt_watcher_spec;
+
+/* ---- look.c ------------------------------------------------------------------ */
+
+extern PyMethodDef tt_look_functions[];
+
+/* ---- optimizer.c --------------------------------------------------------- */
+
+extern PyMethodDef tt_optimizer_functions[];
 
 /* ---- image.c ----------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "bind/array.h"
+#include "bind/watcher.h"
 
 /* ---- one call ------------------------------------------------------------ */
 
@@ -20,6 +21,8 @@ int tt_request_begin(tt_request *request, tt_program_object *program)
     request->n_read = request->n_made = 0;
     request->block = NULL;
     request->plan = NULL;
+    request->step_ns = NULL;
+    request->is_timed = false;
     if (n_inputs <= TT_INLINE_ARRAYS && n_outputs <= TT_INLINE_ARRAYS) {
         request->tensors = request->inline_tensors;
         request->results = request->inline_results;
@@ -55,6 +58,7 @@ void tt_request_end(tt_request *request)
     for (int i = 0; i < request->n_made; ++i)
         Py_XDECREF(request->arrays[i]);
     tt_plan_unref(request->plan);
+    if (request->step_ns != NULL) PyMem_Free(request->step_ns);
     if (request->block != NULL) PyMem_Free(request->block);
 }
 
@@ -229,6 +233,7 @@ static int make_output(tt_request *request, int i, PyObject *out, bool may_copy)
     }
     how = tt_array_check_out(program->state, out, name, shape, program->model->inputs,
                              request->tensors, program->model->n_inputs,
+                             tt_plan_shared_input(request->plan, i),
                              &request->outputs[i]);
     if (how == TT_OUT_ERROR) return -1;
     request->targets[i] = out;
@@ -256,19 +261,27 @@ int tt_request_outputs(tt_request *request, PyObject *const *outs, bool may_copy
     return 0;
 }
 
+/* Times of steps are no reason to fail: without memory there are none. */
+static void make_step_times(tt_request *request)
+{
+    size_t n = (size_t)tt_plan_n_steps(request->plan);
+    request->step_ns = PyMem_Calloc(n > 0 ? n : 1, sizeof *request->step_ns);
+}
+
 static int run_static(tt_request *request)
 {
     tt_state *state = request->program->state;
     tt_unlocked unlocked;
     tt_error err = {0};
     tt_status status;
+    if (request->is_timed) make_step_times(request);
     if (request->keeps_gil) {
         status = tt_plan_run(request->plan, request->inputs, request->outputs, NULL,
-                             NULL, &err);
+                             NULL, request->step_ns, &err);
     } else {
         tt_unlock(&unlocked, state);
         status = tt_plan_run(request->plan, request->inputs, request->outputs,
-                             tt_unlocked_poll, &unlocked, &err);
+                             tt_unlocked_poll, &unlocked, request->step_ns, &err);
         tt_relock(&unlocked);
     }
     if (status == TT_OK) return 0;
@@ -282,8 +295,7 @@ static int adopt_results(tt_request *request, PyObject *const *outs)
     tt_program_object *program = request->program;
     bool failed = false;
     for (int i = 0; i < program->n_outputs; ++i) {
-        request->arrays[i] = tt_array_adopt(program->state, &request->results[i].shape,
-                                            request->results[i].data);
+        request->arrays[i] = tt_object_adopt(program->state, &request->results[i]);
         request->targets[i] = NULL;
         failed = failed || request->arrays[i] == NULL;
     }
@@ -291,9 +303,16 @@ static int adopt_results(tt_request *request, PyObject *const *outs)
     for (int i = 0; !failed && outs != NULL && i < program->n_outputs; ++i) {
         void *data;
         if (outs[i] == Py_None) continue;
-        if (tt_array_check_out(program->state, outs[i],
-                               PyTuple_GET_ITEM(program->output_names, i),
-                               &request->results[i].shape, NULL, NULL, 0, &data) < 0)
+        if (tt_dtype_is_object(request->results[i].shape.dtype)) {
+            tt_raise_format(program->state, TT_BAD_INPUT,
+                            "out '%U' is a %s: it cannot be written into an array",
+                            PyTuple_GET_ITEM(program->output_names, i),
+                            tt_dtype_name(request->results[i].shape.dtype));
+            return -1;
+        }
+        if (tt_array_check_out(
+                program->state, outs[i], PyTuple_GET_ITEM(program->output_names, i),
+                &request->results[i].shape, NULL, NULL, 0, -1, &data) < 0)
             return -1;
         request->targets[i] = outs[i];
     }
@@ -343,6 +362,15 @@ int tt_request_run(tt_request *request, PyObject *const *outs, bool may_copy)
         return -1;
     }
     return outs == NULL ? 0 : copy_to_targets(request);
+}
+
+int tt_request_answer(tt_request *request, PyObject *const *args, Py_ssize_t n_args,
+                      PyObject *const *outs, bool may_copy)
+{
+    if (request->program->watcher != NULL)
+        return tt_request_watched(request, args, n_args, outs, may_copy);
+    if (tt_request_read(request, args, n_args, may_copy) < 0) return -1;
+    return tt_request_run(request, outs, may_copy);
 }
 
 PyObject *tt_request_tuple(tt_request *request)
@@ -399,8 +427,7 @@ static PyObject *call_placed(tt_program_object *self, PyObject *const *args,
     tt_request request;
     PyObject *result = NULL;
     if (tt_request_begin(&request, self) < 0) return NULL;
-    if (tt_request_read(&request, args, n_args, self->model->may_copy) == 0 &&
-        tt_request_run(&request, NULL, self->model->may_copy) == 0) {
+    if (tt_request_answer(&request, args, n_args, NULL, self->model->may_copy) == 0) {
         if (self->n_outputs == 1) {
             result = request.arrays[0];
             request.n_made = 0;

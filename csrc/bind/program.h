@@ -19,6 +19,8 @@ typedef struct {
     PyObject **kept;          /* arrays made for inputs, owned, or NULL */
     PyObject **arrays;        /* outputs, owned */
     PyObject **targets;       /* the caller's out arrays, borrowed, or NULL */
+    int64_t *step_ns;         /* owned; NULL unless is_timed and the plan is static */
+    bool is_timed;            /* are its steps to be timed? */
     void *block;
     tt_tensor inline_tensors[TT_INLINE_ARRAYS], inline_results[TT_INLINE_ARRAYS];
     void *inline_inputs[TT_INLINE_ARRAYS], *inline_outputs[TT_INLINE_ARRAYS];
@@ -36,6 +38,9 @@ int tt_request_plan(tt_request *request);
 int tt_request_outputs(tt_request *request, PyObject *const *outs, bool may_copy);
 /* _plan, _outputs, the run, and copies to outs that were not written in place. */
 int tt_request_run(tt_request *request, PyObject *const *outs, bool may_copy);
+/* _read and _run, counted by the program's watcher if it has one. */
+int tt_request_answer(tt_request *request, PyObject *const *args, Py_ssize_t n_args,
+                      PyObject *const *outs, bool may_copy);
 PyObject *tt_request_tuple(tt_request *request);
 
 /* out=: NULL or None -> *list NULL; else a list or tuple of n_outputs items. */

@@ -3,6 +3,7 @@
 
 #include "bind/array.h"
 #include "bind/program.h"
+#include "bind/watcher.h"
 
 /* ---- making -------------------------------------------------------------- */
 
@@ -91,6 +92,7 @@ static int program_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((tt_program_object *)object)->model);
+    Py_VISIT(((tt_program_object *)object)->watcher);
     return 0;
 }
 
@@ -108,6 +110,7 @@ static void program_dealloc(PyObject *object)
     PyObject_GC_UnTrack(object);
     forget_plans(self);
     Py_XDECREF(self->output_names);
+    Py_XDECREF(self->watcher);
     Py_XDECREF(self->model);
     type->tp_free(object);
     Py_DECREF(type);
@@ -139,8 +142,7 @@ static PyObject *program_run(PyObject *object, PyObject *const *args, Py_ssize_t
     if (tt_request_out_list(self, out, &list) < 0) return NULL;
     if (tt_request_begin(&request, self) == 0) {
         PyObject *const *outs = list == NULL ? NULL : PySequence_Fast_ITEMS(list);
-        if (tt_request_read(&request, args, n_args, may_copy) == 0 &&
-            tt_request_run(&request, outs, may_copy) == 0)
+        if (tt_request_answer(&request, args, n_args, outs, may_copy) == 0)
             result = tt_request_tuple(&request);
         tt_request_end(&request);
     }
@@ -174,6 +176,9 @@ static PyMethodDef methods[] = {
      "memory(*inputs)\n\nBytes of the plan for these inputs, as a dict."                                                   },
     {"dump",       TT_METHOD(tt_program_dump),       METH_FASTCALL,
      "dump(*inputs)\n\nThe specialised graph as JSON."                                                                     },
+    {"watch",      TT_METHOD(tt_program_watch),      METH_VARARGS | METH_KEYWORDS,
+     "watch(watcher, /, *, inputs=None, outputs=None, limits=None, every=0, "
+     "budget=0.005, requests=False, keep=False)\n\nCount calls; None: no more."                                            },
     {"trim",       program_trim,                     METH_NOARGS,                   "trim()\n\nForget the plans used last."},
     {NULL,         NULL,                             0,                             NULL                                   },
 };

@@ -8,19 +8,9 @@
 #include "base/alloc.h"
 #include "base/cpu.h"
 #include "bind/array.h"
+#include "bind/sketch.h"
 #include "watch/channels.h"
 #include "watch/histogram.h"
-
-/* Up to here an array is read at once, with the GIL. */
-enum { FEW_ITEMS = 4096 };
-
-static bool is_short(const tt_view *view)
-{
-    int64_t n = 1;
-    for (int i = 0; i < view->rank && n <= FEW_ITEMS; ++i)
-        n *= view->dims[i];
-    return n <= FEW_ITEMS;
-}
 
 /* Bytes that `write` fills; how many is known before. */
 typedef void write_fn(const void *sketch, tt_writer *writer);
@@ -73,7 +63,7 @@ static tt_status histogram_read(tt_state *state, tt_histogram *histogram,
     tt_histogram *own;
     tt_unlocked unlocked;
     tt_status status;
-    if (is_short(view)) return tt_histogram_update(histogram, view, isa, err);
+    if (tt_view_is_short(view)) return tt_histogram_update(histogram, view, isa, err);
     own = tt_alloc(sizeof *own);
     if (own == NULL)
         return tt_fail(err, TT_NO_MEMORY, "%zu bytes to count in", sizeof *own);
@@ -145,22 +135,9 @@ static PyObject *histogram_from_bytes(PyObject *type, PyObject *data)
     return self;
 }
 
-/* (type.from_bytes, (bytes,)) for both types. */
-static PyObject *reduced(PyObject *self, PyObject *bytes)
-{
-    PyObject *maker;
-    if (bytes == NULL) return NULL;
-    maker = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "from_bytes");
-    if (maker == NULL) {
-        Py_DECREF(bytes);
-        return NULL;
-    }
-    return Py_BuildValue("N(N)", maker, bytes);
-}
-
 static PyObject *histogram_reduce(PyObject *self, PyObject *ignored)
 {
-    return reduced(self, histogram_to_bytes(self, ignored));
+    return tt_sketch_reduced(self, histogram_to_bytes(self, ignored));
 }
 
 static PyObject *histogram_counts(PyObject *self, void *closure)
@@ -303,7 +280,8 @@ static tt_status channels_read(tt_state *state, tt_channels *channels,
     tt_channels own = {0};
     tt_unlocked unlocked;
     tt_status status;
-    if (is_short(view)) return tt_channels_update(channels, view, axis, isa, err);
+    if (tt_view_is_short(view))
+        return tt_channels_update(channels, view, axis, isa, err);
     tt_unlock(&unlocked, state);
     status = tt_channels_update(&own, view, axis, isa, err);
     tt_relock(&unlocked);
@@ -379,7 +357,7 @@ static PyObject *channels_from_bytes(PyObject *type, PyObject *data)
 
 static PyObject *channels_reduce(PyObject *self, PyObject *ignored)
 {
-    return reduced(self, channels_to_bytes(self, ignored));
+    return tt_sketch_reduced(self, channels_to_bytes(self, ignored));
 }
 
 static double absmax_of(const tt_channel *channel)

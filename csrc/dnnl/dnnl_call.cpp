@@ -39,8 +39,9 @@ int64_t quant_count(const tt_prim *prim, tt_arg arg)
     return count;
 }
 
-/* The description of an argument; nullptr when the primitive has no such one. */
-owned<dnnl_memory_desc> arg_md(const tt_prim *prim, tt_arg arg)
+} // namespace
+
+owned<dnnl_memory_desc> shim::arg_md(const tt_prim *prim, tt_arg arg)
 {
     dnnl_memory_desc_t copy = nullptr;
     if (is_quant(arg)) {
@@ -59,6 +60,8 @@ owned<dnnl_memory_desc> arg_md(const tt_prim *prim, tt_arg arg)
     return owned<dnnl_memory_desc>(copy);
 }
 
+namespace {
+
 bool has_arg(const tt_prim *prim, tt_arg arg)
 {
     bool has = false;
@@ -72,7 +75,8 @@ bool has_arg(const tt_prim *prim, tt_arg arg)
 bool is_output(tt_arg arg)
 {
     return arg == TT_ARG_DST || arg == TT_ARG_DST_1 || arg == TT_ARG_DST_2 ||
-           arg == TT_ARG_WORKSPACE;
+           arg == TT_ARG_DIFF_SRC || arg == TT_ARG_DIFF_WEIGHTS ||
+           arg == TT_ARG_DIFF_BIAS || arg == TT_ARG_WORKSPACE;
 }
 
 /* Does the description skip no byte between its first and its last? */

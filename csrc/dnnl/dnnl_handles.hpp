@@ -153,6 +153,22 @@ int arg_code(tt_arg arg);
 tt_arg quant_tensor(int i);
 owned<dnnl_memory_desc> make_md(const tt_md &md); /* nullptr when absent */
 owned<dnnl_primitive_attr> user_scratchpad_attr();
+/* Takes desc. */
+void finish_prim(dnnl_primitive_desc_t desc, const tt_attr &attr, tt_prim **out);
+
+/* A dnnl_dims_t of the window arguments, which callers give for 3 dims at most. */
+struct window {
+    dnnl_dims_t dims = {};
+    explicit window(const int64_t *values)
+    {
+        memcpy(dims, values, TT_MAX_SPATIAL * sizeof *values);
+    }
+};
+
+/* ---- in dnnl_call.cpp ------------------------------------------------------ */
+
+/* The description of an argument; nullptr when the primitive has no such one. */
+owned<dnnl_memory_desc> arg_md(const tt_prim *prim, tt_arg arg);
 
 } // namespace shim
 

@@ -21,6 +21,10 @@ int arg_code(tt_arg arg)
                                 DNNL_ARG_DST,
                                 DNNL_ARG_DST_1,
                                 DNNL_ARG_DST_2,
+                                DNNL_ARG_DIFF_SRC,
+                                DNNL_ARG_DIFF_WEIGHTS,
+                                DNNL_ARG_DIFF_BIAS,
+                                DNNL_ARG_DIFF_DST,
                                 DNNL_ARG_SCALE,
                                 DNNL_ARG_SHIFT,
                                 DNNL_ARG_MEAN,
@@ -138,20 +142,34 @@ owned<dnnl_primitive_attr> user_scratchpad_attr()
     return attr;
 }
 
+static void quant_masks(const tt_attr &attr, int *masks)
+{
+    masks[0] = attr.src_scale_mask;
+    masks[1] = attr.weights_scale_mask;
+    masks[2] = attr.dst_scale_mask;
+    masks[3] = attr.src_zero_point_mask;
+    masks[4] = attr.weights_zero_point_mask;
+    masks[5] = attr.dst_zero_point_mask;
+}
+
+void finish_prim(dnnl_primitive_desc_t desc, const tt_attr &attr, tt_prim **out)
+{
+    owned<dnnl_primitive_desc> pending(desc);
+    owned<tt_prim> prim(fresh<tt_prim>());
+    prim->desc = pending.release();
+    check(dnnl_primitive_create(&prim->handle, desc));
+    check(dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &prim->impl));
+    quant_masks(attr, prim->quant_mask);
+    for (int i = 0; i < attr.n_posts; ++i)
+        if (attr.posts[i].kind == TT_POST_SUM) prim->reads_dst = true;
+    *out = prim.release();
+}
+
 } // namespace shim
 
 using namespace shim;
 
 namespace {
-
-/* A dnnl_dims_t of the window arguments, which callers give for 3 dims at most. */
-struct window {
-    dnnl_dims_t dims = {};
-    explicit window(const int64_t *values)
-    {
-        memcpy(dims, values, TT_MAX_SPATIAL * sizeof *values);
-    }
-};
 
 void append(dnnl_post_ops_t ops, const tt_post &post)
 {
@@ -170,16 +188,6 @@ void append(dnnl_post_ops_t ops, const tt_post &post)
         return;
     }
     throw failure{dnnl_invalid_arguments};
-}
-
-void quant_masks(const tt_attr &attr, int *masks)
-{
-    masks[0] = attr.src_scale_mask;
-    masks[1] = attr.weights_scale_mask;
-    masks[2] = attr.dst_scale_mask;
-    masks[3] = attr.src_zero_point_mask;
-    masks[4] = attr.weights_zero_point_mask;
-    masks[5] = attr.dst_zero_point_mask;
 }
 
 owned<dnnl_primitive_attr> make_attr(const tt_attr &attr)
@@ -222,19 +230,6 @@ struct md_text {
 };
 
 /* ---- creation of primitives ---------------------------------------------- */
-
-void finish_prim(dnnl_primitive_desc_t desc, const tt_attr &attr, tt_prim **out)
-{
-    owned<dnnl_primitive_desc> pending(desc);
-    owned<tt_prim> prim(fresh<tt_prim>());
-    prim->desc = pending.release();
-    check(dnnl_primitive_create(&prim->handle, desc));
-    check(dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &prim->impl));
-    quant_masks(attr, prim->quant_mask);
-    for (int i = 0; i < attr.n_posts; ++i)
-        if (attr.posts[i].kind == TT_POST_SUM) prim->reads_dst = true;
-    *out = prim.release();
-}
 
 /* create(&desc, attr) asks oneDNN for an implementation.  What it refuses, for
  * whatever reason, is TT_UNSUPPORTED: the caller then takes another way. */

@@ -160,6 +160,10 @@ typedef enum {
     TT_ARG_DST,
     TT_ARG_DST_1,
     TT_ARG_DST_2,
+    TT_ARG_DIFF_SRC,
+    TT_ARG_DIFF_WEIGHTS,
+    TT_ARG_DIFF_BIAS,
+    TT_ARG_DIFF_DST,
     TT_ARG_SCALE,
     TT_ARG_SHIFT,
     TT_ARG_MEAN,
@@ -272,6 +276,24 @@ tt_status tt_rnn_new(tt_engine *, const tt_rnn_params *, tt_prim **, tt_error *)
  * without making code. */
 tt_status tt_conv_probe(tt_engine *, const tt_conv_params *, bool is_transposed,
                         bool *is_fast, tt_error *);
+/* Gradients of a convolution; the descriptions are those of the forward one.
+ * grad_src: DIFF_DST, WEIGHTS -> DIFF_SRC; grad_weights: SRC, DIFF_DST -> DIFF_WEIGHTS
+ * and, where `bias` is there, DIFF_BIAS.  Posts and scales are not looked at. */
+tt_status tt_conv_grad_src_new(tt_engine *, const tt_conv_params *, tt_prim **,
+                               tt_error *);
+tt_status tt_conv_grad_weights_new(tt_engine *, const tt_conv_params *, tt_prim **,
+                                   tt_error *);
+
+/* A reorder between the layout that `prim` chose for `arg` and a plain one: the way to
+ * pack what changes from call to call, and to unpack what a primitive made. */
+typedef struct {
+    const tt_prim *prim;
+    tt_arg arg;
+    tt_md plain;
+    bool to_plain;
+} tt_relayout_params;
+tt_status tt_relayout_new(tt_engine *, const tt_relayout_params *, tt_prim **,
+                          tt_error *);
 void tt_prim_free(tt_prim *prim);
 
 /* oneDNN's implementation name, "brgconv:avx512_core"; lives as long as prim. */

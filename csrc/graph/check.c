@@ -17,7 +17,7 @@ static tt_status check_concrete(const tt_graph *graph, const tt_value *value,
     if (shape->rank < 0)
         return tt_fail(err, TT_INTERNAL, "graph '%s': tensor '%s' has no rank",
                        graph->name, value->name);
-    if (!tt_packed_bytes(shape, &bytes) ||
+    if (!tt_dense_bytes(shape, &bytes) ||
         bytes > (uint64_t)graph->limits->max_tensor_bytes)
         return tt_fail(err, TT_INTERNAL,
                        "graph '%s': tensor '%s' has shape %s, which is not concrete or "

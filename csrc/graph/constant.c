@@ -34,16 +34,24 @@ enum {
         (sizeof(struct tt_constant) + TT_ALIGNMENT - 1) / TT_ALIGNMENT * TT_ALIGNMENT
 };
 
-bool tt_packed_bytes(const tt_shape *shape, size_t *out)
+bool tt_dense_bytes(const tt_shape *shape, size_t *out)
 {
     int64_t n;
     size_t bytes = tt_dtype_bytes(shape->dtype);
     if (!tt_numel(shape->dims, shape->rank, &n)) return false;
-    if (shape->dtype == TT_U4 || shape->dtype == TT_S4) {
-        *out = (size_t)n / 2 + (size_t)n % 2;
-        return true;
-    }
     return bytes != 0 && tt_mul_size((size_t)n, bytes, out);
+}
+
+bool tt_packed_bytes(const tt_shape *shape, size_t *out)
+{
+    unsigned bits = tt_dtype_bits(shape->dtype);
+    size_t n, rest;
+    if (!tt_dense_bytes(shape, &n)) return false;
+    *out = n;
+    if (bits >= 8) return true;
+    rest = n % 8 * bits; /* n elements: 8 of them take `bits` bytes */
+    *out = n / 8 * bits + rest / 8 + (rest % 8 != 0);
+    return true;
 }
 
 static tt_status too_large(const tt_shape *shape, tt_error *err)
@@ -62,7 +70,7 @@ tt_status tt_constant_empty(const tt_shape *shape, tt_constant **out, void **dat
     size_t bytes, total;
     tt_constant *constant;
     *out = NULL;
-    if (!tt_packed_bytes(shape, &bytes) || !tt_add_size(bytes, HEADER_BYTES, &total))
+    if (!tt_dense_bytes(shape, &bytes) || !tt_add_size(bytes, HEADER_BYTES, &total))
         return too_large(shape, err);
     constant = tt_calloc(1, total);
     if (constant == NULL)
@@ -85,7 +93,7 @@ tt_status tt_constant_new(const tt_shape *shape, const void *data,
     if (release == NULL) {
         void *copy;
         TT_TRY(tt_constant_empty(shape, &constant, &copy, err));
-        if (tt_packed_bytes(shape, &bytes) && bytes > 0) memcpy(copy, data, bytes);
+        if (tt_dense_bytes(shape, &bytes) && bytes > 0) memcpy(copy, data, bytes);
         *out = constant;
         return TT_OK;
     }
@@ -100,6 +108,52 @@ tt_status tt_constant_new(const tt_shape *shape, const void *data,
     return TT_OK;
 }
 
+/* The owner is the tensor, in a block of its own. */
+static void release_texts(void *owner)
+{
+    tt_tensor_free(owner);
+    tt_free(owner);
+}
+
+static tt_status fill_texts(const tt_shape *shape, const char *bytes, size_t n_bytes,
+                            tt_text **texts, tt_error *err)
+{
+    size_t n = (size_t)tt_shape_numel(shape);
+    size_t at = n * sizeof(uint32_t); /* the caller has checked that it fits */
+    for (size_t i = 0; i < n; ++i) {
+        uint32_t length;
+        memcpy(&length, bytes + i * sizeof length, sizeof length);
+        if (length > n_bytes - at)
+            return tt_fail(err, TT_BAD_MODEL, "text %zu leaves the bytes of its tensor",
+                           i);
+        TT_TRY(tt_text_new(bytes + at, length, &texts[i], err));
+        at += length;
+    }
+    if (at != n_bytes)
+        return tt_fail(err, TT_BAD_MODEL, "%zu bytes behind the texts of a tensor",
+                       n_bytes - at);
+    return TT_OK;
+}
+
+tt_status tt_constant_texts(const tt_shape *shape, const void *bytes, size_t n_bytes,
+                            tt_constant **out, tt_error *err)
+{
+    tt_tensor *owner;
+    tt_status status;
+    *out = NULL;
+    if ((size_t)tt_shape_numel(shape) > n_bytes / sizeof(uint32_t))
+        return tt_fail(err, TT_BAD_MODEL, "%lld texts in %zu bytes",
+                       (long long)tt_shape_numel(shape), n_bytes);
+    owner = tt_calloc(1, sizeof *owner);
+    if (owner == NULL) return tt_fail(err, TT_NO_MEMORY, "a tensor of texts");
+    status = tt_tensor_new(shape, owner, err);
+    if (status == TT_OK) status = fill_texts(shape, bytes, n_bytes, owner->data, err);
+    if (status == TT_OK)
+        status = tt_constant_new(shape, owner->data, release_texts, owner, out, err);
+    if (status != TT_OK) release_texts(owner);
+    return status;
+}
+
 tt_status tt_constant_lazy(const tt_shape *shape, tt_constant_fill fill,
                            void (*release)(void *owner), void *owner, tt_constant **out,
                            tt_error *err)
@@ -108,7 +162,7 @@ tt_status tt_constant_lazy(const tt_shape *shape, tt_constant_fill fill,
     lazy_part *lazy;
     size_t bytes;
     *out = NULL;
-    if (!tt_packed_bytes(shape, &bytes)) return too_large(shape, err);
+    if (!tt_dense_bytes(shape, &bytes)) return too_large(shape, err);
     constant = tt_calloc(1, sizeof *constant);
     lazy = tt_calloc(1, sizeof *lazy);
     if (constant == NULL || lazy == NULL) {
@@ -237,7 +291,7 @@ static bool own_key(const tt_constant *constant, tt_hash *out)
         *out = constant->key;
         return true;
     }
-    if (constant->lazy != NULL || !tt_packed_bytes(&constant->shape, &bytes))
+    if (constant->lazy != NULL || !tt_dense_bytes(&constant->shape, &bytes))
         return false;
     *out = key_over(constant, tt_hash_bytes(data, bytes, /*seed=*/1));
     return true;

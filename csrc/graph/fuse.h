@@ -50,6 +50,8 @@ tt_status tt_graph_fuse_posts(tt_graph *graph, tt_error *err);
  * on this processor (dnnl/dnnl_exact.h). */
 tt_status tt_graph_keep_linear(tt_graph *graph, tt_error *err);
 tt_status tt_graph_keep_weights(tt_graph *graph, bool is_exact, tt_error *err);
+/* Products with other dequantised weights read them as they are. */
+tt_status tt_graph_fuse_weight_only(tt_graph *graph, tt_error *err);
 /* DequantizeLinear > Conv, MatMul, ... become integer operators.  *has_left: some nodes
  * that were kept may be folded now. */
 tt_status tt_graph_fuse_quantized(tt_graph *graph, tt_engine *engine, bool is_exact,

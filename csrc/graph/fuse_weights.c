@@ -30,9 +30,14 @@ static const float *f32_vector(const tt_graph *graph, int value, int64_t n)
 static bool affine_of_batch_norm(const tt_graph *graph, const tt_node *node, affine *a)
 {
     const float *gamma, *beta, *mean, *variance;
-    const tt_attribute *attribute = tt_attribute_find(node, "epsilon");
-    double epsilon = attribute != NULL ? (double)attribute->as.floats[0] : 1e-5;
-    if (node->n_inputs != 5) return false;
+    int64_t training;
+    float eps;
+    double epsilon;
+    if (tt_attribute_float(node, "epsilon", 1e-5f, &eps, NULL) != TT_OK ||
+        tt_attribute_int(node, "training_mode", 0, &training, NULL) != TT_OK)
+        return false; /* its infer says what is wrong */
+    if (node->n_inputs != 5 || training != 0) return false;
+    epsilon = (double)eps;
     gamma = f32_vector(graph, node->inputs[1], a->n);
     beta = f32_vector(graph, node->inputs[2], a->n);
     mean = f32_vector(graph, node->inputs[3], a->n);

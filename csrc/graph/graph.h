@@ -7,12 +7,16 @@
  * concrete shape, and on which the passes (infer, fold, fuse, layout) work.
  *
  * Ownership: nodes, attributes, strings and index lists live in the graph's
- * region and are never freed one by one.  Constants are counted references. */
+ * region and are never freed one by one.  Constants are counted references.
+ *
+ * A value may be a sequence of tensors (one element, dtype TT_SEQUENCE), a tensor of
+ * texts (TT_STRING) or, where it is optional and absent, TT_NOTHING: base/object.h. */
 #ifndef TT_GRAPH_GRAPH_H
 #define TT_GRAPH_GRAPH_H
 
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/object.h"
 #include "base/shape.h"
 #include "base/status.h"
 #include "graph/region.h"
@@ -35,6 +39,10 @@ typedef struct tt_constant tt_constant;
 tt_status tt_constant_new(const tt_shape *shape, const void *data,
                           void (*release)(void *owner), void *owner, tt_constant **out,
                           tt_error *err);
+/* A tensor of texts, from `bytes`: per element the u32 number of its bytes, then all of
+ * them one after the other.  Copied. */
+tt_status tt_constant_texts(const tt_shape *shape, const void *bytes, size_t n_bytes,
+                            tt_constant **out, tt_error *err);
 /* A zeroed constant whose bytes the caller fills before anyone else sees it. */
 tt_status tt_constant_empty(const tt_shape *shape, tt_constant **out, void **data,
                             tt_error *err);
@@ -70,8 +78,10 @@ void tt_constant_set_key(tt_constant *constant, tt_hash key);
 /* The key that was set; of a view its base's and the strides; of bytes that are there
  * their hash.  False for a lazy constant without one. */
 bool tt_constant_key(const tt_constant *constant, tt_hash *out);
-/* Bytes of the dense tensor, two items of 4 bits to a byte; false when that
- * overflows, or the dtype has no size. */
+/* Bytes of the dense tensor in memory; false when that overflows, or the dtype has no
+ * size. */
+bool tt_dense_bytes(const tt_shape *shape, size_t *out);
+/* The same in a file, where elements below a byte lie close together. */
 bool tt_packed_bytes(const tt_shape *shape, size_t *out);
 
 /* ---- attributes --------------------------------------------------------- */
@@ -113,9 +123,11 @@ enum { TT_UNKNOWN_RANK = -1, TT_UNKNOWN_DIM = -1 };
 typedef struct {
     const char *name;
     tt_shape shape; /* rank TT_UNKNOWN_RANK, dims TT_UNKNOWN_DIM, or exact */
-    const char *symbols[TT_MAX_RANK]; /* dim_param of each dim, or NULL */
+    const char *symbols[TT_MAX_RANK]; /* dim_param of each dim (of item's), or NULL */
     tt_constant *constant;            /* owned reference, or NULL */
     int producer;                     /* node index, or -1: input, constant, capture */
+    bool is_optional;                 /* declared so: nothing is a value too */
+    const tt_shape *item; /* of a sequence: its tensors as declared, or NULL */
 } tt_value;
 
 /* A post-op the compiler attached to a convolution, matmul, ...; applied in

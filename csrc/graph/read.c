@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "graph/read_state.h"
+#include "graph/unpack.h"
 
 /* Least bytes of one item of each section. */
 enum {
@@ -187,13 +188,24 @@ typedef struct {
     holder *from;
     uint64_t offset;
     size_t n_bytes;
+    tt_shape shape;
 } stored;
+
+static bool is_below_a_byte(tt_dtype dtype)
+{
+    unsigned bits = tt_dtype_bits(dtype);
+    return bits > 0 && bits < 8;
+}
 
 static tt_status fill_stored(void *owner, void *dst, tt_error *err)
 {
     const stored *s = owner;
     const tt_buffer *buffer = &s->from->buffer;
-    return buffer->read(buffer->owner, s->offset, s->n_bytes, dst, err);
+    if (is_below_a_byte(s->shape.dtype))
+        return tt_read_unpacked(&s->shape, buffer, s->offset, s->n_bytes, dst, err);
+    TT_TRY(buffer->read(buffer->owner, s->offset, s->n_bytes, dst, err));
+    if (s->shape.dtype == TT_BOOL) clean_bools(dst, s->n_bytes);
+    return TT_OK;
 }
 
 static void release_stored(void *owner)
@@ -209,7 +221,8 @@ static bool is_worth_leaving(const tt_shape *shape, size_t n_bytes)
     static const size_t LEAST_BYTES = (size_t)1 << 16;
     return n_bytes >= LEAST_BYTES && shape->rank >= 2 &&
            (shape->dtype == TT_F32 || shape->dtype == TT_F16 ||
-            shape->dtype == TT_BF16);
+            shape->dtype == TT_BF16 || shape->dtype == TT_S8 || shape->dtype == TT_U8 ||
+            tt_dtype_bits(shape->dtype) < 8);
 }
 
 /* Which bytes of which file, and as what. */
@@ -226,26 +239,25 @@ static tt_status make_stored(const tt_shape *shape, holder *from, int number,
                              uint64_t offset, size_t n_bytes, tt_constant **out,
                              tt_error *err)
 {
-    const tt_buffer *buffer = &from->buffer;
+    stored place = {from, offset, n_bytes, *shape}, *owner;
     tt_status status;
-    stored *owner;
     void *data;
     if (!is_worth_leaving(shape, n_bytes)) {
         TT_TRY(tt_constant_empty(shape, out, &data, err));
-        status = buffer->read(buffer->owner, offset, n_bytes, data, err);
-        if (status == TT_OK && shape->dtype == TT_BOOL) clean_bools(data, n_bytes);
+        status = fill_stored(&place, data, err);
         if (status != TT_OK) tt_constant_unref(*out);
         return status;
     }
     owner = tt_alloc(sizeof *owner);
     if (owner == NULL) return tt_fail(err, TT_NO_MEMORY, "the place of a constant");
-    *owner = (stored){from, offset, n_bytes};
+    *owner = place;
     status = tt_constant_lazy(shape, fill_stored, release_stored, owner, out, err);
     if (status != TT_OK) {
         tt_free(owner);
         return status;
     }
-    tt_constant_set_key(*out, key_of_place(shape, number, offset, n_bytes));
+    if (from->buffer.read != NULL)
+        tt_constant_set_key(*out, key_of_place(shape, number, offset, n_bytes));
     atomic_fetch_add_explicit(&from->n_refs, 1, memory_order_relaxed);
     return TT_OK;
 }
@@ -257,12 +269,9 @@ static tt_status read_constant_shape(tt_reader *reader, tt_shape *shape,
     uint32_t dtype, rank;
     TT_TRY(tt_cursor_u32(cursor, &dtype, "the dtype of a constant", err));
     TT_TRY(tt_cursor_u32(cursor, &rank, "the rank of a constant", err));
-    if (!tt_dtype_is_known(dtype))
+    if (!tt_dtype_is_known(dtype) || dtype == TT_SEQUENCE || dtype == TT_NOTHING)
         return tt_fail(err, TT_BAD_MODEL, "tensor '%s': dtype %lu is not known", name,
                        (unsigned long)dtype);
-    if (dtype == TT_STRING)
-        return tt_fail(err, TT_UNSUPPORTED, "tensor '%s': strings are not supported",
-                       name);
     if (rank > TT_MAX_RANK)
         return tt_fail(err, TT_LIMIT, "tensor '%s': rank %lu, at most %d is supported",
                        name, (unsigned long)rank, TT_MAX_RANK);
@@ -270,6 +279,24 @@ static tt_status read_constant_shape(tt_reader *reader, tt_shape *shape,
     shape->rank = (int)rank;
     return tt_cursor_copy(cursor, shape->dims, rank * sizeof shape->dims[0],
                           "the dims of a constant", err);
+}
+
+/* The elements at where[0], where[1] bytes. */
+static tt_status read_texts(const tt_shape *shape, const tt_buffer *buffer,
+                            const uint64_t *where, tt_constant **out, tt_error *err)
+{
+    size_t n_bytes = (size_t)where[1];
+    tt_status status;
+    void *bytes;
+    if (buffer->read == NULL)
+        return tt_constant_texts(shape, (const uint8_t *)buffer->data + where[0],
+                                 n_bytes, out, err);
+    bytes = tt_alloc(n_bytes);
+    if (bytes == NULL) return tt_fail(err, TT_NO_MEMORY, "texts of %zu bytes", n_bytes);
+    status = buffer->read(buffer->owner, where[0], n_bytes, bytes, err);
+    if (status == TT_OK) status = tt_constant_texts(shape, bytes, n_bytes, out, err);
+    tt_free(bytes);
+    return status;
 }
 
 static tt_status read_constant(tt_reader *reader, holder *const *holders, int n_holders,
@@ -282,7 +309,7 @@ static tt_status read_constant(tt_reader *reader, holder *const *holders, int n_
     const tt_buffer *buffer;
     const char *name;
     char text[256];
-    size_t expected;
+    size_t expected, dense;
     int string, index;
     TT_TRY(tt_cursor_index(cursor, reader->n_strings, &string, "a name", err));
     name = reader->strings[string];
@@ -290,14 +317,16 @@ static tt_status read_constant(tt_reader *reader, holder *const *holders, int n_
     TT_TRY(tt_cursor_index(cursor, n_holders, &index, "a buffer", err));
     TT_TRY(tt_cursor_copy(cursor, where, sizeof where, "the place of a constant", err));
     buffer = &holders[index]->buffer;
-    if (!tt_packed_bytes(&shape, &expected))
+    if (!tt_packed_bytes(&shape, &expected) || !tt_dense_bytes(&shape, &dense))
         return tt_fail(err, TT_BAD_MODEL,
                        "tensor '%s': shape %s has a negative dim or too many elements",
                        name, tt_shape_text(&shape, text, sizeof text));
-    if (expected > (uint64_t)limits->max_tensor_bytes)
+    if (dense > (uint64_t)limits->max_tensor_bytes)
         return tt_fail(err, TT_LIMIT,
                        "tensor '%s': %zu bytes exceed max_tensor_bytes (%lld)", name,
-                       expected, (long long)limits->max_tensor_bytes);
+                       dense, (long long)limits->max_tensor_bytes);
+    /* texts have lengths of their own */
+    if (shape.dtype == TT_STRING) expected = where[1];
     if (where[1] != expected)
         return tt_fail(err, TT_BAD_MODEL,
                        "tensor '%s': %s of shape %s takes %zu bytes, it has %llu", name,
@@ -309,8 +338,7 @@ static tt_status read_constant(tt_reader *reader, holder *const *holders, int n_
                        "tensor '%s': %llu bytes at offset %llu leave its buffer of %zu",
                        name, (unsigned long long)where[1], (unsigned long long)where[0],
                        buffer->n_bytes);
-    if (!tt_add_i64(*total, (int64_t)expected, total) ||
-        *total > limits->max_model_bytes)
+    if (!tt_add_i64(*total, (int64_t)dense, total) || *total > limits->max_model_bytes)
         return tt_fail(err, TT_LIMIT,
                        "tensor '%s': the weights exceed max_model_bytes (%lld)", name,
                        (long long)limits->max_model_bytes);
@@ -318,7 +346,8 @@ static tt_status read_constant(tt_reader *reader, holder *const *holders, int n_
         void *nothing;
         return tt_constant_empty(&shape, out, &nothing, err);
     }
-    if (buffer->read != NULL)
+    if (shape.dtype == TT_STRING) return read_texts(&shape, buffer, where, out, err);
+    if (buffer->read != NULL || is_below_a_byte(shape.dtype))
         return make_stored(&shape, holders[index], index, where[0], expected, out, err);
     return make_constant(&shape, holders[index],
                          (const uint8_t *)buffer->data + where[0], expected, out, err);

@@ -14,13 +14,15 @@
  *   constants n_constants x { S name; u32 dtype; u32 rank; i64 dims[rank];
  *             u32 buffer; u64 offset; u64 n_bytes }   (buffer: index into the
  *             buffers handed in beside the bytes; n_bytes must be exactly
- *             numel * itemsize; data little-endian, row-major)
+ *             numel * itemsize; data little-endian, row-major; strings: as
+ *             tt_constant_texts takes them)
  *   graphs    n_graphs x graph; children come before parents, the last is the
  *             main graph.  An attribute names a child by its number; each child
  *             is named exactly once.
  *   graph     S name; u32 n_values; u32 n_inputs; u32 n_outputs;
  *             u32 n_captures; u32 n_nodes
- *             values   n_values x { S name; u32 dtype (0 unknown); i32 rank
+ *             values   n_values x { S name; u32 dtype (0 unknown), + 256: a
+ *                      sequence of such tensors, + 512: optional; i32 rank
  *                      (-1 unknown); rank x { i64 dim (-1 unknown); S symbol
  *                      (0xffffffff none) }; i32 constant (-1 none) }
  *             inputs   n_inputs x u32 value

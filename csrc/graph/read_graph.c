@@ -16,6 +16,9 @@ enum {
     ATTRIBUTE_BYTES = 12
 };
 
+/* Beside the dtype of a value. */
+enum { IS_SEQUENCE = 256, IS_OPTIONAL = 512 };
+
 /* Defined by whom, while the graph is read: value.producer holds a node's number, or
  * one of these. */
 enum { UNDEFINED = -2, NOT_BY_NODE = -1 };
@@ -51,14 +54,19 @@ static tt_status read_dims(tt_reader *reader, tt_value *value, tt_error *err)
     return TT_OK;
 }
 
-static tt_status read_shape(tt_reader *reader, tt_value *value, tt_error *err)
+static tt_status read_shape(tt_reader *reader, tt_value *value, bool *is_sequence,
+                            tt_error *err)
 {
     tt_cursor *cursor = &reader->cursor;
     uint32_t dtype;
     int32_t rank;
     TT_TRY(tt_cursor_u32(cursor, &dtype, "the dtype of a value", err));
     TT_TRY(tt_cursor_copy(cursor, &rank, sizeof rank, "the rank of a value", err));
-    if (dtype != TT_DTYPE_NONE && !tt_dtype_is_known(dtype))
+    *is_sequence = (dtype & IS_SEQUENCE) != 0;
+    value->is_optional = (dtype & IS_OPTIONAL) != 0;
+    dtype &= ~(uint32_t)(IS_SEQUENCE | IS_OPTIONAL);
+    if (dtype != TT_DTYPE_NONE &&
+        (!tt_dtype_is_known(dtype) || dtype == TT_SEQUENCE || dtype == TT_NOTHING))
         return tt_fail(err, TT_BAD_MODEL, "tensor '%s': dtype %lu is not known",
                        value->name, (unsigned long)dtype);
     if (rank < TT_UNKNOWN_RANK)
@@ -72,11 +80,23 @@ static tt_status read_shape(tt_reader *reader, tt_value *value, tt_error *err)
     return read_dims(reader, value, err);
 }
 
+/* What was read is the shape of the items; the value is one reference to them. */
+static tt_status make_sequence(tt_graph *graph, tt_value *value, tt_error *err)
+{
+    tt_shape *item = tt_region_alloc(graph->region, 1, sizeof *item);
+    if (item == NULL) return tt_fail(err, TT_NO_MEMORY, "the type of a sequence");
+    *item = value->shape;
+    value->item = item;
+    value->shape = (tt_shape){.dtype = TT_SEQUENCE, .rank = 0};
+    return TT_OK;
+}
+
 static tt_status read_value(tt_reader *reader, tt_graph *graph, tt_error *err)
 {
     const tt_source *source = reader->source;
     tt_value *value = &graph->values[graph->n_values];
     int string, constant;
+    bool is_sequence;
     memset(value, 0, sizeof *value);
     value->producer = UNDEFINED;
     TT_TRY(tt_cursor_index(&reader->cursor, reader->n_strings, &string, "a name", err));
@@ -85,7 +105,8 @@ static tt_status read_value(tt_reader *reader, tt_graph *graph, tt_error *err)
         return tt_fail(err, TT_BAD_MODEL, "graph '%s' has two tensors named '%s'",
                        graph->name, value->name);
     reader->name_seen[string] = source->n_graphs + 1;
-    TT_TRY(read_shape(reader, value, err));
+    TT_TRY(read_shape(reader, value, &is_sequence, err));
+    if (is_sequence) TT_TRY(make_sequence(graph, value, err));
     TT_TRY(tt_cursor_option(&reader->cursor, source->n_constants, &constant,
                             "a constant", err));
     if (constant >= 0) {

@@ -33,6 +33,24 @@ static int64_t round_up(int64_t n, int64_t to)
     return (n + to - 1) / to * to;
 }
 
+void tt_attention_join_heads(tt_attention_kernel *k)
+{
+    int64_t n = TT_ATTENTION_FEW;
+    if (k->queries != 1) return;
+    while (k->heads_per_key % n != 0)
+        --n;
+    if (n == 1) return;
+    k->heads /= n;
+    k->heads_per_key /= n;
+    k->queries = n;
+    k->is_one_place = true;
+    for (int i = 0; i < 4; ++i) {
+        int64_t *strides = (int64_t *[]){k->q, k->dst, k->scores, k->mask}[i];
+        strides[2] = strides[1];
+        strides[1] *= n;
+    }
+}
+
 void tt_attention_split(tt_attention_kernel *k, int n_threads)
 {
     int64_t width = k->head_size + k->value_size + 1;
@@ -113,8 +131,30 @@ void tt_attention_range(const tt_attention_kernel *k, const void *lengths,
     if (!k->has_lengths) return;
     length = ((const int64_t *)lengths)[batch];
     length = length < 0 ? 0 : length > k->keys ? k->keys : length;
-    *offset = length - k->queries;
+    if (!k->keeps_offset) *offset = length - (k->is_one_place ? 1 : k->queries);
     if (length < *visible) *visible = length;
+}
+
+/* The first head of those that share keys copies their past. */
+static void find_past(const attention_call *call, int64_t batch, int64_t head,
+                      tt_attention_block *block)
+{
+    const tt_attention_kernel *k = call->k;
+    void *const *p = call->ptrs;
+    int64_t shared = head / k->heads_per_key;
+    if (!k->has_past || block->offset <= 0) return;
+    block->past = block->offset < k->keys ? block->offset : k->keys;
+    block->past_k = (const float *)p[TT_ATTENTION_PAST_K] + batch * k->past_k[0] +
+                    shared * k->past_k[1];
+    block->past_v = (const float *)p[TT_ATTENTION_PAST_V] + batch * k->past_v[0] +
+                    shared * k->past_v[1];
+    if (head % k->heads_per_key != 0) return;
+    if (block->past_k != block->k)
+        block->present_k = (float *)p[TT_ATTENTION_PRESENT_K] +
+                           (block->k - (const float *)p[TT_ATTENTION_K]);
+    if (block->past_v != block->v)
+        block->present_v = (float *)p[TT_ATTENTION_PRESENT_V] +
+                           (block->v - (const float *)p[TT_ATTENTION_V]);
 }
 
 static tt_attention_block block_of(const attention_call *call, int64_t batch,
@@ -132,9 +172,13 @@ static tt_attention_block block_of(const attention_call *call, int64_t batch,
         block.scores = (float *)p[TT_ATTENTION_SCORES] + batch * k->scores[0] +
                        head * k->scores[1];
     block.mask = mask_at(call, batch, head);
+    if (p[TT_ATTENTION_SINKS] != NULL)
+        block.sinks = (const float *)p[TT_ATTENTION_SINKS] +
+                      head * (k->is_one_place ? k->queries : 1);
     block.rows = k->queries - first < k->rows ? k->queries - first : k->rows;
     tt_attention_range(k, p[TT_ATTENTION_LENGTHS], batch, &block.visible,
                        &block.offset);
+    find_past(call, batch, head, &block);
     return block;
 }
 

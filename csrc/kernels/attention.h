@@ -44,27 +44,46 @@ typedef struct {
     /* query i sees the keys below `visible` in
      * [i + offset - left, i + offset + right] */
     int64_t visible, offset, left, right;
-    bool has_lengths;    /* per batch: visible = length, offset = length - queries */
+    bool has_lengths;  /* per batch: visible = length, offset = length - queries */
+    bool keeps_offset; /* then too the offset is the one above */
+    bool has_sink;     /* one more score per head that takes part but has no value */
+    bool is_one_place; /* rows are heads of one query: all stand where query 0 does */
+    bool has_past;     /* the first `offset` keys lie apart, see below */
+    int64_t past_k[3], past_v[3];
     bool masked_is_zero; /* a query that sees no key gives zeros, else NaN */
     int64_t rows;        /* of a block, see tt_attention_split */
     int64_t group;       /* heads that one thread runs side by side */
     int n_slots;         /* threads, each with scratch of its own */
 } tt_attention_kernel;
 
-/* MASK, LENGTHS (int64 per batch) and SCORES may be NULL. */
+/* With has_past and at most TT_ATTENTION_FEW queries, the keys and values of the past are
+ * read at PAST_K and PAST_V (unit stride along the items), and while they are in cache
+ * written in front of the new ones, at PRESENT_K and PRESENT_V, which are K and V.  A
+ * past that lies there already stays.
+ *
+ * MASK, LENGTHS (int64 per batch), SINKS (a score per head, else 0) and SCORES may be
+ * NULL. */
 enum {
     TT_ATTENTION_Q,
     TT_ATTENTION_K,
     TT_ATTENTION_V,
     TT_ATTENTION_MASK,
     TT_ATTENTION_LENGTHS,
+    TT_ATTENTION_SINKS,
+    TT_ATTENTION_PAST_K,
+    TT_ATTENTION_PAST_V,
     TT_ATTENTION_N_SRC,
     TT_ATTENTION_DST = TT_ATTENTION_N_SRC,
     TT_ATTENTION_SCORES,
+    TT_ATTENTION_PRESENT_K,
+    TT_ATTENTION_PRESENT_V,
     TT_ATTENTION_SCRATCH,
     TT_ATTENTION_N
 };
 
+/* For a single query: heads that share keys become rows of one block, so that each key is
+ * loaded once for up to TT_ATTENTION_FEW of them.  Before the split; f32 only. */
+void tt_attention_join_heads(tt_attention_kernel *kernel);
 /* Sets rows, group and n_slots for this many threads. */
 void tt_attention_split(tt_attention_kernel *kernel, int n_threads);
 /* After the split.  False when that overflows. */
@@ -94,6 +113,11 @@ typedef struct {
     float *dst, *scores;
     int64_t first, rows;     /* of the queries */
     int64_t visible, offset; /* of this batch */
+    /* keys of the past that lie apart, and where this block is to copy them, or NULL */
+    int64_t past;
+    const float *past_k, *past_v;
+    float *present_k, *present_v;
+    const float *sinks; /* of its first row, or NULL */
     float *scratch;
 } tt_attention_block;
 
@@ -107,7 +131,7 @@ extern const tt_attention_table tt_attention_scalar, tt_attention_avx2,
     tt_attention_avx512;
 
 enum {
-    TT_ATTENTION_KEYS = 96,  /* keys of a block */
+    TT_ATTENTION_KEYS = 128, /* keys of a block */
     TT_ATTENTION_ROWS = 48,  /* rows whose scores are held at once */
     TT_ATTENTION_LANES = 16, /* rows of scratch are multiples of it */
 };

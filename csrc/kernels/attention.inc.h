@@ -3,159 +3,14 @@
  * Scratch holds the queries (times scale), the results so far, one block of keys as
  * columns and of values as rows, and the scores of TT_ATTENTION_ROWS rows.  Rows past
  * the last one are zero queries: tiles may run over the end. */
-#include "kernels/copy_transpose.h"
-#include "kernels/tile.inc.h"
+#include "kernels/attention_products.inc.h"
 
 #define MINUS_INF (-__builtin_inff())
 
-static int64_t vectors_of(int64_t n)
+/* Where row `row` stands among the keys of a batch without offset. */
+static inline int64_t place_of(const tt_attention_kernel *k, int64_t row)
 {
-    return (n + VF_N - 1) / VF_N;
-}
-
-/* ---- matrix products -------------------------------------------------------------- */
-
-/* One column of blocks: dst[m][n VF_N] (+)= a[m][k] b[k][n VF_N].  Up to 15 rows more
- * than m are read and written. */
-#define COLUMN(n)                                                                      \
-    static void column_##n(int64_t m, int64_t k, const float *a, int64_t a_row,        \
-                           const float *b, int64_t b_row, float *dst, int64_t dst_row, \
-                           bool add)                                                   \
-    {                                                                                  \
-        while (m > TILE_M(n) / 2) {                                                    \
-            tile(TILE_M(n), n, k, a, a_row, /*a_item=*/1, b, b_row, dst, dst_row,      \
-                 add);                                                                 \
-            m -= TILE_M(n);                                                            \
-            a += TILE_M(n) * a_row;                                                    \
-            dst += TILE_M(n) * dst_row;                                                \
-        }                                                                              \
-        if (m > 1)                                                                     \
-            tile(TILE_M(n) / 2, n, k, a, a_row, /*a_item=*/1, b, b_row, dst, dst_row,  \
-                 add);                                                                 \
-        else if (m == 1)                                                               \
-            tile(1, n, k, a, a_row, /*a_item=*/1, b, b_row, dst, dst_row, add);        \
-    }
-COLUMN(1)
-COLUMN(2)
-COLUMN(3)
-#if TILE_VECTORS > 3
-COLUMN(4)
-#endif
-
-static void product(int64_t m, int64_t n_vectors, int64_t k, const float *a,
-                    int64_t a_row, const float *b, int64_t b_row, float *dst,
-                    int64_t dst_row, bool add)
-{
-    while (n_vectors > 0) {
-        int64_t n_columns = (n_vectors + TILE_VECTORS - 1) / TILE_VECTORS;
-        int64_t n = (n_vectors + n_columns - 1) / n_columns;
-        if (n == 1)
-            column_1(m, k, a, a_row, b, b_row, dst, dst_row, add);
-        else if (n == 2)
-            column_2(m, k, a, a_row, b, b_row, dst, dst_row, add);
-        else if (n == 3)
-            column_3(m, k, a, a_row, b, b_row, dst, dst_row, add);
-#if TILE_VECTORS > 3
-        else
-            column_4(m, k, a, a_row, b, b_row, dst, dst_row, add);
-#endif
-        b += n * VF_N;
-        dst += n * VF_N;
-        n_vectors -= n;
-    }
-}
-
-/* s[r][j] = q[r] . k[j] for n keys with unit stride along the head. */
-static inline __attribute__((always_inline)) void dots(const int n_rows,
-                                                       const int n_keys, const float *q,
-                                                       int64_t size, const float *k,
-                                                       int64_t k_row, float *s)
-{
-    vf sum[4][4];
-    int64_t p = 0;
-#pragma GCC unroll 4
-    for (int r = 0; r < n_rows; ++r)
-#pragma GCC unroll 4
-        for (int j = 0; j < n_keys; ++j)
-            sum[r][j] = vf_zero();
-    for (; p + VF_N <= size; p += VF_N)
-#pragma GCC unroll 4
-        for (int j = 0; j < n_keys; ++j) {
-            vf key = vf_load(k + j * k_row + p);
-#pragma GCC unroll 4
-            for (int r = 0; r < n_rows; ++r)
-                sum[r][j] = vf_fma(vf_load(q + r * size + p), key, sum[r][j]);
-        }
-    if (p < size)
-#pragma GCC unroll 4
-        for (int j = 0; j < n_keys; ++j) {
-            vf key = vf_load_n(k + j * k_row + p, size - p);
-#pragma GCC unroll 4
-            for (int r = 0; r < n_rows; ++r)
-                sum[r][j] =
-                    vf_fma(vf_load_n(q + r * size + p, size - p), key, sum[r][j]);
-        }
-#pragma GCC unroll 4
-    for (int r = 0; r < n_rows; ++r)
-#pragma GCC unroll 4
-        for (int j = 0; j < n_keys; ++j)
-            s[r * TT_ATTENTION_KEYS + j] = vf_sum(sum[r][j]);
-}
-
-static inline void prefetch_row(const float *p, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += 64 / (int64_t)sizeof *p)
-        __builtin_prefetch(p + i);
-}
-
-/* Scores of at most TT_ATTENTION_FEW rows against the n keys from `key` on, in place.
- * A head's part of a row is short and rows lie apart, which hardware does not foresee:
- * keys are fetched ahead, and the values that follow. */
-static void few_scores(const tt_attention_block *b, int64_t rows, const float *q,
-                       int64_t key, int64_t n, float *s)
-{
-    enum { AHEAD = 16, STEP = 2 };
-    const tt_attention_kernel *k = b->kernel;
-    int64_t row = k->k[2], size = k->head_size, j = 0;
-    const float *from = b->k + key * row, *v = b->v + key * k->v[2];
-    for (; j + STEP <= n; j += STEP) {
-        for (int64_t i = j; i < j + STEP; ++i) {
-            if (key + i + AHEAD < k->keys) prefetch_row(from + (i + AHEAD) * row, size);
-            prefetch_row(v + i * k->v[2], k->value_size);
-        }
-        if (rows == 1)
-            dots(/*n_rows=*/1, STEP, q, size, from + j * row, row, s + j);
-        else
-            dots(TT_ATTENTION_FEW, STEP, q, size, from + j * row, row, s + j);
-    }
-    if (j < n)
-        dots(TT_ATTENTION_FEW, /*n_keys=*/1, q, size, from + j * row, row, s + j);
-}
-
-/* ---- packing ---------------------------------------------------------------------- */
-
-/* dst[i][j] = src[i][j] for `rows` rows of `n` items, filled up with zeros to `width`
- * items; rows of dst are dst_row apart. */
-static void pack(const float *src, int64_t row, int64_t item, int64_t rows, int64_t n,
-                 int64_t width, float *dst, int64_t dst_row)
-{
-    if (item != 1 && row == 1)
-        TRANSPOSE((const char *)src, item * 4, (char *)dst, dst_row * 4, rows, n);
-    for (int64_t i = 0; i < rows; ++i) {
-        const float *from = src + i * row;
-        float *to = dst + i * dst_row;
-        int64_t j = 0;
-        if (item == 1) {
-            for (; j + VF_N <= n; j += VF_N)
-                vf_store(to + j, vf_load(from + j));
-            if (j < n) vf_store_n(to + j, vf_load_n(from + j, n - j), n - j);
-        } else if (row != 1) {
-            for (; j < n; ++j)
-                to[j] = from[j * item];
-        }
-        for (j = n; j < width; ++j)
-            to[j] = 0.0f;
-    }
+    return k->is_one_place ? 0 : row;
 }
 
 /* ---- one row of scores ------------------------------------------------------------ */
@@ -194,7 +49,7 @@ static void seen_of(const tt_attention_block *b, int64_t row, int64_t key, int64
                     int64_t *from, int64_t *to)
 {
     const tt_attention_kernel *k = b->kernel;
-    int64_t at = row + b->offset - key;
+    int64_t at = place_of(k, row) + b->offset - key;
     *from = at - k->left;
     *to = at + k->right + 1;
     if (b->visible - key < *to) *to = b->visible - key;
@@ -235,16 +90,34 @@ static inline vf exp_below(vf x)
     return (vf)((vi)p & ~(vi)(x < least));
 }
 
+/* Adds the mask to the scores where there is one, and gives the highest. */
+static inline float masked_high(float *x, const float *mask, int64_t n_vectors)
+{
+    vf a = vf_set1(MINUS_INF), b = a;
+    int64_t i = 0;
+    if (mask == NULL) {
+        for (; i + 1 < n_vectors; i += 2) {
+            a = vf_max(vf_load(x + i * VF_N), a);
+            b = vf_max(vf_load(x + (i + 1) * VF_N), b);
+        }
+        if (i < n_vectors) a = vf_max(vf_load(x + i * VF_N), a);
+    } else {
+        for (; i < n_vectors; ++i) {
+            vf sum = vf_load(x + i * VF_N) + vf_load(mask + i * VF_N);
+            vf_store(x + i * VF_N, sum);
+            a = vf_max(sum, a);
+        }
+    }
+    return vf_high(vf_max(a, b));
+}
+
 /* The highest score of a row so far goes to *high; when it has risen, what was summed
  * before counts less. */
-static void raise_high(const float *x, int64_t n_vectors, float *high, float *sum,
-                       float *dst, int64_t value_row)
+static void raise_high(float *x, const float *mask, int64_t n_vectors, float *high,
+                       float *sum, float *dst, int64_t value_row)
 {
-    vf top = vf_load(x), down;
-    float before = *high, now;
-    for (int64_t i = 1; i < n_vectors; ++i)
-        top = vf_max(vf_load(x + i * VF_N), top);
-    now = vf_high(vf_max(top, vf_set1(before)));
+    float before = *high, now = masked_high(x, mask, n_vectors);
+    vf down;
     if (!(now > before)) return;
     *high = now;
     if (before == MINUS_INF) return;
@@ -273,7 +146,9 @@ typedef struct {
     const tt_attention_block *b;
     float *shared; /* scratch for keys, values and scores: that of the first block */
     tt_attention_layout at;
-    bool is_few, is_plain; /* plain: no cap, mask, kept scores */
+    bool is_few;
+    bool is_plain; /* no cap, no kept scores, and no mask but one to add */
+    rows_at keys;  /* of the block of keys at hand */
 } attending;
 
 /* Rows that tiles may touch. */
@@ -281,6 +156,13 @@ static int64_t padded(int64_t rows)
 {
     return rows <= TT_ATTENTION_FEW ? 2 * TT_ATTENTION_FEW
                                     : rows + TT_ATTENTION_LANES - 1;
+}
+
+/* The score that takes part in row `row` without a value. */
+static float sink_of(const tt_attention_block *b, int64_t row)
+{
+    if (b->sinks == NULL) return 0.0f;
+    return b->sinks[b->kernel->is_one_place ? row : 0];
 }
 
 static void begin_block(const attending *a)
@@ -297,8 +179,10 @@ static void begin_block(const attending *a)
            (size_t)((rows - b->rows) * k->head_size) * sizeof *q);
     memset(scratch + a->at.dst, 0, (size_t)(rows * a->at.value_row) * sizeof *q);
     memset(scratch + a->at.sum, 0, (size_t)(b->rows * VF_N) * sizeof *q);
-    for (int64_t r = 0; r < b->rows; ++r)
-        scratch[a->at.high + r] = MINUS_INF;
+    for (int64_t r = 0; r < b->rows; ++r) {
+        scratch[a->at.high + r] = k->has_sink ? sink_of(b, b->first + r) : MINUS_INF;
+        if (k->has_sink) scratch[a->at.sum + r * VF_N] = 1.0f;
+    }
 }
 
 /* Is there a key among the n from `key` on that one of the rows sees? */
@@ -307,8 +191,8 @@ static bool is_seen(const tt_attention_block *b, int64_t row, int64_t rows, int6
 {
     const tt_attention_kernel *k = b->kernel;
     if (k->scores_kind != TT_SCORES_NONE) return true;
-    return key <= row + rows - 1 + b->offset + k->right &&
-           key + n > row + b->offset - k->left;
+    return key <= place_of(k, row + rows - 1) + b->offset + k->right &&
+           key + n > place_of(k, row) + b->offset - k->left;
 }
 
 /* Rows [row, row + rows) of the block against the n keys from `key` on. */
@@ -323,10 +207,13 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
     float *high = scratch + a->at.high + row, *sum = scratch + a->at.sum + row * VF_N;
     int64_t n_vectors = vectors_of(n), first = b->first + row;
     bool is_plain = a->is_plain && n % VF_N == 0 && key + n <= b->visible &&
-                    key >= first + rows - 1 + b->offset - k->left &&
-                    key + n - 1 <= first + b->offset + k->right;
+                    key >= place_of(k, first + rows - 1) + b->offset - k->left &&
+                    key + n - 1 <= place_of(k, first) + b->offset + k->right;
+    const float *mask = is_plain && b->mask != NULL
+                            ? (const float *)b->mask + first * k->mask[2] + key
+                            : NULL;
     if (a->is_few && k->k[3] == 1)
-        few_scores(b, rows, q, key, n, s);
+        few_scores(k, rows, q, &a->keys, n, s);
     else
         product(rows, n_vectors, k->head_size, q, k->head_size, a->shared + a->at.k,
                 TT_ATTENTION_KEYS, s, TT_ATTENTION_KEYS, /*add=*/false);
@@ -336,26 +223,41 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
                           a->shared + a->at.mask);
     /* two loops: rows overlap in the processor better */
     for (int64_t r = 0; r < rows; ++r)
-        raise_high(s + r * TT_ATTENTION_KEYS, n_vectors, high + r, sum + r * VF_N,
-                   dst + r * a->at.value_row, a->at.value_row);
+        raise_high(s + r * TT_ATTENTION_KEYS,
+                   mask == NULL ? NULL : mask + r * k->mask[2], n_vectors, high + r,
+                   sum + r * VF_N, dst + r * a->at.value_row, a->at.value_row);
     for (int64_t r = 0; r < rows; ++r)
         exponentials(s + r * TT_ATTENTION_KEYS, n_vectors, high[r], sum + r * VF_N);
     product(rows, vectors_of(k->value_size), n, s, TT_ATTENTION_KEYS, v, v_row, dst,
             a->at.value_row, /*add=*/true);
 }
 
-static void attend_keys(const attending *a, int64_t key, int64_t n)
+/* Where the n keys from `key` on lie: all in the past that lies apart, or none. */
+static rows_at keys_at(const tt_attention_block *b, int64_t key)
+{
+    const tt_attention_kernel *k = b->kernel;
+    if (key < b->past)
+        return (rows_at){b->past_k + key * k->past_k[2], b->past_v + key * k->past_v[2],
+                         k->past_k[2], k->past_v[2], b->past - key};
+    return (rows_at){b->k + key * k->k[2], b->v + key * k->v[2], k->k[2], k->v[2],
+                     k->keys - key};
+}
+
+static void attend_keys(attending *a, int64_t key, int64_t n)
 {
     const tt_attention_block *b = a->b;
     const tt_attention_kernel *k = b->kernel;
-    const float *v = b->v + key * k->v[2];
-    int64_t v_row = k->v[2];
+    const float *v;
+    int64_t v_row;
     if (!is_seen(b, b->first, b->rows, key, n)) return;
+    a->keys = keys_at(b, key);
+    v = a->keys.v;
+    v_row = a->keys.v_row;
     if (!a->is_few || k->k[3] != 1)
-        pack(b->k + key * k->k[2], k->k[3], k->k[2], k->head_size, n,
-             vectors_of(n) * VF_N, a->shared + a->at.k, TT_ATTENTION_KEYS);
+        pack(a->keys.k, k->k[3], a->keys.k_row, k->head_size, n, vectors_of(n) * VF_N,
+             a->shared + a->at.k, TT_ATTENTION_KEYS);
     if (!a->is_few || k->v[3] != 1 || k->value_size % VF_N != 0) {
-        pack(v, k->v[2], k->v[3], n, k->value_size, vectors_of(k->value_size) * VF_N,
+        pack(v, v_row, k->v[3], n, k->value_size, vectors_of(k->value_size) * VF_N,
              a->shared + a->at.v, a->at.value_row);
         v = a->shared + a->at.v;
         v_row = a->at.value_row;
@@ -366,6 +268,29 @@ static void attend_keys(const attending *a, int64_t key, int64_t n)
         if (is_seen(b, b->first + row, rows, key, n))
             attend(a, row, rows, key, n, v, v_row);
     }
+}
+
+static void copy_rows(const float *src, int64_t src_row, float *dst, int64_t dst_row,
+                      int64_t n, int64_t size)
+{
+    if (src_row == size && dst_row == size) {
+        memcpy(dst, src, (size_t)(n * size) * sizeof *dst);
+        return;
+    }
+    for (int64_t i = 0; i < n; ++i)
+        memcpy(dst + i * dst_row, src + i * src_row, (size_t)size * sizeof *dst);
+}
+
+/* n keys and values of the past from `key` on to their place in front of the new ones. */
+static void keep_past(const tt_attention_block *b, int64_t key, int64_t n)
+{
+    const tt_attention_kernel *k = b->kernel;
+    if (b->present_k != NULL)
+        copy_rows(b->past_k + key * k->past_k[2], k->past_k[2],
+                  b->present_k + key * k->k[2], k->k[2], n, k->head_size);
+    if (b->present_v != NULL)
+        copy_rows(b->past_v + key * k->past_v[2], k->past_v[2],
+                  b->present_v + key * k->v[2], k->v[2], n, k->value_size);
 }
 
 /* The results over the sums, and kept scores as probabilities. */
@@ -416,16 +341,20 @@ static void attention_blocks(const tt_attention_block *blocks, int64_t n_blocks)
     const tt_attention_kernel *k = blocks->kernel;
     attending a = {.shared = blocks->scratch, .at = tt_attention_layout_of(k)};
     int64_t keys = k->scores_kind != TT_SCORES_NONE ? k->keys : blocks->visible;
+    int64_t past = blocks->past; /* the same for all: they are of one batch */
     a.is_few = k->queries <= TT_ATTENTION_FEW;
-    a.is_plain =
-        k->softcap == 0.0f && blocks->mask == NULL && k->scores_kind == TT_SCORES_NONE;
+    a.is_plain = k->softcap == 0.0f && k->scores_kind == TT_SCORES_NONE &&
+                 (blocks->mask == NULL || k->mask_kind == TT_MASK_ADD);
     clear_scores(&a, blocks->rows, keys);
     for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
         begin_block(&a);
-    for (int64_t key = 0; key < keys; key += TT_ATTENTION_KEYS) {
-        int64_t n = keys - key < TT_ATTENTION_KEYS ? keys - key : TT_ATTENTION_KEYS;
-        for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
-            attend_keys(&a, key, n);
+    for (int64_t key = 0, n; key < keys || key < past; key += n) {
+        int64_t end = key < past ? past : keys;
+        n = end - key < TT_ATTENTION_KEYS ? end - key : TT_ATTENTION_KEYS;
+        for (a.b = blocks; a.b < blocks + n_blocks; ++a.b) {
+            if (key < keys) attend_keys(&a, key, n);
+            if (key < past) keep_past(a.b, key, n);
+        }
     }
     for (a.b = blocks; a.b < blocks + n_blocks; ++a.b)
         for (int64_t r = 0; r < a.b->rows; ++r)

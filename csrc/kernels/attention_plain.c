@@ -58,11 +58,19 @@ static void keep(const plain_row *r, int64_t key, double score)
                   score);
 }
 
+/* The score that takes part without a value; -inf when there is none. */
+static double sink_of(const plain_row *r)
+{
+    const void *sinks = r->ptrs[TT_ATTENTION_SINKS];
+    if (!r->k->has_sink) return -INFINITY;
+    return sinks == NULL ? 0.0 : tt_item_load(r->k->dtype, sinks, r->head);
+}
+
 /* Scores of the row, before softmax; the highest is returned. */
 static double score_row(const plain_row *r)
 {
     const tt_attention_kernel *k = r->k;
-    double high = -INFINITY, cap = (double)k->softcap;
+    double high = sink_of(r), cap = (double)k->softcap;
     for (int64_t key = 0; key < k->keys; ++key) {
         double score = raw_score(r, key);
         if (k->scores_kind == TT_SCORES_RAW) keep(r, key, score);
@@ -83,6 +91,7 @@ static void run_row(const plain_row *r)
     int64_t v = r->batch * k->v[0] + r->head / k->heads_per_key * k->v[1];
     int64_t dst = r->batch * k->dst[0] + r->head * k->dst[1] + r->row * k->dst[2];
     if (high == -INFINITY) high = 0.0; /* every exponential is 0 */
+    sum = exp(sink_of(r) - high);
     for (int64_t key = 0; key < k->keys; ++key) {
         r->scores[key] = exp(r->scores[key] - high);
         sum += r->scores[key];

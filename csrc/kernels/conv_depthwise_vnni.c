@@ -8,6 +8,8 @@
 enum { QUAD = 4, VECTOR_BYTES = 64, MAX_VECTORS = 4, MAX_TILE = 8 };
 
 #define INLINE static inline __attribute__((always_inline))
+/* Loops of their own: together they would not leave registers for the pointers. */
+#define LOOP static __attribute__((noinline))
 
 /* ---- the buffer ------------------------------------------------------------------- */
 
@@ -90,6 +92,19 @@ INLINE void fill_quad(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,
     fill_nothing(to + last * column, (n - last) * vectors, k->src_zero_point);
 }
 
+#define FILL(name, vectors, is_full)                                            \
+    LOOP void name(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,   \
+                   int64_t n, uint8_t *to)                                      \
+    {                                                                           \
+        if (row->kernel->kernel_h - quad * QUAD == 1)                           \
+            fill_quad(row, quad, x, n, to, vectors, is_full, /*is_one=*/true);  \
+        else                                                                    \
+            fill_quad(row, quad, x, n, to, vectors, is_full, /*is_one=*/false); \
+    }
+FILL(fill_wide, MAX_VECTORS, true)
+FILL(fill_narrow, 1, true)
+FILL(fill_rest, 1, false)
+
 INLINE void fill(const tt_conv_depthwise_row *row, int64_t n, const int vectors,
                  const bool is_full)
 {
@@ -97,10 +112,12 @@ INLINE void fill(const tt_conv_depthwise_row *row, int64_t n, const int vectors,
     int64_t first = row->x * k->stride_w - k->pad_w;
     uint8_t *to = row->buffer;
     for (int64_t quad = 0; quad * QUAD < k->kernel_h; ++quad) {
-        if (k->kernel_h - quad * QUAD == 1)
-            fill_quad(row, quad, first, n, to, vectors, is_full, /*is_one=*/true);
+        if (vectors > 1)
+            fill_wide(row, quad, first, n, to);
+        else if (is_full)
+            fill_narrow(row, quad, first, n, to);
         else
-            fill_quad(row, quad, first, n, to, vectors, is_full, /*is_one=*/false);
+            fill_rest(row, quad, first, n, to);
         to += n * vectors * VECTOR_BYTES;
     }
 }
@@ -140,6 +157,30 @@ INLINE void store_narrow(const constants *c, __m512i total, char *to,
         _mm_storeu_si128((__m128i *)(void *)to, bytes);
     else
         _mm_mask_storeu_epi8(to, c->mask, bytes);
+}
+
+/* The same for four pixels of a whole block, in bytes. */
+INLINE void store_narrow4(const constants *c, const __m512i *total, char *to,
+                          const tt_dtype dst)
+{
+    const __m512i by_pixel =
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i x[4], low, high, bytes;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+        x[i] = _mm512_cvtps_epi32(scale(c, total[i], 0));
+    low = _mm512_packs_epi32(x[0], x[1]);
+    high = _mm512_packs_epi32(x[2], x[3]);
+    bytes =
+        dst == TT_U8 ? _mm512_packus_epi16(low, high) : _mm512_packs_epi16(low, high);
+    bytes = _mm512_permutexvar_epi32(by_pixel, bytes);
+    _mm_storeu_si128((__m128i *)(void *)to, _mm512_castsi512_si128(bytes));
+    _mm_storeu_si128((__m128i *)(void *)(to + c->step),
+                     _mm512_extracti32x4_epi32(bytes, 1));
+    _mm_storeu_si128((__m128i *)(void *)(to + 2 * c->step),
+                     _mm512_extracti32x4_epi32(bytes, 2));
+    _mm_storeu_si128((__m128i *)(void *)(to + 3 * c->step),
+                     _mm512_extracti32x4_epi32(bytes, 3));
 }
 
 /* The four vectors of a pixel, in the order of the channels. */
@@ -190,6 +231,15 @@ INLINE void tile(const constants *c, const uint8_t *from, char *to, const int n,
                         _mm512_dpbusd_epi32(total[i][v], _mm512_load_si512(at), w);
                 }
             }
+    if (vectors == 1 && is_full && dst != TT_F32 && n % 4 == 0) {
+#pragma GCC unroll 2
+        for (int i = 0; i < n; i += 4) {
+            const __m512i four[4] = {total[i][0], total[i + 1][0], total[i + 2][0],
+                                     total[i + 3][0]};
+            store_narrow4(c, four, to + i * c->step, dst);
+        }
+        return;
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < n; ++i)
         if (vectors == 1)

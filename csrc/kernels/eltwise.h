@@ -46,12 +46,12 @@
         X(DEQUANTIZE, 1) /* and back */                                                                 \
         /* binary: dtype of both arguments */                                                           \
         X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(MAX, 2) X(MIN, 2) X(POW, 2)                           \
-            X(MOD, 2) /* sign of the divisor (Python); x mod 0 = 0 */                                   \
+            X(MOD, 2) /* sign of the divisor (Python); integers: x mod 0 = 0 */                         \
         X(FMOD, 2)    /* sign of the dividend (C) */                                                    \
         X(PRELU, 2)   /* a >= 0 ? a : a b */                                                            \
         X(AND, 2) X(OR, 2) X(XOR, 2) X(BITWISE_AND, 2) X(BITWISE_OR, 2)                                 \
             X(BITWISE_XOR, 2) X(SHIFT_LEFT, 2)                                                          \
-                X(SHIFT_RIGHT, 2) /* 0 when the count >= the width */                                   \
+                X(SHIFT_RIGHT, 2) /* counts outside [0, width): 0, or the sign */                                  \
         X(EQUAL, 2) X(GREATER, 2) X(GREATER_EQUAL, 2) X(LESS, 2) X(LESS_EQUAL, 2)                       \
             X(SELECT, 3) /* bool a ? b : c */
 

@@ -171,18 +171,6 @@ CAST_FROM_INT(BOOL, uint8_t)
 
 /* ---- to f32 registers of f16 or bf16 precision ---------------------------- */
 
-/* To f32, but an inexact result gets an odd last bit: a later rounding to fewer bits
- * is then as if from the double itself. */
-static inline float round_to_odd(double x)
-{
-    float y = (float)x;
-    double back = (double)y;
-    uint32_t bits = float_bits(y);
-    /* nearest went away from zero: one step back */
-    bits -= __builtin_fabs(back) > __builtin_fabs(x);
-    return bits_float(bits | (back != x && x == x));
-}
-
 KERNEL(cast_F64_odd)
 {
     const double *a = a_;

@@ -175,12 +175,13 @@ KERNEL(N(IS_INF))
 
 /* ---- two and three arguments ---------------------------------------------- */
 
-/* The remainder with the sign of the divisor. */
+/* The remainder with the sign of the divisor, that of a zero too; NaN where C's fmod
+ * has none. */
 static inline T N(modulo)(T x, T y)
 {
-    T r = F(fmod)(x, y);
-    if (y == 0) return 0;
-    return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+    const T r = F(fmod)(x, y);
+    if (r == 0) return F(copysign)(0, y);
+    return (r < 0) != (y < 0) ? r + y : r;
 }
 
 /* X(operation, type of the result, value as a function of x and y) */

@@ -112,13 +112,22 @@ BINARY_WITH_SCALARS(INT_BINARY_LIST)
     X(BITWISE_XOR, T, x ^ y)
 INT_SLOW_LIST(BINARY_KERNEL)
 
-#if IS_SIGNED
-#define INT_SHIFT_LIST(X)
-#else
-#define INT_SHIFT_LIST(X)                                             \
-    X(SHIFT_LEFT, T, y < BITS ? (T)((U)x << (y & (BITS - 1))) : (T)0) \
-    X(SHIFT_RIGHT, T, y < BITS ? (T)((U)x >> (y & (BITS - 1))) : (T)0)
-#endif
+/* A negative count, or one of the width or more, leaves copies of what is shifted in:
+ * zeros from the right, the sign from the left. */
+static inline T N(shift_left)(T x, T y)
+{
+    return (U)y < BITS ? (T)((U)x << ((U)y & (BITS - 1))) : (T)0;
+}
+
+static inline T N(shift_right)(T x, T y)
+{
+    const U fill = IS_NEGATIVE(x) ? ~(U)0 : (U)0;
+    return (U)y < BITS ? (T)((((U)x ^ fill) >> ((U)y & (BITS - 1))) ^ fill) : (T)fill;
+}
+
+#define INT_SHIFT_LIST(X)                 \
+    X(SHIFT_LEFT, T, N(shift_left)(x, y)) \
+    X(SHIFT_RIGHT, T, N(shift_right)(x, y))
 INT_SHIFT_LIST(BINARY_KERNEL)
 
 static const tt_eltwise_kernel N(kernels)[TT_ELTWISE_COUNT] = {

@@ -276,8 +276,11 @@ static bool float_binary(tt_eltwise_op op, real x, real y, real *z)
         *z = fmodl(x, y);
         return true;
     case TT_ELTWISE_MOD:
-        *z = y == 0 ? 0 : fmodl(x, y);
-        if (*z != 0 && (*z < 0) != (y < 0)) *z += y;
+        *z = fmodl(x, y);
+        if (*z == 0)
+            *z = copysignl(0, y);
+        else if ((*z < 0) != (y < 0))
+            *z += y;
         return true;
     case TT_ELTWISE_PRELU:
         *z = x < 0 ? x * y : x;
@@ -371,10 +374,10 @@ static bool int_binary(tt_eltwise_op op, tt_dtype dtype, wide x, wide y, wide *z
         *z = x ^ y;
         return true;
     case TT_ELTWISE_SHIFT_LEFT:
-        *z = y >= bits_of(dtype) ? 0 : (wide)((uint64_t)x << (int)y);
+        *z = y < 0 || y >= bits_of(dtype) ? 0 : (wide)((uint64_t)x << (int)y);
         return true;
     case TT_ELTWISE_SHIFT_RIGHT:
-        *z = y >= bits_of(dtype) ? 0 : x >> (int)y;
+        *z = y < 0 || y >= bits_of(dtype) ? (x < 0 ? -1 : 0) : x >> (int)y;
         return true;
     default:
         return false;

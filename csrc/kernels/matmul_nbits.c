@@ -59,6 +59,48 @@ void tt_nbits_pack(const uint8_t *b, int bits, int64_t n, int64_t n_blocks,
     }
 }
 
+/* Columns [column, end), which are in one panel, of 8 bits. */
+static void pack_bytes(const tt_nbits_matrix *b, int64_t column, int64_t end,
+                       uint8_t *to)
+{
+    int64_t panel = table()->panel;
+    for (int64_t k = 0; k < b->k; ++k) {
+        const uint8_t *from = b->data + k * b->strides[1] + column * b->strides[0];
+        uint8_t *row = to + k / 4 * panel * 4 + k % 4;
+        for (int64_t j = 0; j < end - column; ++j)
+            row[j * 4] = from[j * b->strides[0]] ^ b->flip;
+    }
+}
+
+/* The same of 4 bits: of eight rows the lower halves are the first four. */
+static void pack_halves(const tt_nbits_matrix *b, int64_t column, int64_t end,
+                        uint8_t *to)
+{
+    int64_t panel = table()->panel;
+    for (int64_t k = 0; k < b->k; ++k) {
+        const uint8_t *from = b->data + k * b->strides[1] + column * b->strides[0];
+        uint8_t *row = to + k / 8 * panel * 4 + k % 4;
+        int shift = k % 8 < 4 ? 0 : 4;
+        for (int64_t j = 0; j < end - column; ++j)
+            row[j * 4] |=
+                (uint8_t)(((from[j * b->strides[0]] ^ b->flip) & 15) << shift);
+    }
+}
+
+void tt_nbits_pack_matrix(const tt_nbits_matrix *b, uint8_t *packed)
+{
+    int64_t panel = table()->panel, n_panels = (b->n + panel - 1) / panel;
+    int64_t row_bytes = (b->k + b->block - 1) / b->block * b->block * b->bits / 8;
+    memset(packed, 0, (size_t)(n_panels * panel * row_bytes));
+    for (int64_t i = 0; i < n_panels; ++i) {
+        int64_t column = i * panel, end = column + panel < b->n ? column + panel : b->n;
+        if (b->bits == 4)
+            pack_halves(b, column, end, packed + column * row_bytes);
+        else
+            pack_bytes(b, column, end, packed + column * row_bytes);
+    }
+}
+
 /* Where the number of a column's block goes. */
 static int64_t place_of(int64_t column, int64_t block, int64_t n_blocks)
 {
@@ -72,13 +114,23 @@ static void clear(float *packed, int64_t n, int64_t n_blocks)
     memset(packed, 0, (size_t)(n_panels * panel * n_blocks) * sizeof *packed);
 }
 
-void tt_nbits_pack_floats(const float *from, float less, int64_t n, int64_t n_blocks,
-                          float *packed)
+static float number_of(const void *from, tt_dtype dtype, int64_t at)
+{
+    if (dtype == TT_F32) return ((const float *)from)[at];
+    if (dtype == TT_S8) return ((const int8_t *)from)[at];
+    if (dtype == TT_S4) return (float)((((const uint8_t *)from)[at] & 15) ^ 8) - 8.0f;
+    if (dtype == TT_U4) return (float)(((const uint8_t *)from)[at] & 15);
+    return ((const uint8_t *)from)[at];
+}
+
+void tt_nbits_pack_numbers(const void *from, tt_dtype dtype, float less, int64_t n,
+                           int64_t n_blocks, const int64_t *strides, float *packed)
 {
     clear(packed, n, n_blocks);
     for (int64_t j = 0; j < n; ++j)
         for (int64_t i = 0; i < n_blocks; ++i)
-            packed[place_of(j, i, n_blocks)] = from[j * n_blocks + i] - less;
+            packed[place_of(j, i, n_blocks)] =
+                number_of(from, dtype, j * strides[0] + i * strides[1]) - less;
 }
 
 void tt_nbits_pack_zeros(const uint8_t *from, int bits, int64_t n, int64_t n_blocks,

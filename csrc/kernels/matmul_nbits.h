@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/dtype.h"
 #include "kernels/post_ops.h"
 
 typedef struct {
@@ -38,9 +39,20 @@ int tt_nbits_panel(void);
 /* Packs b [n, n_blocks, block of `bits`] as MatMulNBits of com.microsoft has it. */
 void tt_nbits_pack(const uint8_t *b, int bits, int64_t n, int64_t n_blocks,
                    int64_t block, uint8_t *packed);
-/* Packs one number per block, minus `less`. */
-void tt_nbits_pack_floats(const float *from, float less, int64_t n, int64_t n_blocks,
-                          float *packed);
+/* A matrix of integers, one a byte (4 bits: the lower half): column j's element k is at
+ * j * strides[0] + k * strides[1]. */
+typedef struct {
+    const uint8_t *data;
+    int bits;
+    uint8_t flip; /* bits to turn so that the middle is 128, or 8 */
+    int64_t n, k, block;
+    const int64_t *strides;
+} tt_nbits_matrix;
+void tt_nbits_pack_matrix(const tt_nbits_matrix *b, uint8_t *packed);
+/* Packs one number (f32, u8, s8, u4, s4) per block, minus `less`; strides of columns and
+ * blocks, of which any may be 0. */
+void tt_nbits_pack_numbers(const void *from, tt_dtype dtype, float less, int64_t n,
+                           int64_t n_blocks, const int64_t *strides, float *packed);
 /* Packs zero points, rows of which are `row_bytes` long. */
 void tt_nbits_pack_zeros(const uint8_t *from, int bits, int64_t n, int64_t n_blocks,
                          int64_t row_bytes, float *packed);

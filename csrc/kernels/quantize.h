@@ -10,15 +10,18 @@
 
 typedef struct {
     tt_dtype real;      /* f32, f16, bf16; source also s32 when quantising */
-    tt_dtype quantized; /* u8, s8, u16, s16; dequantising also s32 */
-    tt_dtype scale;     /* f32, f16, bf16 */
+    tt_dtype quantized; /* u8, s8, u16, s16, small ones; dequantising also s32 */
+    tt_dtype scale;     /* f32, f16, bf16, f8e8m0 */
+    tt_dtype precision; /* f16, bf16: src / scale is rounded to it; else f32 */
+    bool saturate;      /* what is too large for a float of 8 bits */
     int64_t n_outer, n_axis, n_inner;
     int64_t block_size; /* 0: one scale per place along the axis */
 } tt_quantize;
 
 bool tt_quantize_has(const tt_quantize *quantize, bool dequantize);
 
-/* dst = saturate(round to even(src / scale) + zero_point); zero_points may be NULL. */
+/* dst = saturate(round to even(src / scale) + zero_point); zero_points may be NULL.  To
+ * floats: src / scale + zero_point, rounded to them once more. */
 void tt_quantize_run(const tt_quantize *quantize, const void *src, const void *scales,
                      const void *zero_points, void *dst);
 

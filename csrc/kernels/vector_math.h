@@ -41,6 +41,18 @@ static inline uint64_t double_bits(double x)
     return bits;
 }
 
+/* To f32, but an inexact result gets an odd last bit: a later rounding to fewer bits
+ * is then as if from the double itself. */
+static inline float round_to_odd(double x)
+{
+    float y = (float)x;
+    double back = (double)y;
+    uint32_t bits = float_bits(y);
+    /* nearest went away from zero: one step back */
+    bits -= __builtin_fabs(back) > __builtin_fabs(x);
+    return bits_float(bits | (back != x && x == x));
+}
+
 /* a b + c, in one rounding where that is one instruction. */
 static inline float madd_f32(float a, float b, float c)
 {

@@ -240,11 +240,11 @@ static void strides_of(const tt_lower *lower, tt_operand operand, int64_t size,
     strides[3] = from[2];
 }
 
-/* The past and the new tokens one after the other: *out is what attention reads, and
+/* The past (or room for it) and the new tokens one after the other: *out is what attention reads, and
  * the output `present`, which may be absent. */
 static tt_status join_past(tt_lower *lower, const tt_node *node, const attention *a,
-                           int past, int64_t size, int present, tt_operand *out,
-                           tt_error *err)
+                           int past, int64_t size, int present, bool leaves_past,
+                           tt_operand *out, tt_error *err)
 {
     const tt_graph *graph = tt_lower_graph(lower);
     tt_shape whole = {
@@ -266,6 +266,7 @@ static tt_status join_past(tt_lower *lower, const tt_node *node, const attention
         TT_TRY(tt_move(lower, node, &new, (tt_move_end){*out, strides, 0},
                        (tt_move_end){joined, to, a->past * to[2]}, err));
     *out = joined;
+    if (leaves_past) return TT_OK;
     TT_TRY(tt_lower_src(lower, node, past, TT_ORDER_ANY, &before, err));
     whole.dims[2] = a->past;
     if (tt_shape_numel(&whole) == 0) return TT_OK;
@@ -276,13 +277,13 @@ static tt_status join_past(tt_lower *lower, const tt_node *node, const attention
 
 /* Keys or values: input i, behind its past. */
 static tt_status lower_keys(tt_lower *lower, const tt_node *node, const attention *a,
-                            int i, int past, int64_t size, int present, tt_operand *out,
-                            tt_error *err)
+                            int i, int past, int64_t size, int present,
+                            bool leaves_past, tt_operand *out, tt_error *err)
 {
     int64_t strides[TT_MAX_RANK] = {0};
     TT_TRY(tt_lower_src(lower, node, i, TT_ORDER_ANY, out, err));
     if (past < node->n_inputs && node->inputs[past] >= 0)
-        return join_past(lower, node, a, past, size, present, out, err);
+        return join_past(lower, node, a, past, size, present, leaves_past, out, err);
     strides_of(lower, *out, size, strides);
     return tt_lower_view(lower, node, present, *out, strides, 0, err);
 }
@@ -304,11 +305,20 @@ static void fill_kernel(tt_attention_kernel *k, const attention *a)
     k->masked_is_zero = true;
 }
 
+/* Else attention runs by another kernel, which wants the keys in one piece. */
+static bool has_f32_mask(const tt_site *site)
+{
+    tt_dtype dtype = TT_BOOL;
+    if (tt_has_input(site, MASK)) dtype = tt_input_shape(site, MASK)->dtype;
+    return dtype == TT_BOOL || dtype == TT_F32;
+}
+
 static tt_status lower_attention(tt_lower *lower, const tt_node *node, tt_error *err)
 {
     tt_site site = tt_lower_site(lower, node);
     tt_operand o[TT_ATTENTION_N];
     tt_attention_kernel k;
+    bool fills_past;
     attention a;
     TT_TRY(read_attention(&site, &a, err));
     tt_attention_begin(&k, o);
@@ -317,17 +327,20 @@ static tt_status lower_attention(tt_lower *lower, const tt_node *node, tt_error 
     k.value_dtype = tt_input_shape(&site, V)->dtype;
     k.has_lengths = tt_has_input(&site, LENGTHS);
     TT_TRY(tt_lower_src(lower, node, Q, TT_ORDER_ANY, &o[TT_ATTENTION_Q], err));
-    TT_TRY(lower_keys(lower, node, &a, K, PAST_K, a.head_size, PRESENT_K,
+    fills_past = a.past > 0 && tt_attention_takes_past(&k) && has_f32_mask(&site);
+    TT_TRY(lower_keys(lower, node, &a, K, PAST_K, a.head_size, PRESENT_K, fills_past,
                       &o[TT_ATTENTION_K], err));
-    TT_TRY(lower_keys(lower, node, &a, V, PAST_V, a.value_size, PRESENT_V,
+    TT_TRY(lower_keys(lower, node, &a, V, PAST_V, a.value_size, PRESENT_V, fills_past,
                       &o[TT_ATTENTION_V], err));
+    if (fills_past) TT_TRY(tt_attention_past_src(lower, node, PAST_K, &k, o, err));
     TT_TRY(tt_attention_mask_src(lower, node, MASK, &k, o, err));
     TT_TRY(tt_lower_src(lower, node, LENGTHS, TT_ORDER_ROW_MAJOR,
                         &o[TT_ATTENTION_LENGTHS], err));
     TT_TRY(tt_lower_dst(lower, node, Y, TT_ORDER_ANY, &o[TT_ATTENTION_DST], err));
     TT_TRY(tt_lower_dst(lower, node, SCORES, TT_ORDER_ROW_MAJOR,
                         &o[TT_ATTENTION_SCORES], err));
-    if (o[TT_ATTENTION_DST] == TT_NO_OPERAND && o[TT_ATTENTION_SCORES] == TT_NO_OPERAND)
+    if (o[TT_ATTENTION_DST] == TT_NO_OPERAND &&
+        o[TT_ATTENTION_SCORES] == TT_NO_OPERAND && !fills_past)
         return TT_OK;
     if (o[TT_ATTENTION_DST] == TT_NO_OPERAND) {
         tt_shape y = {

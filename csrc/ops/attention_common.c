@@ -1,6 +1,8 @@
 /* Lowering of attention: see attention_common.h. */
 #include "ops/attention_common.h"
 
+#include <string.h>
+
 #include "ops/fail.h"
 
 void tt_attention_begin(tt_attention_kernel *kernel, tt_operand *operands)
@@ -27,23 +29,50 @@ void tt_attention_strides(const tt_lower *lower, tt_operand operand, int64_t str
     if (shape->dims[shape->rank - 1] == 1) strides[3] = 1;
 }
 
+void tt_attention_mask_of(const tt_lower *lower, tt_attention_kernel *kernel,
+                          tt_operand mask)
+{
+    const tt_shape *shape;
+    int64_t strides[4];
+    if (mask == TT_NO_OPERAND) return;
+    shape = tt_operand_shape(lower, mask);
+    kernel->mask_dtype = shape->dtype;
+    kernel->mask_kind = shape->dtype == TT_BOOL ? TT_MASK_BOOL : TT_MASK_ADD;
+    if (shape->dims[shape->rank - 1] < kernel->visible)
+        kernel->visible = shape->dims[shape->rank - 1];
+    tt_attention_strides(lower, mask, strides);
+    for (int k = 0; k < 3; ++k)
+        kernel->mask[k] = strides[k];
+}
+
 tt_status tt_attention_mask_src(tt_lower *lower, const tt_node *node, int i,
                                 tt_attention_kernel *kernel, tt_operand *operands,
                                 tt_error *err)
 {
     tt_operand *mask = &operands[TT_ATTENTION_MASK];
-    const tt_shape *shape;
-    int64_t strides[4];
     TT_TRY(tt_lower_src(lower, node, i, TT_ORDER_ROWS, mask, err));
-    if (*mask == TT_NO_OPERAND) return TT_OK;
-    shape = tt_operand_shape(lower, *mask);
-    kernel->mask_dtype = shape->dtype;
-    kernel->mask_kind = shape->dtype == TT_BOOL ? TT_MASK_BOOL : TT_MASK_ADD;
-    if (shape->dims[shape->rank - 1] < kernel->visible)
-        kernel->visible = shape->dims[shape->rank - 1];
-    tt_attention_strides(lower, *mask, strides);
-    for (int k = 0; k < 3; ++k)
-        kernel->mask[k] = strides[k];
+    tt_attention_mask_of(lower, kernel, *mask);
+    return TT_OK;
+}
+
+bool tt_attention_takes_past(const tt_attention_kernel *k)
+{
+    return k->dtype == TT_F32 && k->value_dtype == TT_F32 &&
+           k->queries <= TT_ATTENTION_FEW;
+}
+
+tt_status tt_attention_past_src(tt_lower *lower, const tt_node *node, int past,
+                                tt_attention_kernel *kernel, tt_operand *operands,
+                                tt_error *err)
+{
+    int64_t *strides[] = {kernel->past_k, kernel->past_v};
+    for (int i = 0; i < 2; ++i) {
+        tt_operand *operand = &operands[TT_ATTENTION_PAST_K + i];
+        TT_TRY(tt_lower_src(lower, node, past + i, TT_ORDER_ROWS, operand, err));
+        memcpy(strides[i], tt_operand_strides(lower, *operand), 3 * sizeof **strides);
+        operands[TT_ATTENTION_PRESENT_K + i] = operands[TT_ATTENTION_K + i];
+    }
+    kernel->has_past = true;
     return TT_OK;
 }
 
@@ -74,6 +103,7 @@ tt_status tt_attention_lower(tt_lower *lower, const tt_node *node,
     if (!is_fast) work.cost_ns = work.flops * 2.0;
     if (tt_lower_is_parallel(lower, &work)) n_threads = tt_lower_threads(lower);
     if (is_fast) {
+        tt_attention_join_heads(kernel);
         tt_attention_split(kernel, n_threads);
         fits = tt_attention_scratch_bytes(kernel, &bytes);
     } else {

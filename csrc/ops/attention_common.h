@@ -16,6 +16,15 @@ void tt_attention_strides(const tt_lower *lower, tt_operand operand,
 tt_status tt_attention_mask_src(tt_lower *lower, const tt_node *node, int i,
                                 tt_attention_kernel *kernel, tt_operand *operands,
                                 tt_error *err);
+/* The same for an operand, which may be absent. */
+void tt_attention_mask_of(const tt_lower *lower, tt_attention_kernel *kernel,
+                          tt_operand mask);
+/* Will the step read and copy a past that lies apart (see kernels/attention.h)?  For
+ * kernels whose dtypes and sizes are filled in; the past is input `past` and the next. */
+bool tt_attention_takes_past(const tt_attention_kernel *kernel);
+tt_status tt_attention_past_src(tt_lower *lower, const tt_node *node, int past,
+                                tt_attention_kernel *kernel, tt_operand *operands,
+                                tt_error *err);
 /* Adds the step: operands has TT_ATTENTION_N places, all but the scratch filled. */
 tt_status tt_attention_lower(tt_lower *lower, const tt_node *node,
                              tt_attention_kernel *kernel, tt_operand *operands,

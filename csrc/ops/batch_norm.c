@@ -2,7 +2,10 @@
  * y = scale (x - mean) / sqrt(variance + epsilon) + shift, per channel.
  *
  * Most are folded into the convolution before them (graph/fuse_weights.c); this one is
- * an elementwise step: with constant parameters one multiply-add per item. */
+ * an elementwise step: with constant parameters one multiply-add per item.  With
+ * training_mode (since opset 14) the statistics are the batch's. */
+#include "kernels/batch_norm.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -11,20 +14,40 @@
 #include "ops/fail.h"
 #include "plan/lower.h"
 
+static tt_status read_training(const tt_node *node, bool *is_training, tt_error *err)
+{
+    int64_t value;
+    TT_TRY(tt_attribute_int(node, "training_mode", 0, &value, err));
+    *is_training = node->version >= 14 && value != 0;
+    return TT_OK;
+}
+
+/* Scale and shift are of one type, and so are mean and variance. */
+static tt_status check_pairs(const tt_site *site, tt_error *err)
+{
+    for (int i = 1; i < 5; i += 2)
+        if (tt_input_shape(site, i)->dtype != tt_input_shape(site, i + 1)->dtype)
+            return tt_fail_at(
+                site->node, err, TT_BAD_MODEL,
+                "inputs %d and %d must be of one type, they are %s and %s", i, i + 1,
+                tt_dtype_name(tt_input_shape(site, i)->dtype),
+                tt_dtype_name(tt_input_shape(site, i + 1)->dtype));
+    return TT_OK;
+}
+
 static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
 {
     const tt_node *node = site->node;
     const tt_shape *x;
-    int64_t training, spatial;
+    bool is_training;
+    int64_t spatial;
     TT_TRY(tt_need_inputs(site, 5, err));
     x = tt_input_shape(site, 0);
-    TT_TRY(tt_attribute_int(node, "training_mode", 0, &training, err));
+    TT_TRY(read_training(node, &is_training, err));
     TT_TRY(tt_attribute_int(node, "spatial", 1, &spatial, err));
-    if (training != 0 || spatial == 0)
+    if (spatial == 0)
         return tt_fail_at(node, err, TT_UNSUPPORTED,
-                          training != 0 ? "training_mode is not supported%s"
-                                        : "spatial = 0 is not supported%s",
-                          ", only inference per channel");
+                          "spatial = 0 is not supported, only %s", "one per channel");
     if (!tt_dtype_is_float(x->dtype))
         return tt_fail_at(node, err, TT_BAD_MODEL, "input is %s, expected a float",
                           tt_dtype_name(x->dtype));
@@ -39,11 +62,14 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
                               i, tt_dtype_name(v->dtype),
                               tt_shape_text(v, text, sizeof text), (long long)channels);
     }
-    /* Outputs 1 to 4 of old opsets are filled by training only. */
-    for (int i = 1; i < node->n_outputs; ++i)
-        if (node->outputs[i] >= 0)
+    for (int i = 1; i < node->n_outputs; ++i) {
+        /* Outputs 1 to 4 of old opsets are filled by training only. */
+        if (node->outputs[i] >= 0 && !(is_training && i < 3))
             return tt_fail_at(node, err, TT_UNSUPPORTED,
                               "output %d exists in training only", i);
+        out[i] = *tt_input_shape(site, i == 2 ? 4 : 3);
+    }
+    if (is_training) TT_TRY(check_pairs(site, err));
     return tt_infer_same(site, out, err);
 }
 
@@ -155,6 +181,39 @@ static tt_status run(const void *params, void *const *ptrs, tt_error *err)
     return TT_OK;
 }
 
+static tt_status lower_training(tt_lower *lower, const tt_node *node, tt_error *err)
+{
+    const tt_value *values = tt_lower_graph(lower)->values;
+    const tt_shape *x = &values[node->inputs[0]].shape;
+    tt_batch_norm kernel = {.dtype = x->dtype,
+                            .scale = values[node->inputs[1]].shape.dtype,
+                            .statistics = values[node->inputs[3]].shape.dtype,
+                            .n_samples = x->rank > 0 ? x->dims[0] : 1,
+                            .n_channels = x->rank > 1 ? x->dims[1] : 1,
+                            .inner = 1};
+    tt_work work = {.bytes = 4.0 * (double)tt_shape_bytes(x),
+                    .flops = 6.0 * (double)tt_shape_numel(x)};
+    tt_operand operands[TT_BATCH_NORM_N];
+    float epsilon, momentum;
+    TT_TRY(tt_attribute_float(node, "epsilon", 1e-5f, &epsilon, err));
+    TT_TRY(tt_attribute_float(node, "momentum", 0.9f, &momentum, err));
+    kernel.epsilon = (double)epsilon;
+    kernel.momentum = (double)momentum;
+    if (tt_shape_numel(x) == 0) kernel.n_samples = 0; /* whatever the other dims are */
+    for (int i = 2; i < x->rank && kernel.n_samples > 0; ++i)
+        kernel.inner *= x->dims[i];
+    for (int i = 0; i < 5; ++i)
+        TT_TRY(tt_lower_src(lower, node, i, TT_ORDER_ROW_MAJOR, &operands[i], err));
+    for (int i = 0; i < 3; ++i) {
+        operands[TT_BATCH_NORM_Y + i] = TT_NO_OPERAND;
+        if (i < node->n_outputs && node->outputs[i] >= 0)
+            TT_TRY(tt_lower_dst(lower, node, i, TT_ORDER_ROW_MAJOR,
+                                &operands[TT_BATCH_NORM_Y + i], err));
+    }
+    return tt_lower_kernel(lower, node, "batch_norm:training", tt_batch_norm_run,
+                           &kernel, sizeof kernel, operands, 5, 3, &work, err);
+}
+
 static tt_status lower_batch_norm(tt_lower *lower, const tt_node *node, tt_error *err)
 {
     const tt_shape shape = tt_lower_graph(lower)->values[node->inputs[0]].shape;
@@ -165,7 +224,10 @@ static tt_status lower_batch_norm(tt_lower *lower, const tt_node *node, tt_error
     tt_operand dst;
     tt_status status;
     tt_dtype wanted;
+    bool is_training;
     int x, result = -1;
+    TT_TRY(read_training(node, &is_training, err));
+    if (is_training) return lower_training(lower, node, err);
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_DENSE, &p.operands[0], err));
     memcpy(store[0], tt_operand_strides(lower, p.operands[0]), sizeof store[0]);
     TT_TRY(tt_lower_dst_strided(lower, node, 0, store[0], &dst, err));
@@ -196,7 +258,8 @@ const tt_op tt_op_batch_norm = {
     .name = "BatchNormalization",
     .domain = "",
     .since = 1,
-    .summary = "scaling and shifting of channels by given statistics",
+    .summary = "scaling and shifting of channels by given statistics, or "
+               "the batch's",
     .infer = infer,
     .lower = lower_batch_norm,
 };

@@ -76,16 +76,22 @@ BINARY_LIST(BINARY_RECORD)
 
 /* ---- Mod ------------------------------------------------------------------ */
 
-/* fmod 0: sign of the divisor, integers only; fmod 1: sign of the dividend. */
+/* fmod 0: sign of the divisor, for floats since opset 28; fmod 1: sign of the
+ * dividend. */
+enum { MOD_OF_FLOATS = 28 }; /* the opset */
+
 static tt_status mod_infer(tt_site *site, tt_shape *out, tt_error *err)
 {
     int64_t fmod;
     TT_TRY(tt_attribute_int(site->node, "fmod", 0, &fmod, err));
     TT_TRY(tt_infer_broadcast_of(site, TT_TAKES_NUMBER, out, err));
-    if (fmod != 0 || tt_dtype_is_int(out->dtype)) return TT_OK;
+    if (fmod != 0 || tt_dtype_is_int(out->dtype) ||
+        site->node->version >= MOD_OF_FLOATS)
+        return TT_OK;
     return tt_fail_at(site->node, err, TT_BAD_MODEL,
-                      "attribute 'fmod' must be 1 for %s inputs, it is %lld",
-                      tt_dtype_name(out->dtype), (long long)fmod);
+                      "attribute 'fmod' must be 1 for %s inputs before opset %d, "
+                      "it is 0 in opset %d",
+                      tt_dtype_name(out->dtype), MOD_OF_FLOATS, site->node->version);
 }
 
 static tt_status mod_emit(tt_site *site, tt_eltwise_builder *builder, const int *args,
@@ -112,11 +118,16 @@ static tt_status read_direction(const tt_site *site, bool *is_left, tt_error *er
                       text);
 }
 
+enum { SHIFTS_OF_SIGNED = 28 }; /* the opset */
+
 static tt_status bit_shift_infer(tt_site *site, tt_shape *out, tt_error *err)
 {
     bool is_left;
     TT_TRY(read_direction(site, &is_left, err));
-    return tt_infer_broadcast_of(site, TT_TAKES_UNSIGNED, out, err);
+    return tt_infer_broadcast_of(
+        site,
+        site->node->version >= SHIFTS_OF_SIGNED ? TT_TAKES_INT : TT_TAKES_UNSIGNED, out,
+        err);
 }
 
 static tt_status bit_shift_emit(tt_site *site, tt_eltwise_builder *builder,

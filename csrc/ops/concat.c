@@ -125,4 +125,5 @@ const tt_op tt_op_concat = {.name = "Concat",
                             .since = 1,
                             .summary = "tensors one after the other along an axis",
                             .infer = infer,
-                            .lower = lower_concat};
+                            .lower = lower_concat,
+                            .takes_strings = true};

@@ -1,7 +1,7 @@
 /* Lowering of convolutions: see conv_common.h.
  *
- * oneDNN works channels-last with weights packed in the layout it chooses (constant
- * weights) or in its plain channels-last order (weights computed by the model).
+ * oneDNN works channels-last with weights packed in the layout it chooses: once, or in
+ * each call where the model computes them.
  * When a post-op, a dtype or a shape would get oneDNN's reference implementation,
  * the post-ops move to a step of their own, and last of all the convolution goes to
  * the plain kernel of our own.  Where an own kernel beats oneDNN's, conv_own.c comes
@@ -11,13 +11,12 @@
 
 #include <string.h>
 
-#include "kernels/conv.h"
 #include "ops/quantized_args.h"
+#include "ops/relayout.h"
 
 typedef struct {
     const tt_conv_geometry *geometry;
     tt_operand src, weights, bias;
-    bool has_constant_weights;
     bool is_quantized;
     bool is_mixed; /* bf16 with weights or a result of f32: no own kernel does that */
     bool takes_reference;
@@ -41,8 +40,8 @@ static tt_status create_deconv(tt_engine *engine, const void *params, tt_prim **
 
 /* Weights as [g,] oc, ic, k..; a Conv holds [g oc, ic, k..], a ConvTranspose
  * [g ic, oc, k..]. */
-static tt_md weights_md(const tt_conv_geometry *g, const tt_shape *shape,
-                        const int64_t *strides)
+tt_md tt_conv_weights_md(const tt_conv_geometry *g, const tt_shape *shape,
+                         const int64_t *strides)
 {
     tt_md md = {.dtype = shape->dtype};
     int first = g->is_transposed ? 1 : 0, second = 1 - first, n = 0;
@@ -63,7 +62,7 @@ static tt_md weights_md(const tt_conv_geometry *g, const tt_shape *shape,
     return md;
 }
 
-static tt_md channels_last(const tt_shape *shape)
+tt_md tt_conv_image_md(const tt_shape *shape)
 {
     tt_md md = {.dtype = shape->dtype, .ndims = shape->rank};
     memcpy(md.dims, shape->dims, sizeof md.dims);
@@ -71,25 +70,29 @@ static tt_md channels_last(const tt_shape *shape)
     return md;
 }
 
-static void fill_params(conv_state *s, const tt_shape *src, const tt_shape *bias,
-                        const tt_shape *dst)
+void tt_conv_window_params(const tt_window *w, tt_conv_params *p)
 {
-    const tt_window *w = &s->geometry->window;
-    tt_conv_params *p = &s->params;
-    p->src = channels_last(src);
-    p->weights = s->plain;
-    if (!s->is_quantized) p->weights.dtype = p->src.dtype; /* rounded when packed */
-    p->weights.any = s->has_constant_weights;
-    if (bias != NULL)
-        p->bias = (tt_md){
-            .dtype = bias->dtype, .ndims = 1, .dims = {bias->dims[0]}, .strides = {1}};
-    p->dst = channels_last(dst);
     for (int i = 0; i < w->rank; ++i) {
         p->strides[i] = w->strides[i];
         p->dilations[i] = w->dilations[i] - 1;
         p->pads_begin[i] = w->pads_begin[i];
         p->pads_end[i] = w->pads_end[i];
     }
+}
+
+static void fill_params(conv_state *s, const tt_shape *src, const tt_shape *bias,
+                        const tt_shape *dst)
+{
+    tt_conv_params *p = &s->params;
+    p->src = tt_conv_image_md(src);
+    p->weights = s->plain;
+    if (!s->is_quantized) p->weights.dtype = p->src.dtype; /* rounded when packed */
+    p->weights.any = true;
+    if (bias != NULL)
+        p->bias = (tt_md){
+            .dtype = bias->dtype, .ndims = 1, .dims = {bias->dims[0]}, .strides = {1}};
+    p->dst = tt_conv_image_md(dst);
+    tt_conv_window_params(&s->geometry->window, p);
 }
 
 static void swap(int64_t *a, int64_t *b)
@@ -113,7 +116,7 @@ static void column_as_row(conv_state *s)
     tt_conv_params *p = &s->params;
     int at = s->geometry->groups > 1 ? 3 : 2;
     if (w->rank != 2 || w->src[1] != 1 || w->dst[1] != 1 || w->kernel[1] != 1) return;
-    if (w->src[0] == 1 || !s->has_constant_weights) return;
+    if (w->src[0] == 1) return;
     swap_dims(&p->src, 2);
     swap_dims(&p->dst, 2);
     /* oneDNN knows a layout by all strides, those of dims of one item included */
@@ -163,29 +166,6 @@ static void set_attr(const tt_graph *graph, const tt_node *node, conv_state *s,
     if (!has_posts) s->params.dst.dtype = TT_F32;
 }
 
-/* Weights computed by the model in the plain order that oneDNN's GEMM convolution
- * reads: spatial dims, then input channels, then output channels. */
-static tt_status order_weights(tt_lower *lower, conv_state *s, tt_error *err)
-{
-    const tt_shape shape = *tt_operand_shape(lower, s->weights);
-    bool transposed = s->geometry->is_transposed;
-    int64_t strides[TT_MAX_RANK], step = 1;
-    int order[TT_MAX_RANK], n = 0;
-    for (int i = 2; i < shape.rank; ++i)
-        order[n++] = i;
-    order[n++] = transposed ? 0 : 1;
-    order[n++] = transposed ? 1 : 0;
-    if (transposed && s->geometry->groups > 1) return TT_OK;
-    for (int i = n - 1; i >= 0; --i) {
-        strides[order[i]] = step;
-        step *= shape.dims[order[i]];
-    }
-    TT_TRY(tt_lower_copy(lower, s->weights, strides, &s->weights, err));
-    s->plain = weights_md(s->geometry, &shape, strides);
-    s->params.weights = s->plain;
-    return TT_OK;
-}
-
 static tt_status destination(tt_lower *lower, const tt_node *node, conv_state *s,
                              tt_operand *out, tt_error *err)
 {
@@ -212,10 +192,9 @@ static tt_status collect(tt_lower *lower, const tt_node *node, conv_state *s,
                          const tt_prim *prim, bool has_posts, tt_prim_args *args,
                          tt_error *err)
 {
-    tt_operand weights = s->weights, dst;
-    if (s->has_constant_weights)
-        TT_TRY(tt_lower_packed(lower, prim, TT_ARG_WEIGHTS, s->weights, &s->plain,
-                               &weights, err));
+    tt_operand weights, dst;
+    TT_TRY(tt_relayout_src(lower, node, prim, TT_ARG_WEIGHTS, s->weights, &s->plain,
+                           &weights, err));
     TT_TRY(primitive_dst(lower, node, s, has_posts, &dst, err));
     tt_prim_args_add(args, TT_ARG_SRC, s->src);
     tt_prim_args_add(args, TT_ARG_WEIGHTS, weights);
@@ -254,31 +233,35 @@ static tt_status add_prim(tt_lower *lower, const tt_node *node, conv_state *s,
     return has_posts ? TT_OK : finish(lower, node, s, args.operands[args.n - 1], err);
 }
 
-/* dims or strides of n, c and up to three spatial dims as exactly three. */
-static void five(const int64_t *from, int rank, int64_t filler, int64_t *to)
+void tt_conv_five(const int64_t *from, int rank, int64_t *to)
 {
     to[0] = from[0];
     to[1] = from[1];
     for (int i = 0; i < 3; ++i)
-        to[2 + i] = i < 5 - rank ? filler : from[i + rank - 3];
+        to[2 + i] = i < 5 - rank ? 0 : from[i + rank - 3];
 }
 
-static tt_status add_plain(tt_lower *lower, const tt_node *node, conv_state *s,
-                           tt_error *err)
+void tt_conv_six(const tt_conv_geometry *g, const tt_md *weights, int64_t *out)
 {
-    const tt_conv_geometry *g = s->geometry;
+    int missing = 3 - g->window.rank, at = g->groups > 1 ? 1 : 0;
+    out[0] = at == 1 ? weights->strides[0] : 0;
+    out[1] = weights->strides[at];
+    out[2] = weights->strides[at + 1];
+    for (int i = 0; i < 3; ++i)
+        out[3 + i] = i >= missing ? weights->strides[at + 2 + i - missing] : 0;
+}
+
+tt_conv_kernel tt_conv_plain_kernel(const tt_conv_geometry *g, tt_dtype dtype,
+                                    int64_t batch)
+{
     const tt_window *w = &g->window;
-    const tt_shape src = *tt_operand_shape(lower, s->src);
-    tt_operand operands[4] = {s->src, s->weights, s->bias, TT_NO_OPERAND};
-    int missing = 3 - w->rank, at = g->groups > 1 ? 1 : 0;
-    tt_conv_kernel k = {.dtype = src.dtype,
-                        .has_bias = s->bias != TT_NO_OPERAND,
+    int missing = 3 - w->rank;
+    tt_conv_kernel k = {.dtype = dtype,
                         .is_transposed = g->is_transposed,
-                        .batch = src.dims[0],
+                        .batch = batch,
                         .groups = g->groups,
                         .src_channels = g->src_channels,
                         .dst_channels = g->dst_channels};
-    TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_DENSE, &operands[3], err));
     for (int i = 0; i < 3; ++i) {
         bool real = i >= missing;
         int from = real ? i - missing : 0;
@@ -288,13 +271,22 @@ static tt_status add_plain(tt_lower *lower, const tt_node *node, conv_state *s,
         k.strides[i] = real ? w->strides[from] : 1;
         k.dilations[i] = real ? w->dilations[from] : 1;
         k.pads[i] = real ? w->pads_begin[from] : 0;
-        k.weights_strides[3 + i] = real ? s->plain.strides[at + 2 + from] : 0;
     }
-    k.weights_strides[0] = at == 1 ? s->plain.strides[0] : 0;
-    k.weights_strides[1] = s->plain.strides[at];
-    k.weights_strides[2] = s->plain.strides[at + 1];
-    five(tt_operand_strides(lower, s->src), src.rank, 0, k.src_strides);
-    five(tt_operand_strides(lower, operands[3]), src.rank, 0, k.dst_strides);
+    return k;
+}
+
+static tt_status add_plain(tt_lower *lower, const tt_node *node, conv_state *s,
+                           tt_error *err)
+{
+    const tt_conv_geometry *g = s->geometry;
+    const tt_shape src = *tt_operand_shape(lower, s->src);
+    tt_operand operands[4] = {s->src, s->weights, s->bias, TT_NO_OPERAND};
+    tt_conv_kernel k = tt_conv_plain_kernel(g, src.dtype, src.dims[0]);
+    k.has_bias = s->bias != TT_NO_OPERAND;
+    TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_DENSE, &operands[3], err));
+    tt_conv_six(g, &s->plain, k.weights_strides);
+    tt_conv_five(tt_operand_strides(lower, s->src), src.rank, k.src_strides);
+    tt_conv_five(tt_operand_strides(lower, operands[3]), src.rank, k.dst_strides);
     s->work.cost_ns = s->work.flops;
     TT_TRY(tt_lower_kernel(lower, node, "conv:ref", tt_conv_run_ref, &k, sizeof k,
                            operands, 3, 1, &s->work, err));
@@ -355,8 +347,8 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST, &s.src, err));
     TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ANY, &s.weights, err));
     TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &s.bias, err));
-    s.has_constant_weights = tt_graph_constant(graph, node->inputs[1]) != NULL;
-    s.plain = weights_md(geometry, &weights, tt_operand_strides(lower, s.weights));
+    s.plain =
+        tt_conv_weights_md(geometry, &weights, tt_operand_strides(lower, s.weights));
     fill_params(&s, &graph->values[node->inputs[0]].shape,
                 s.bias == TT_NO_OPERAND ? NULL : tt_operand_shape(lower, s.bias), &dst);
     TT_TRY(tt_prim_args_posts(lower, node, dst.rank, TT_ORDER_CHANNELS_LAST, &s.args,
@@ -364,7 +356,6 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     if (!s.is_quantized &&
         ((dst.dtype != TT_F32 && dst.dtype != TT_BF16) || s.work.flops == 0.0))
         return add_plain(lower, node, &s, err);
-    if (!s.has_constant_weights) TT_TRY(order_weights(lower, &s, err));
     column_as_row(&s);
     TT_TRY(find_prim(lower, node, &s, &has_posts, &prim, err));
     if (prim != NULL) return add_prim(lower, node, &s, prim, has_posts, err);
@@ -378,12 +369,11 @@ tt_status tt_conv_is_fast(tt_engine *engine, const tt_site *site,
 {
     const tt_node *node = site->node;
     const tt_shape *weights = tt_input_shape(site, 1);
-    conv_state s = {
-        .geometry = geometry, .has_constant_weights = true, .is_quantized = true};
+    conv_state s = {.geometry = geometry, .is_quantized = true};
     int64_t strides[TT_MAX_RANK];
     tt_strides_row_major(weights->dims, weights->rank, strides);
     s.args = tt_prim_args_empty();
-    s.plain = weights_md(geometry, weights, strides);
+    s.plain = tt_conv_weights_md(geometry, weights, strides);
     fill_params(&s, tt_input_shape(site, 0),
                 tt_has_input(site, 2) ? tt_input_shape(site, 2) : NULL,
                 &site->graph->values[node->outputs[0]].shape);

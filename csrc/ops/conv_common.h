@@ -3,6 +3,7 @@
 #ifndef TT_OPS_CONV_COMMON_H
 #define TT_OPS_CONV_COMMON_H
 
+#include "kernels/conv.h"
 #include "ops/posts.h"
 #include "ops/window.h"
 
@@ -15,6 +16,21 @@ typedef struct {
 /* What the attributes and the shapes of inputs 0 and 1 say of a Conv. */
 tt_status tt_conv_read_geometry(const tt_site *site, tt_conv_geometry *out,
                                 tt_error *err);
+
+/* Weights of this shape and these strides as oneDNN sees them: [g,] oc, ic, k... */
+tt_md tt_conv_weights_md(const tt_conv_geometry *geometry, const tt_shape *shape,
+                         const int64_t *strides);
+/* A tensor of this shape with its channels innermost. */
+tt_md tt_conv_image_md(const tt_shape *shape);
+/* Strides, dilations and pads in oneDNN's words. */
+void tt_conv_window_params(const tt_window *window, tt_conv_params *out);
+/* What conv_ref.c is told of a convolution, but for the strides of its tensors. */
+tt_conv_kernel tt_conv_plain_kernel(const tt_conv_geometry *geometry, tt_dtype dtype,
+                                    int64_t batch);
+/* Strides of n, c and up to three spatial dims as exactly three. */
+void tt_conv_five(const int64_t *strides, int rank, int64_t *out);
+/* Strides of weights as conv_ref.c counts them. */
+void tt_conv_six(const tt_conv_geometry *geometry, const tt_md *weights, int64_t *out);
 
 /* Adds the steps of a convolution whose output shape is known and not empty. */
 tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,

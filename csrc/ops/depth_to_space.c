@@ -6,6 +6,8 @@
 #include "ops/fail.h"
 #include "ops/move.h"
 
+enum { DEPTH_MODE = 11, SPACE_MODE = 28 }; /* opsets that brought the attribute */
+
 static tt_status read_block(const tt_site *site, int64_t *block, tt_error *err)
 {
     const tt_shape *src;
@@ -21,10 +23,11 @@ static tt_status read_block(const tt_site *site, int64_t *block, tt_error *err)
     return TT_OK;
 }
 
-static tt_status read_mode(const tt_node *node, bool *rows_first, tt_error *err)
+static tt_status read_mode(const tt_node *node, int since, bool *rows_first,
+                           tt_error *err)
 {
     const char *mode = "DCR";
-    if (node->version >= 11)
+    if (node->version >= since)
         TT_TRY(tt_attribute_string(node, "mode", "DCR", &mode, err));
     *rows_first = strcmp(mode, "DCR") == 0;
     if (*rows_first || strcmp(mode, "CRD") == 0) return TT_OK;
@@ -37,7 +40,7 @@ static tt_status infer_depth_to_space(tt_site *site, tt_shape *out, tt_error *er
     int64_t block;
     bool rows_first;
     TT_TRY(read_block(site, &block, err));
-    TT_TRY(read_mode(site->node, &rows_first, err));
+    TT_TRY(read_mode(site->node, DEPTH_MODE, &rows_first, err));
     *out = *tt_input_shape(site, 0);
     if (out->dims[1] % (block * block) != 0)
         return tt_fail_at(site->node, err, TT_BAD_MODEL,
@@ -54,7 +57,9 @@ static tt_status infer_depth_to_space(tt_site *site, tt_shape *out, tt_error *er
 static tt_status infer_space_to_depth(tt_site *site, tt_shape *out, tt_error *err)
 {
     int64_t block;
+    bool rows_first;
     TT_TRY(read_block(site, &block, err));
+    TT_TRY(read_mode(site->node, SPACE_MODE, &rows_first, err));
     *out = *tt_input_shape(site, 0);
     if (out->dims[2] % block != 0 || out->dims[3] % block != 0)
         return tt_fail_at(
@@ -93,10 +98,10 @@ static tt_status lower_blocks(tt_lower *lower, const tt_node *node, bool to_spac
     tt_site site = tt_lower_site(lower, node);
     tt_shape shape, dims = {.rank = 6};
     const tt_shape *wide;
-    bool rows_first = true;
+    bool rows_first;
     tt_operand src, dst;
     TT_TRY(read_block(&site, &block, err));
-    if (to_space) TT_TRY(read_mode(node, &rows_first, err));
+    TT_TRY(read_mode(node, to_space ? DEPTH_MODE : SPACE_MODE, &rows_first, err));
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_ANY, &src, err));
     TT_TRY(tt_lower_dst(lower, node, 0, tt_order_like(lower, src), &dst, err));
     memcpy(src_strides, tt_operand_strides(lower, src), sizeof src_strides);
@@ -113,7 +118,7 @@ static tt_status lower_blocks(tt_lower *lower, const tt_node *node, bool to_spac
     if (to_space)
         block_strides(src_strides, strides, block, wide->dims[1], rows_first, from, to);
     else
-        block_strides(strides, src_strides, block, wide->dims[1], true, to, from);
+        block_strides(strides, src_strides, block, wide->dims[1], rows_first, to, from);
     return tt_move(lower, node, &dims, (tt_move_end){src, from, 0},
                    (tt_move_end){dst, to, 0}, err);
 }

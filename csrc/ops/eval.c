@@ -1,17 +1,13 @@
 /* Outputs of operators that are evaluated; see eval.h. */
 #include "ops/eval.h"
 
-#include "base/alloc.h"
 #include "ops/fail.h"
 
 tt_status tt_eval_output(const tt_site *site, const tt_shape *shape, tt_tensor *out,
                          tt_error *err)
 {
     TT_TRY(tt_check_shape(site, shape, err));
-    out->shape = *shape;
-    tt_strides_row_major(shape->dims, shape->rank, out->strides);
-    out->data = tt_alloc(tt_shape_bytes(shape) + 1);
-    if (out->data != NULL) return TT_OK;
+    if (tt_tensor_new(shape, out, err) == TT_OK) return TT_OK;
     return tt_fail_at(site->node, err, TT_NO_MEMORY, "%zu bytes of an output",
                       tt_shape_bytes(shape));
 }

@@ -38,4 +38,5 @@ const tt_op tt_op_expand = {.name = "Expand",
                             .since = 8,
                             .summary = "broadcasts to a shape",
                             .infer = infer,
-                            .lower = lower_expand};
+                            .lower = lower_expand,
+                            .takes_strings = true};

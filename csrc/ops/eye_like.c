@@ -14,7 +14,7 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
                           "the input has rank %d, expected 2", out->rank);
     TT_TRY(tt_attribute_int(site->node, "dtype", (int64_t)out->dtype, &dtype, err));
     if (!tt_dtype_is_known(dtype) || dtype == TT_STRING || dtype == TT_C64 ||
-        dtype == TT_C128)
+        dtype == TT_C128 || tt_dtype_is_small((tt_dtype)dtype))
         return tt_fail_at(site->node, err, TT_BAD_MODEL, "dtype %lld has no ones",
                           (long long)dtype);
     out->dtype = (tt_dtype)dtype;

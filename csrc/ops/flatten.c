@@ -30,4 +30,5 @@ const tt_op tt_op_flatten = {.name = "Flatten",
                              .summary = "to a matrix",
                              .infer = infer,
                              .lower = tt_lower_reshape,
+                             .takes_strings = true,
                              .is_reshape = true};

@@ -137,6 +137,8 @@ static tt_status lower_gather(tt_lower *lower, const tt_node *node, tt_error *er
         memcpy(strides, tt_operand_strides(lower, operands[0]), sizeof strides);
         (void)find_steps(&src, strides, axis, &gather);
     }
+    /* nothing lies in any order: its strides say nothing about rows */
+    if (tt_shape_numel(&src) == 0) gather.n_outer = 0;
     TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ROW_MAJOR, &operands[1], err));
     TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_ROW_MAJOR, &operands[2], err));
     work.bytes = 2 * (double)tt_shape_bytes(tt_output_shape(lower, node, 0));
@@ -151,4 +153,5 @@ const tt_op tt_op_gather = {.name = "Gather",
                             .since = 1,
                             .summary = "slices along an axis by index",
                             .infer = infer,
-                            .lower = lower_gather};
+                            .lower = lower_gather,
+                            .takes_strings = true};

@@ -71,4 +71,5 @@ const tt_op tt_op_gather_elements = {.name = "GatherElements",
                                      .since = 11,
                                      .summary = "one element per index along an axis",
                                      .infer = infer,
-                                     .lower = lower_gather_elements};
+                                     .lower = lower_gather_elements,
+                                     .takes_strings = true};

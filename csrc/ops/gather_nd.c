@@ -97,4 +97,5 @@ const tt_op tt_op_gather_nd = {.name = "GatherND",
                                .since = 11,
                                .summary = "slices by tuples of indices",
                                .infer = infer,
-                               .lower = lower_gather_nd};
+                               .lower = lower_gather_nd,
+                               .takes_strings = true};

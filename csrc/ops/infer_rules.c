@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "ops/fail.h"
 #include "ops/op.h"
 
 /* TT_FAIL at a node: the text begins with type and name, `where` is the name. */
@@ -262,4 +263,19 @@ tt_dtype tt_layer_dtype(const tt_site *site)
     bool is_mixed = dtype == TT_BF16 && tt_input_constant(site, 1) != NULL &&
                     tt_attribute_find(site->node, "mixed_bf16") != NULL;
     return is_mixed ? TT_F32 : dtype;
+}
+
+tt_status tt_check_input(const tt_site *site, int i, tt_dtype dtype, int rank,
+                         const int64_t *dims, tt_error *err)
+{
+    tt_shape wanted = {.dtype = dtype, .rank = rank};
+    char a[128], b[128];
+    if (!tt_has_input(site, i)) return TT_OK;
+    memcpy(wanted.dims, dims, (size_t)rank * sizeof *dims);
+    if (tt_shape_equal(tt_input_shape(site, i), &wanted)) return TT_OK;
+    return tt_fail_at(site->node, err, TT_BAD_MODEL,
+                      "input %d is %s %s, expected %s %s", i,
+                      tt_dtype_name(tt_input_shape(site, i)->dtype),
+                      tt_shape_text(tt_input_shape(site, i), a, sizeof a),
+                      tt_dtype_name(dtype), tt_shape_text(&wanted, b, sizeof b));
 }

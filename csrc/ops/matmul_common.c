@@ -5,8 +5,9 @@
  * implementation for them; else they are copied to row-major, then the post-ops move
  * to a step of their own, and last of all the own kernel takes over.  Few rows times a
  * constant go to an own kernel at once (kernels/matmul_packed.h), and so do shapes for
- * which oneDNN has only gemm:jit.  Integer matmuls (quantized.h) have no kernel of our
- * own: last of all they take oneDNN's reference. */
+ * which oneDNN has only gemm:jit.  A large other b is packed in each call for many rows.
+ * Integer matmuls (quantized.h) have no kernel of our own: last of all they take
+ * oneDNN's reference. */
 #include "ops/matmul_common.h"
 
 #include <string.h>
@@ -15,6 +16,10 @@
 #include "kernels/matmul_packed.h"
 #include "ops/matmul_dims.h"
 #include "ops/quantized_args.h"
+#include "ops/relayout.h"
+
+/* From so many rows of a, and items of b, on. */
+enum { PACK_ROWS = 256, PACK_ITEMS = 1 << 14 };
 
 typedef struct {
     tt_lower *lower;
@@ -62,7 +67,7 @@ static tt_status take_bias(state *s, tt_error *err)
     const tt_node_post *post = &s->node->posts[0];
     int64_t n = m->dst_md.dims[m->dst_md.ndims - 1];
     const tt_shape *shape;
-    if (m->bias != TT_NO_OPERAND || m->args.attr.n_posts > 0 || s->node->n_posts == 0)
+    if (m->bias != TT_NO_OPERAND || m->args.attr.n_posts > 0 || s->bare.n_posts == 0)
         return TT_OK;
     if (post->kind != TT_POST_BINARY || post->alg != TT_ALG_ADD || post->value < 0)
         return TT_OK;
@@ -96,11 +101,13 @@ static tt_status place(state *s, tt_error *err)
     int output_rank = tt_lower_graph(s->lower)->values[s->node->outputs[0]].shape.rank;
     s->posts_apart = output_rank != rank && s->bare.n_posts > 0;
     TT_TRY(collect_posts(s, s->posts_apart ? output_rank : collapse ? 2 : rank, err));
-    if (s->args.sum != TT_NO_OPERAND && !s->posts_apart)
+    if (m->has_dst)
+        s->dst = m->dst;
+    else if (s->args.sum != TT_NO_OPERAND && !s->posts_apart)
         TT_TRY(tt_lower_dst_inplace(s->lower, s->node, 0, s->args.sum, &s->dst, err));
     else
         TT_TRY(tt_lower_dst(s->lower, s->node, 0, TT_ORDER_ROWS, &s->dst, err));
-    see_dst(s, s->dst);
+    if (!m->has_dst) see_dst(s, s->dst);
     if (!collapse) return TT_OK;
     if (!tt_matmul_is_mergeable(&m->dst_md))
         return s->posts_apart ? TT_OK : collect_posts(s, rank, err);
@@ -112,6 +119,14 @@ static tt_status place(state *s, tt_error *err)
 
 /* ---- oneDNN ---------------------------------------------------------------- */
 
+static bool packs_b(const state *s)
+{
+    const tt_md *b = &s->m->b_md; /* its rows share few sets of the caches */
+    return !s->m->has_constant_b && !s->is_quantized && b->ndims == 2 &&
+           b->dtype == TT_F32 && s->m->a_md.dims[0] >= PACK_ROWS &&
+           b->strides[1] == 1 && b->dims[0] * b->dims[1] >= PACK_ITEMS;
+}
+
 static void fill_params(state *s)
 {
     const tt_matmul *m = s->m;
@@ -119,8 +134,11 @@ static void fill_params(state *s)
     p->src = m->a_md;
     p->weights = m->b_md;
     if (!s->is_quantized) p->weights.dtype = m->a_md.dtype; /* rounded when packed */
-    p->weights.any = m->has_constant_b;
+    p->weights.any = m->has_constant_b || packs_b(s);
     p->dst = m->dst_md;
+    tt_matmul_settle_column(&p->src);
+    tt_matmul_settle_column(&p->dst);
+    if (!p->weights.any) tt_matmul_settle_column(&p->weights);
     tt_matmul_settle_row(&p->src);
     tt_matmul_settle_row(&p->dst);
     tt_matmul_settle_batches(&p->src);
@@ -190,6 +208,9 @@ static tt_status add_prim(state *s, tt_prim *prim, bool with_posts, tt_error *er
     if (m->has_constant_b)
         status =
             tt_lower_packed(s->lower, prim, TT_ARG_WEIGHTS, m->b, &m->b_md, &b, err);
+    else if (s->params.weights.any)
+        status = tt_relayout_src(s->lower, s->node, prim, TT_ARG_WEIGHTS, b, &m->b_md,
+                                 &b, err);
     if (status == TT_OK && s->is_quantized)
         status = tt_quantized_args(s->lower, s->node, with_posts, &args, err);
     if (status != TT_OK) {
@@ -459,6 +480,7 @@ tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmu
     bool with_posts;
     tt_prim *prim;
     estimate(&s);
+    if (matmul->has_dst) s.bare.n_posts = 0;
     TT_TRY(take_bias(&s, err));
     if (s.is_quantized) return lower_integer(&s, err);
     TT_TRY(place(&s, err));

@@ -13,11 +13,14 @@ typedef struct {
     bool has_constant_b;
     /* which dims of the node's output are the dims of dst_md; -1: inserted (1) */
     int dst_dims[TT_MAX_RANK];
-    tt_operand bias;   /* [n] or TT_NO_OPERAND */
+    tt_operand bias; /* [n] or TT_NO_OPERAND */
+    bool has_dst;    /* dst_md is complete, with strides over: */
+    tt_operand dst;
     tt_prim_args args; /* posts of the operator itself (alpha, C of Gemm) */
 } tt_matmul;
 
-/* Adds the steps for output 0 of the node, whose posts are applied too. */
+/* Adds the steps for output 0 of the node, whose posts are applied too; with has_dst for
+ * that operand instead, without posts of the node. */
 tt_status tt_matmul_lower(tt_lower *lower, const tt_node *node, tt_matmul *matmul,
                           tt_error *err);
 

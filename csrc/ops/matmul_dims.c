@@ -57,3 +57,11 @@ void tt_matmul_settle_row(tt_md *md)
     if (md->dims[row] == 1 && md->strides[row + 1] == 1)
         md->strides[row] = md->dims[row + 1];
 }
+
+/* And for a single column, whose stride may be smaller than the rows' span when the
+ * matrix is part of another: oneDNN 3.2 takes it for a leading dimension and fails. */
+void tt_matmul_settle_column(tt_md *md)
+{
+    int column = md->ndims - 1;
+    if (md->dims[column] == 1) md->strides[column] = 1;
+}

@@ -12,5 +12,6 @@ bool tt_matmul_is_single_batch(const tt_md *md);
 /* Strides that mean nothing (of dims of 1) as oneDNN wants them. */
 void tt_matmul_settle_batches(tt_md *md);
 void tt_matmul_settle_row(tt_md *md);
+void tt_matmul_settle_column(tt_md *md);
 
 #endif

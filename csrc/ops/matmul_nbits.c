@@ -2,39 +2,22 @@
  * along k with a scale and a zero point each.
  *
  * accuracy_level 4 allows x as int8, other levels mean float32. */
-#include <string.h>
-
-#include "kernels/matmul_nbits.h"
-#include "ops/fail.h"
-#include "ops/move.h"
-#include "ops/own_posts.h"
+#include "ops/nbits_common.h"
 
 enum {
-    X,
-    B,
-    SCALES,
-    ZEROS,
-    BIAS,
-    POST,
-    DST = POST + TT_POST_OPS_MAX,
-    SCRATCH,
-    N_POINTERS
+    X = TT_NBITS_X,
+    B = TT_NBITS_B,
+    SCALES = TT_NBITS_SCALES,
+    ZEROS = TT_NBITS_ZEROS,
+    GROUP_INDEX,
+    BIAS
 };
 
-enum { INPUT_GROUP_INDEX = 4, INPUT_BIAS = 5, LEVEL_INT8 = 4, MAX_BLOCK = 1 << 20 };
-
-typedef struct {
-    int64_t m, n, k, n_blocks, block;
-    int bits;
-    bool is_integer, copies;
-    size_t steps_at, sums_at; /* in scratch, behind the rows */
-    tt_post_ops posts;
-    bool accumulates;
-} nbits;
+enum { LEVEL_INT8 = 4, MAX_BLOCK = 1 << 20 };
 
 /* ---- looking ------------------------------------------------------------------- */
 
-static tt_status read_sizes(const tt_site *site, nbits *p, tt_error *err)
+static tt_status read_sizes(const tt_site *site, tt_nbits_layer *p, tt_error *err)
 {
     int64_t bits, level;
     TT_TRY(tt_attribute_int(site->node, "bits", 4, &bits, err));
@@ -70,7 +53,8 @@ static tt_status check_rows(const tt_site *site, int i, int64_t n, int64_t each,
                       (long long)found, (long long)n, (long long)each);
 }
 
-static tt_status check_zeros(const tt_site *site, const nbits *p, tt_error *err)
+static tt_status check_zeros(const tt_site *site, const tt_nbits_layer *p,
+                             tt_error *err)
 {
     tt_dtype dtype;
     if (!tt_has_input(site, ZEROS)) return TT_OK;
@@ -86,7 +70,7 @@ static tt_status check_zeros(const tt_site *site, const nbits *p, tt_error *err)
 static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
 {
     const tt_shape *x;
-    nbits p = {0};
+    tt_nbits_layer p = {0};
     TT_TRY(tt_need_inputs(site, 3, err));
     TT_TRY(read_sizes(site, &p, err));
     x = tt_input_shape(site, X);
@@ -100,17 +84,17 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     if (x->rank < 1 || x->dims[x->rank - 1] != p.k)
         return tt_fail_at(site->node, err, TT_BAD_MODEL,
                           "the last dim of input 0 must be K, %lld", (long long)p.k);
-    if (tt_has_input(site, INPUT_GROUP_INDEX))
+    if (tt_has_input(site, GROUP_INDEX))
         return tt_fail_at(site->node, err, TT_UNSUPPORTED,
                           "rows in an order of their own (g_idx)");
     TT_TRY(check_rows(site, B, p.n, p.n_blocks * (p.block * p.bits / 8), err));
     TT_TRY(check_rows(site, SCALES, p.n, p.n_blocks, err));
     TT_TRY(check_zeros(site, &p, err));
-    if (tt_has_input(site, INPUT_BIAS)) {
-        if (tt_input_shape(site, INPUT_BIAS)->dtype != TT_F32)
+    if (tt_has_input(site, BIAS)) {
+        if (tt_input_shape(site, BIAS)->dtype != TT_F32)
             return tt_fail_at(site->node, err, TT_BAD_MODEL, "a bias of %s",
-                              tt_dtype_name(tt_input_shape(site, INPUT_BIAS)->dtype));
-        TT_TRY(check_rows(site, INPUT_BIAS, p.n, 1, err));
+                              tt_dtype_name(tt_input_shape(site, BIAS)->dtype));
+        TT_TRY(check_rows(site, BIAS, p.n, 1, err));
     }
     for (int i = B; i <= ZEROS; ++i)
         if (tt_has_input(site, i) && tt_input_constant(site, i) == NULL)
@@ -119,48 +103,6 @@ static tt_status infer(tt_site *site, tt_shape *out, tt_error *err)
     *out = *x;
     out->dims[x->rank - 1] = p.n;
     return tt_check_shape(site, out, err);
-}
-
-/* ---- running ------------------------------------------------------------------- */
-
-static tt_status run(const void *params, void *const *ptrs, tt_error *err)
-{
-    const nbits *p = params;
-    char *scratch = ptrs[SCRATCH];
-    void *steps = scratch + p->steps_at, *sums = scratch + p->sums_at;
-    bool has_sums = p->is_integer || ptrs[ZEROS] != NULL;
-    tt_nbits_rows rows = {.m = p->m,
-                          .k = p->k,
-                          .n_blocks = p->n_blocks,
-                          .block = p->block,
-                          .src = ptrs[X],
-                          .x = p->copies ? ptrs[SCRATCH] : NULL,
-                          .q = p->is_integer ? ptrs[SCRATCH] : NULL,
-                          .steps = steps,
-                          .sums = has_sums ? sums : NULL};
-    tt_nbits product = {.m = p->m,
-                        .n = p->n,
-                        .n_blocks = p->n_blocks,
-                        .block = p->block,
-                        .bits = p->bits,
-                        .is_integer = p->is_integer,
-                        .x = p->copies ? ptrs[SCRATCH] : ptrs[X],
-                        .q = ptrs[SCRATCH],
-                        .steps = steps,
-                        .sums = sums,
-                        .b = ptrs[B],
-                        .scales = ptrs[SCALES],
-                        .zeros = ptrs[ZEROS],
-                        .dst = ptrs[DST],
-                        .bias = ptrs[BIAS],
-                        .posts = p->posts,
-                        .accumulates = p->accumulates};
-    (void)err;
-    for (int i = 0; i < TT_POST_OPS_MAX; ++i)
-        product.operands[i] = ptrs[POST + i];
-    if (p->is_integer || p->copies || has_sums) tt_nbits_rows_run(&rows);
-    tt_nbits_multiply(&product);
-    return TT_OK;
 }
 
 /* ---- packing: descriptions are [n, n_blocks, elements or bytes of a block] ------- */
@@ -177,13 +119,15 @@ static void pack_b_8(const tt_md *md, const void *from, void *made)
 
 static void pack_scales(const tt_md *md, const void *from, void *made)
 {
-    tt_nbits_pack_floats(from, 0.0f, md->dims[0], md->dims[1], made);
+    tt_nbits_pack_numbers(from, TT_F32, 0.0f, md->dims[0], md->dims[1], md->strides,
+                          made);
 }
 
 static void pack_zeros_4(const tt_md *md, const void *from, void *made)
 {
     if (md->dtype == TT_F32)
-        tt_nbits_pack_floats(from, 8.0f, md->dims[0], md->dims[1], made);
+        tt_nbits_pack_numbers(from, TT_F32, 8.0f, md->dims[0], md->dims[1], md->strides,
+                              made);
     else
         tt_nbits_pack_zeros(from, 4, md->dims[0], md->dims[1], md->strides[0], made);
 }
@@ -191,86 +135,38 @@ static void pack_zeros_4(const tt_md *md, const void *from, void *made)
 static void pack_zeros_8(const tt_md *md, const void *from, void *made)
 {
     if (md->dtype == TT_F32)
-        tt_nbits_pack_floats(from, 128.0f, md->dims[0], md->dims[1], made);
+        tt_nbits_pack_numbers(from, TT_F32, 128.0f, md->dims[0], md->dims[1],
+                              md->strides, made);
     else
         tt_nbits_pack_zeros(from, 8, md->dims[0], md->dims[1], md->strides[0], made);
 }
 
-static tt_status pack(tt_lower *lower, const nbits *p, const tt_site *site, int i,
-                      tt_operand *operand, tt_error *err)
+static tt_status pack(tt_lower *lower, const tt_nbits_layer *p, const tt_site *site,
+                      int i, tt_operand *operand, tt_error *err)
 {
-    int64_t panel = tt_nbits_panel(), columns = (p->n + panel - 1) / panel * panel;
-    int64_t block_bytes = p->block * p->bits / 8;
     tt_md md = {
         .ndims = 3, .dims = {p->n, p->n_blocks, 1}
     };
     tt_derive make = p->bits == 4 ? pack_b_4 : pack_b_8;
-    size_t bytes = (size_t)(columns * p->n_blocks);
     if (!tt_has_input(site, i)) return TT_OK;
     md.dtype = tt_input_shape(site, i)->dtype;
-    if (i == B) {
-        md.dims[2] = block_bytes;
-        bytes *= (size_t)block_bytes;
-    } else {
+    if (i == B)
+        md.dims[2] = p->block * p->bits / 8;
+    else
         make = i == SCALES ? pack_scales : p->bits == 4 ? pack_zeros_4 : pack_zeros_8;
-        bytes *= sizeof(float);
-    }
     tt_strides_row_major(md.dims, md.ndims, md.strides);
     if (i == ZEROS && md.dtype == TT_U8)
         md.strides[0] = (p->n_blocks * p->bits + 7) / 8; /* bytes */
-    return tt_lower_derived(lower, *operand, &md, make, bytes, operand, err);
-}
-
-/* ---- lowering ------------------------------------------------------------------- */
-
-/* Places in the scratch memory, and its size. */
-static size_t plan_scratch(nbits *p)
-{
-    size_t padded = (size_t)(p->n_blocks * p->block), rows = 0;
-    size_t blocks = (size_t)p->m * (size_t)p->n_blocks * sizeof(float);
-    if (p->is_integer) rows = (size_t)p->m * padded;
-    if (p->copies) rows = (size_t)p->m * padded * sizeof(float);
-    p->steps_at = (rows + 63) & ~(size_t)63;
-    p->sums_at = p->steps_at + blocks;
-    return p->sums_at + blocks + 64;
-}
-
-static void estimate(const nbits *p, tt_work *work)
-{
-    double weights = (double)p->n * (double)p->k;
-    work->flops = 2.0 * (double)p->m * weights;
-    work->bytes = weights * p->bits / 8 + 4.0 * (double)p->n * (double)p->n_blocks +
-                  4.0 * (double)p->m * (double)(p->n + p->k);
+    return tt_lower_derived(lower, *operand, &md, make, tt_nbits_packed_bytes(p, i),
+                            operand, err);
 }
 
 static tt_status lower_nbits(tt_lower *lower, const tt_node *node, tt_error *err)
 {
-    static const int inputs[] = {X, B, SCALES, ZEROS, INPUT_BIAS};
     tt_site site = tt_lower_site(lower, node);
-    tt_operand operands[N_POINTERS];
-    tt_own_posts posts;
-    tt_work work = {0};
-    nbits p = {0};
+    tt_nbits_layer p = {.bias = BIAS};
     TT_TRY(read_sizes(&site, &p, err));
-    if (tt_shape_numel(tt_output_shape(lower, node, 0)) == 0)
-        return tt_lower_dst(lower, node, 0, TT_ORDER_DENSE, &operands[DST], err);
-    p.m = tt_shape_numel(tt_output_shape(lower, node, 0)) / p.n;
-    p.copies = !p.is_integer && p.k % p.block != 0;
-    for (int i = 0; i < POST; ++i)
-        TT_TRY(tt_lower_src(lower, node, inputs[i], TT_ORDER_ROW_MAJOR, &operands[i],
-                            err));
-    for (int i = B; i <= ZEROS; ++i)
-        TT_TRY(pack(lower, &p, &site, i, &operands[i], err));
-    TT_TRY(tt_own_posts_begin(lower, node, &posts, err));
-    p.posts = posts.posts;
-    p.accumulates = posts.accumulates;
-    memcpy(&operands[POST], posts.operands, sizeof posts.operands);
-    operands[DST] = posts.dst;
-    TT_TRY(tt_lower_temporary(lower, plan_scratch(&p), &operands[SCRATCH], err));
-    estimate(&p, &work);
-    TT_TRY(tt_lower_kernel(lower, node, tt_nbits_name(), run, &p, sizeof p, operands,
-                           DST, 2, &work, err));
-    return tt_own_posts_end(lower, node, &posts, err);
+    return tt_nbits_lower(lower, node, &p, pack, err);
 }
 
 const tt_op tt_op_matmul_nbits = {

@@ -54,7 +54,7 @@ static tt_status eval(tt_site *site, const tt_tensor *const *inputs, tt_tensor *
     int rank = src->rank > 0 ? src->rank : 1;
     tt_shape shape = {.dtype = TT_S64, .rank = 2};
     if (src->dtype == TT_C64 || src->dtype == TT_C128 ||
-        tt_dtype_bytes(src->dtype) == 0)
+        tt_dtype_is_small(src->dtype) || tt_dtype_bytes(src->dtype) == 0)
         return tt_fail_at(site->node, err, TT_UNSUPPORTED, "elements of %s",
                           tt_dtype_name(src->dtype));
     EACH_OF(src->dtype, ++n_found)

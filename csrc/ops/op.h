@@ -30,6 +30,10 @@ struct tt_op {
      * running the node tells (eval must exist then). */
     tt_status (*infer)(tt_site *site, tt_shape *out, tt_error *err);
 
+    /* What can be said of the attributes alone, at the door: called once, when the model
+     * is loaded.  NULL: infer says it all. */
+    tt_status (*check)(const tt_node *node, tt_error *err);
+
     /* Adds the steps of the node to the plan (plan/lower.h).  NULL for
      * elementwise operators, which have `emit` (both: not every node is). */
     tt_status (*lower)(tt_lower *lower, const tt_node *node, tt_error *err);
@@ -49,6 +53,10 @@ struct tt_op {
      * Fills *post (value: the other operand, or -1) and returns true. */
     bool (*as_post)(const tt_site *site, int which, tt_node_post *post);
 
+    /* Takes and makes elements that are texts: it moves them and never looks at them. */
+    bool takes_strings;
+    /* Takes and makes sequences, nothing and texts. */
+    bool takes_sequences;
     /* If, Loop, Scan and the like: handled by plan/control.c. */
     bool is_control_flow;
     /* Never folded, never shared: random numbers. */
@@ -100,6 +108,9 @@ tt_status tt_need_constant(tt_site *site, int i, const tt_constant **out, tt_err
  * TT_NEEDS_VALUE when not constant. */
 tt_status tt_need_ints(tt_site *site, int i, int64_t *out, int max, int *n, tt_error *);
 tt_status tt_need_floats(tt_site *site, int i, float *out, int max, int *n, tt_error *);
+/* Is input i, if it is there, of this type and shape? */
+tt_status tt_check_input(const tt_site *site, int i, tt_dtype dtype, int rank,
+                         const int64_t *dims, tt_error *err);
 /* Checks presence: TT_BAD_MODEL names the node when inputs [0, n) are missing. */
 tt_status tt_need_inputs(const tt_site *site, int n, tt_error *err);
 /* A constant scalar of any real dtype as double; false when not such. */

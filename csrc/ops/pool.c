@@ -4,26 +4,17 @@
  * oneDNN pools channels-last; what it lacks goes to kernels/pool.h. */
 #include <string.h>
 
-#include "kernels/pool.h"
 #include "ops/fail.h"
-#include "ops/window.h"
+#include "ops/pool.h"
 #include "plan/lower.h"
 
-typedef struct {
-    tt_window window;
-    tt_pool_mode mode;
-    bool column_major;
-    int64_t p;
-    int64_t real_pads_end[TT_MAX_SPATIAL]; /* before ceil_mode widened them */
-} pool_geometry;
-
-static tt_status read_pool(const tt_site *site, tt_pool_mode mode, pool_geometry *out,
-                           tt_error *err)
+tt_status tt_pool_read(const tt_site *site, tt_pool_mode mode, tt_pool_geometry *out,
+                       tt_error *err)
 {
     const tt_node *node = site->node;
     int64_t flag = 0;
     TT_TRY(tt_need_inputs(site, 1, err));
-    *out = (pool_geometry){.mode = mode};
+    *out = (tt_pool_geometry){.mode = mode};
     TT_TRY(tt_window_slide(node, tt_input_shape(site, 0), NULL, &out->window, err));
     if (mode == TT_POOL_MAX) {
         TT_TRY(tt_attribute_int(node, "storage_order", 0, &flag, err));
@@ -59,9 +50,9 @@ static tt_pool_mode mode_of(const tt_node *node)
 static tt_status infer_pool(tt_site *site, tt_pool_mode mode, tt_shape *out,
                             tt_error *err)
 {
-    pool_geometry g;
+    tt_pool_geometry g;
     tt_dtype dtype;
-    TT_TRY(read_pool(site, mode, &g, err));
+    TT_TRY(tt_pool_read(site, mode, &g, err));
     dtype = tt_input_shape(site, 0)->dtype;
     if (!tt_dtype_is_float(dtype) && (mode != TT_POOL_MAX || !tt_dtype_is_int(dtype)))
         return tt_fail_at(site->node, err, TT_BAD_MODEL,
@@ -102,7 +93,7 @@ static tt_status create_pool(tt_engine *engine, const void *params, tt_prim **ou
     return tt_pool_new(engine, params, out, err);
 }
 
-static bool is_native(const tt_node *node, const pool_geometry *g, tt_dtype dtype)
+static bool is_native(const tt_node *node, const tt_pool_geometry *g, tt_dtype dtype)
 {
     if (dtype != TT_F32 && dtype != TT_BF16 && dtype != TT_U8 && dtype != TT_S8)
         return false;
@@ -121,7 +112,7 @@ static bool is_native(const tt_node *node, const pool_geometry *g, tt_dtype dtyp
 }
 
 /* *out is NULL when oneDNN has only its reference implementation. */
-static tt_status create(tt_lower *lower, const pool_geometry *g, const tt_md *src,
+static tt_status create(tt_lower *lower, const tt_pool_geometry *g, const tt_md *src,
                         const tt_md *dst, const tt_work *work, tt_prim **out,
                         tt_error *err)
 {
@@ -153,8 +144,7 @@ static tt_status create(tt_lower *lower, const pool_geometry *g, const tt_md *sr
 
 /* ---- own kernel --------------------------------------------------------------- */
 
-/* Strides of n, c and up to three spatial dims as exactly three. */
-static void five(const int64_t *from, int rank, int64_t *to)
+void tt_pool_five(const int64_t *from, int rank, int64_t *to)
 {
     to[0] = from[0];
     to[1] = from[1];
@@ -162,26 +152,15 @@ static void five(const int64_t *from, int rank, int64_t *to)
         to[2 + i] = i < 5 - rank ? 0 : from[i + rank - 3];
 }
 
-static tt_status add_own(tt_lower *lower, const tt_node *node, const pool_geometry *g,
-                         tt_work work, tt_error *err)
+tt_pool_kernel tt_pool_plain_kernel(const tt_pool_geometry *g, const tt_shape *src)
 {
     const tt_window *w = &g->window;
-    tt_operand operands[3];
-    tt_pool_kernel k = {
-        .mode = g->mode, .column_major = g->column_major, .p = (double)g->p};
-    tt_shape src;
-    TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_ANY, &operands[0], err));
-    TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_ANY, &operands[1], err));
-    TT_TRY(tt_lower_dst(lower, node, 1, TT_ORDER_ANY, &operands[2], err));
-    src = *tt_operand_shape(lower, operands[0]);
-    k.dtype = src.dtype;
-    k.batch = src.dims[0];
-    k.channels = src.dims[1];
-    k.has_indices = operands[2] != TT_NO_OPERAND;
-    five(tt_operand_strides(lower, operands[0]), src.rank, k.src_strides);
-    five(tt_operand_strides(lower, operands[1]), src.rank, k.dst_strides);
-    if (k.has_indices)
-        five(tt_operand_strides(lower, operands[2]), src.rank, k.index_strides);
+    tt_pool_kernel k = {.mode = g->mode,
+                        .dtype = src->dtype,
+                        .column_major = g->column_major,
+                        .p = (double)g->p,
+                        .batch = src->dims[0],
+                        .channels = src->dims[1]};
     for (int i = 0; i < 3; ++i) {
         int from = i - (3 - w->rank);
         k.src[i] = from < 0 ? 1 : w->src[from];
@@ -192,6 +171,25 @@ static tt_status add_own(tt_lower *lower, const tt_node *node, const pool_geomet
         k.pads_begin[i] = from < 0 ? 0 : w->pads_begin[from];
         k.pads_end[i] = from < 0 ? 0 : g->real_pads_end[from];
     }
+    return k;
+}
+
+static tt_status add_own(tt_lower *lower, const tt_node *node,
+                         const tt_pool_geometry *g, tt_work work, tt_error *err)
+{
+    tt_operand operands[3];
+    tt_pool_kernel k;
+    tt_shape src;
+    TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_ANY, &operands[0], err));
+    TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_ANY, &operands[1], err));
+    TT_TRY(tt_lower_dst(lower, node, 1, TT_ORDER_ANY, &operands[2], err));
+    src = *tt_operand_shape(lower, operands[0]);
+    k = tt_pool_plain_kernel(g, &src);
+    k.has_indices = operands[2] != TT_NO_OPERAND;
+    tt_pool_five(tt_operand_strides(lower, operands[0]), src.rank, k.src_strides);
+    tt_pool_five(tt_operand_strides(lower, operands[1]), src.rank, k.dst_strides);
+    if (k.has_indices)
+        tt_pool_five(tt_operand_strides(lower, operands[2]), src.rank, k.index_strides);
     work.cost_ns = 3.0 * work.flops;
     return tt_lower_kernel(lower, node, "pool:ref", tt_pool_run_ref, &k, sizeof k,
                            operands, 1, 2, &work, err);
@@ -206,8 +204,8 @@ static tt_status lower_pool(tt_lower *lower, const tt_node *node, tt_error *err)
     tt_prim *prim = NULL;
     tt_work work = {0};
     tt_md src_md, dst_md;
-    pool_geometry g;
-    TT_TRY(read_pool(&site, mode_of(node), &g, err));
+    tt_pool_geometry g;
+    TT_TRY(tt_pool_read(&site, mode_of(node), &g, err));
     work.flops = (double)tt_shape_numel(&dst);
     for (int i = 0; i < g.window.rank; ++i)
         work.flops *= (double)g.window.kernel[i];

@@ -1,4 +1,4 @@
-/* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear.  One scale for all, one per
+/* QuantizeLinear, DequantizeLinear.  One scale for all, one per
  * place along an axis (opset 13), or one per block along it (opset 21). */
 #include "kernels/quantize.h"
 
@@ -67,9 +67,25 @@ static tt_status check_types(const tt_site *site, tt_dtype real, tt_dtype quanti
                       dequantize ? "from" : "to", tt_dtype_name(quantized));
 }
 
+/* The type in which QuantizeLinear divides, if the node asks for one. */
+static tt_status read_precision(const tt_site *site, tt_dtype *out, tt_error *err)
+{
+    int64_t value = 0;
+    if (site->node->version >= 23)
+        TT_TRY(tt_attribute_int(site->node, "precision", 0, &value, err));
+    *out = (tt_dtype)value;
+    if (value == 0 || value == TT_F32 || value == TT_F16 || value == TT_BF16)
+        return TT_OK;
+    return tt_fail_at(
+        site->node, err, TT_UNSUPPORTED,
+        "attribute 'precision' must be a float of 16 or 32 bits, not %s",
+        tt_dtype_name(tt_dtype_is_known(value) ? (tt_dtype)value : TT_DTYPE_NONE));
+}
+
 static tt_status infer_quantize(tt_site *site, tt_shape *out, tt_error *err)
 {
     int64_t block_size, dtype = TT_U8;
+    tt_dtype precision;
     sharing kind;
     int axis;
     TT_TRY(tt_need_inputs(site, 2, err));
@@ -84,6 +100,7 @@ static tt_status infer_quantize(tt_site *site, tt_shape *out, tt_error *err)
     if (!tt_dtype_is_known(dtype))
         return tt_fail_at(site->node, err, TT_BAD_MODEL, "output_dtype is %lld",
                           (long long)dtype);
+    TT_TRY(read_precision(site, &precision, err));
     TT_TRY(check_types(site, out->dtype, (tt_dtype)dtype, false, err));
     out->dtype = (tt_dtype)dtype;
     return TT_OK;
@@ -113,11 +130,14 @@ static tt_status infer_dequantize(tt_site *site, tt_shape *out, tt_error *err)
 static bool find_linear(const tt_site *site, tt_dtype real, double *scale, double *zero)
 {
     tt_error err = {0};
+    tt_dtype precision;
     int64_t block_size;
     sharing kind;
     int axis;
     *zero = 0.0;
-    return find_sharing(site, &kind, &axis, &block_size, &err) == TT_OK &&
+    return read_precision(site, &precision, &err) == TT_OK && precision != TT_F16 &&
+           precision != TT_BF16 &&
+           find_sharing(site, &kind, &axis, &block_size, &err) == TT_OK &&
            kind == PER_TENSOR && real == TT_F32 &&
            tt_input_shape(site, 1)->dtype == TT_F32 &&
            tt_input_scalar(site, 1, scale) &&
@@ -132,7 +152,8 @@ static tt_status emit_linear(const tt_site *site, tt_eltwise_builder *builder, i
     tt_eltwise_op op = dequantize ? TT_ELTWISE_DEQUANTIZE : TT_ELTWISE_QUANTIZE;
     double scale, zero;
     *result = -1;
-    if (find_linear(site, dequantize ? dst->dtype : src->dtype, &scale, &zero))
+    if (!tt_dtype_is_small(src->dtype) && !tt_dtype_is_small(dst->dtype) &&
+        find_linear(site, dequantize ? dst->dtype : src->dtype, &scale, &zero))
         *result = tt_eltwise_add(builder, op, x, -1, -1, scale, zero, dst->dtype);
     if (*result >= 0) return TT_OK;
     return tt_fail_at(site->node, err, TT_UNSUPPORTED, "is not elementwise");
@@ -192,8 +213,13 @@ static tt_status lower_linear(tt_lower *lower, const tt_node *node, bool dequant
     int64_t strides[TT_MAX_RANK];
     tt_operand operands[4];
     double scale, zero;
+    int64_t saturate = 1;
     sharing kind;
     int axis;
+    TT_TRY(read_precision(&site, &quantize.precision, err));
+    if (node->version >= 19)
+        TT_TRY(tt_attribute_int(node, "saturate", 1, &saturate, err));
+    quantize.saturate = saturate != 0;
     if (find_linear(&site, quantize.real, &scale, &zero) &&
         tt_eltwise_has(TT_ELTWISE_DEQUANTIZE, quantize.quantized))
         return tt_lower_elementwise(lower, node, err);

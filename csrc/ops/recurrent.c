@@ -117,21 +117,6 @@ static tt_status read_attributes(const tt_node *node, tt_recurrent_kernel *k,
     return TT_OK;
 }
 
-static tt_status check_shape(const tt_site *site, int i, tt_dtype dtype, int rank,
-                             const int64_t *dims, tt_error *err)
-{
-    tt_shape wanted = {.dtype = dtype, .rank = rank};
-    char a[128], b[128];
-    if (!tt_has_input(site, i)) return TT_OK;
-    memcpy(wanted.dims, dims, (size_t)rank * sizeof *dims);
-    if (tt_shape_equal(tt_input_shape(site, i), &wanted)) return TT_OK;
-    return tt_fail_at(site->node, err, TT_BAD_MODEL,
-                      "input %d is %s %s, expected %s %s", i,
-                      tt_dtype_name(tt_input_shape(site, i)->dtype),
-                      tt_shape_text(tt_input_shape(site, i), a, sizeof a),
-                      tt_dtype_name(dtype), tt_shape_text(&wanted, b, sizeof b));
-}
-
 tt_status tt_recurrent_read(const tt_site *site, tt_cell cell, tt_recurrent_kernel *k,
                             tt_error *err)
 {
@@ -161,14 +146,14 @@ tt_status tt_recurrent_read(const tt_site *site, tt_cell cell, tt_recurrent_kern
         state_dims[0] = k->batch;
         state_dims[1] = d;
     }
-    TT_TRY(check_shape(site, 1, k->dtype, 3, w_dims, err));
-    TT_TRY(check_shape(site, 2, k->dtype, 3, r_dims, err));
-    TT_TRY(check_shape(site, 3, k->dtype, 2, b_dims, err));
-    TT_TRY(check_shape(site, 4, TT_S32, 1, lengths_dims, err));
-    TT_TRY(check_shape(site, 5, k->dtype, 3, state_dims, err));
+    TT_TRY(tt_check_input(site, 1, k->dtype, 3, w_dims, err));
+    TT_TRY(tt_check_input(site, 2, k->dtype, 3, r_dims, err));
+    TT_TRY(tt_check_input(site, 3, k->dtype, 2, b_dims, err));
+    TT_TRY(tt_check_input(site, 4, TT_S32, 1, lengths_dims, err));
+    TT_TRY(tt_check_input(site, 5, k->dtype, 3, state_dims, err));
     if (cell != TT_CELL_LSTM) return TT_OK;
-    TT_TRY(check_shape(site, 6, k->dtype, 3, state_dims, err));
-    return check_shape(site, 7, k->dtype, 2, p_dims, err);
+    TT_TRY(tt_check_input(site, 6, k->dtype, 3, state_dims, err));
+    return tt_check_input(site, 7, k->dtype, 2, p_dims, err);
 }
 
 tt_status tt_recurrent_infer(tt_site *site, tt_cell cell, tt_shape *out, tt_error *err)

@@ -1,7 +1,8 @@
-/* ReduceSum, ReduceMean, ..., ArgMax, ArgMin.
+/* ReduceSum, ReduceMean, ..., ArgMax, ArgMin, and SumTo of domain trimtab.
  *
  * Axes come as an attribute (until opset 12 or 17) or as an input; none means all, or,
- * with noop_with_empty_axes, nothing. */
+ * with noop_with_empty_axes, nothing.  SumTo undoes broadcasting: it sums input 0 over
+ * the dims in which a tensor of the dims that input 1 lists was stretched to it. */
 #include "kernels/reduce.h"
 
 #include <string.h>
@@ -35,8 +36,41 @@ static tt_reduce_kind kind_of(const tt_node *node)
 
 typedef struct {
     bool is_reduced[TT_MAX_RANK];
-    bool keep_dims, is_noop;
+    int first_kept; /* reduced dims from here on stay, as dims of one item */
+    bool is_noop;
 } selection;
+
+static bool is_sum_to(const tt_node *node)
+{
+    return strcmp(node->op->name, "SumTo") == 0;
+}
+
+static tt_status select_stretched(tt_site *site, selection *out, tt_error *err)
+{
+    const tt_shape *src;
+    tt_shape to = {0};
+    int leading;
+    bool fits;
+    TT_TRY(tt_need_inputs(site, 2, err));
+    TT_TRY(tt_need_ints(site, 1, to.dims, TT_MAX_RANK, &to.rank, err));
+    src = tt_input_shape(site, 0);
+    leading = src->rank - to.rank;
+    fits = leading >= 0;
+    memset(out, 0, sizeof *out);
+    out->first_kept = leading;
+    out->is_noop = leading == 0;
+    for (int i = 0; fits && i < src->rank; ++i) {
+        int64_t wanted = i < leading ? 1 : to.dims[i - leading];
+        out->is_reduced[i] = i < leading || wanted != src->dims[i];
+        if (out->is_reduced[i]) out->is_noop = false;
+        fits = !out->is_reduced[i] || wanted == 1;
+    }
+    if (fits) return TT_OK;
+    char a[128], b[128];
+    return tt_fail_at(site->node, err, TT_BAD_MODEL,
+                      "a tensor of %s is no stretched tensor of %s",
+                      tt_shape_text(src, a, sizeof a), tt_shape_text(&to, b, sizeof b));
+}
 
 static tt_status read_axes(tt_site *site, int64_t *axes, int *n, tt_error *err)
 {
@@ -56,9 +90,10 @@ static tt_status select_dims(tt_site *site, selection *out, tt_error *err)
     const tt_node *node = site->node;
     int rank = tt_input_shape(site, 0)->rank, n, axis;
     int64_t axes[TT_MAX_RANK], keep, noop;
+    if (is_sum_to(node)) return select_stretched(site, out, err);
     memset(out, 0, sizeof *out);
     TT_TRY(tt_attribute_int(node, "keepdims", 1, &keep, err));
-    out->keep_dims = keep != 0;
+    out->first_kept = keep != 0 ? 0 : TT_MAX_RANK;
     if (kind_of(node) >= TT_REDUCE_ARG_MAX) {
         TT_TRY(tt_attribute_int(node, "axis", 0, &keep, err));
         TT_TRY(tt_axis(node, keep, rank, &axis, err));
@@ -87,7 +122,7 @@ static void reduced_shape(const tt_shape *src, const selection *s, tt_shape *out
     for (int i = 0; i < src->rank; ++i) {
         if (!s->is_reduced[i])
             out->dims[out->rank++] = src->dims[i];
-        else if (s->keep_dims)
+        else if (i >= s->first_kept)
             out->dims[out->rank++] = 1;
     }
 }
@@ -158,14 +193,14 @@ static tt_status lower_sorted(tt_lower *lower, const tt_node *node,
     tt_reduce_plan(k, &sorted, sorted_strides, is_reduced);
     for (int i = 0; i < shape->rank; ++i) {
         position[i] = -1;
-        if (!s->is_reduced[i] || s->keep_dims) position[i] = out_rank++;
+        if (!s->is_reduced[i] || i >= s->first_kept) position[i] = out_rank++;
     }
     for (int i = n_order - 1; i >= 0; --i) {
         dst_strides[position[order[i]]] = step;
         if (shape->dims[order[i]] > 1) step *= shape->dims[order[i]];
     }
     for (int i = 0; i < shape->rank; ++i)
-        if (s->is_reduced[i] && s->keep_dims) dst_strides[position[i]] = 1;
+        if (s->is_reduced[i] && i >= s->first_kept) dst_strides[position[i]] = 1;
     return tt_lower_dst_strided(lower, node, 0, dst_strides, dst, err);
 }
 
@@ -194,6 +229,13 @@ static tt_status lower_reduce(tt_lower *lower, const tt_node *node, tt_error *er
     return tt_lower_kernel(lower, node, tt_reduce_name(), tt_reduce_run, &kernel,
                            sizeof kernel, operands, 1, 1, &work, err);
 }
+
+const tt_op tt_op_sum_to = {.name = "SumTo",
+                            .domain = "trimtab",
+                            .since = 1,
+                            .summary = "sum over the dims that broadcasting stretched",
+                            .infer = infer,
+                            .lower = lower_reduce};
 
 #define REDUCE(record_, name_, summary_)                \
     const tt_op tt_op_##record_ = {.name = name_,       \

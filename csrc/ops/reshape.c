@@ -95,6 +95,7 @@ const tt_op tt_op_reshape_v1 = {.name = "Reshape",
                                 .summary = "the same elements under another shape",
                                 .infer = infer_v1,
                                 .lower = tt_lower_reshape,
+                                .takes_strings = true,
                                 .is_reshape = true};
 
 const tt_op tt_op_reshape_v5 = {.name = "Reshape",
@@ -103,4 +104,5 @@ const tt_op tt_op_reshape_v5 = {.name = "Reshape",
                                 .summary = "the same elements under another shape",
                                 .infer = infer,
                                 .lower = tt_lower_reshape,
+                                .takes_strings = true,
                                 .is_reshape = true};

@@ -87,4 +87,5 @@ const tt_op tt_op_reverse_sequence = {.name = "ReverseSequence",
                                       .since = 10,
                                       .summary = "the begin of each sequence backwards",
                                       .infer = infer,
-                                      .lower = lower_reverse};
+                                      .lower = lower_reverse,
+                                      .takes_strings = true};

@@ -74,6 +74,7 @@ const tt_op tt_op_shape = {.name = "Shape",
                            .summary = "the dims of a tensor",
                            .infer = infer_shape,
                            .lower = lower_shape,
+                           .takes_strings = true,
                            .reads_shape_only = true};
 
 const tt_op tt_op_size = {.name = "Size",
@@ -82,4 +83,5 @@ const tt_op tt_op_size = {.name = "Size",
                           .summary = "the number of elements of a tensor",
                           .infer = infer_size,
                           .lower = lower_size,
+                          .takes_strings = true,
                           .reads_shape_only = true};

@@ -54,12 +54,13 @@ static tt_status read_lists(tt_site *site, slice_lists *lists, tt_error *err)
     return TT_OK;
 }
 
-/* Clamps like a Python slice; the lowest int64 is a legal "from the very begin". */
+/* Clamps as the specification says: like a Python slice, but that a start before the
+ * first element is the first element even when going backwards. */
 static void clamp_range(int64_t dim, int64_t start, int64_t end, int64_t step,
                         slice_spec *spec, int axis)
 {
     int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? dim : dim - 1;
-    if (start < 0) start = start < -dim ? lowest : start + dim;
+    if (start < 0) start = start < -dim ? 0 : start + dim;
     if (end < 0) end = end < -dim ? lowest : end + dim;
     if (start > highest) start = highest;
     if (end > highest) end = highest;
@@ -146,4 +147,5 @@ const tt_op tt_op_slice = {.name = "Slice",
                            .since = 1,
                            .summary = "a range of each dim, with steps",
                            .infer = infer,
-                           .lower = lower_slice};
+                           .lower = lower_slice,
+                           .takes_strings = true};

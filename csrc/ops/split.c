@@ -114,4 +114,5 @@ const tt_op tt_op_split = {.name = "Split",
                            .since = 1,
                            .summary = "parts of a tensor along an axis",
                            .infer = infer,
-                           .lower = lower_split};
+                           .lower = lower_split,
+                           .takes_strings = true};

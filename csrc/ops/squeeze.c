@@ -87,6 +87,7 @@ const tt_op tt_op_squeeze = {.name = "Squeeze",
                              .summary = "removes dims of 1",
                              .infer = infer_squeeze,
                              .lower = tt_lower_reshape,
+                             .takes_strings = true,
                              .is_reshape = true};
 
 const tt_op tt_op_unsqueeze = {.name = "Unsqueeze",
@@ -95,4 +96,5 @@ const tt_op tt_op_unsqueeze = {.name = "Unsqueeze",
                                .summary = "inserts dims of 1",
                                .infer = infer_unsqueeze,
                                .lower = tt_lower_reshape,
+                               .takes_strings = true,
                                .is_reshape = true};

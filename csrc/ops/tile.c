@@ -138,11 +138,13 @@ const tt_op tt_op_tile_v1 = {.name = "Tile",
                              .until = 5,
                              .summary = "repeats a tensor along one axis",
                              .infer = infer,
-                             .lower = lower_tile};
+                             .lower = lower_tile,
+                             .takes_strings = true};
 
 const tt_op tt_op_tile_v6 = {.name = "Tile",
                              .domain = "",
                              .since = 6,
                              .summary = "repeats a tensor along each dim",
                              .infer = infer,
-                             .lower = lower_tile};
+                             .lower = lower_tile,
+                             .takes_strings = true};

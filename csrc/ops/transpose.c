@@ -1,8 +1,19 @@
-/* Transpose: a view, always. */
+/* Transpose, and TransposeLast of domain trimtab (the last two dims, whatever the rank):
+ * a view, always. */
 #include <string.h>
 
 #include "ops/fail.h"
 #include "ops/move.h"
+
+static tt_status swap_last(const tt_node *node, int rank, int *perm, tt_error *err)
+{
+    if (rank < 2)
+        return tt_fail_at(node, err, TT_BAD_MODEL,
+                          "the input has %d dims, expected 2 or more", rank);
+    for (int i = 0; i < rank; ++i)
+        perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    return TT_OK;
+}
 
 /* perm is the reversal of the dims when the attribute is missing. */
 static tt_status read_perm(const tt_node *node, int rank, int *perm, tt_error *err)
@@ -10,6 +21,8 @@ static tt_status read_perm(const tt_node *node, int rank, int *perm, tt_error *e
     const int64_t *list;
     unsigned seen = 0;
     int n;
+    if (strcmp(node->op->name, "TransposeLast") == 0)
+        return swap_last(node, rank, perm, err);
     TT_TRY(tt_attribute_ints(node, "perm", &list, &n, err));
     if (n >= 0 && n != rank)
         return tt_fail_at(node, err, TT_BAD_MODEL,
@@ -57,4 +70,12 @@ const tt_op tt_op_transpose = {.name = "Transpose",
                                .since = 1,
                                .summary = "dims in another order",
                                .infer = infer,
-                               .lower = lower_transpose};
+                               .lower = lower_transpose,
+                               .takes_strings = true};
+
+const tt_op tt_op_transpose_last = {.name = "TransposeLast",
+                                    .domain = "trimtab",
+                                    .since = 1,
+                                    .summary = "the last two dims exchanged",
+                                    .infer = infer,
+                                    .lower = lower_transpose};

@@ -31,6 +31,10 @@ tt_status tt_model_count_clipping(tt_model *model, bool on, tt_error *err)
 {
     const tt_graph *graph = tt_model_graph(model);
     tt_status status = TT_OK;
+    bool is_quantized = false;
+    for (int i = 0; i < graph->n_nodes; ++i)
+        is_quantized = is_quantized || tt_node_is(&graph->nodes[i], "QuantizeLinear");
+    if (!is_quantized) return TT_OK; /* plans stay as they are */
     pthread_mutex_lock(&model->lock);
     if (on && model->clipping == NULL) {
         model->clipping =

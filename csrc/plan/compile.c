@@ -118,21 +118,44 @@ static tt_status set_inputs(const tt_plan *plan, tt_graph *graph, tt_error *err)
 
 /* ---- cutting ------------------------------------------------------------------- */
 
-/* Which values the nodes from `first` on and the outputs read but do not make. */
-static int *needed_values(const tt_graph *graph, int first, int *n_needed)
+static bool is_read_from(const tt_graph *graph, int value, int first)
+{
+    for (int i = first; i < graph->n_nodes; ++i)
+        for (int k = 0; k < graph->nodes[i].n_inputs && !graph->nodes[i].dead; ++k)
+            if (graph->nodes[i].inputs[k] == value) return true;
+    return tt_graph_is_output(graph, value);
+}
+
+/* Nodes before `first` that go into the tail: those that tell which tensors a sequence
+ * has (sequences.c) that is read there, but for the one that is evaluated. */
+static bool *moved_nodes(const tt_graph *graph, int first, int evaluated)
+{
+    bool *moved = tt_calloc((size_t)first + 1, sizeof *moved);
+    for (int i = 0; i < first && moved != NULL; ++i)
+        moved[i] = i != evaluated && tt_node_lists_tensors(&graph->nodes[i]) &&
+                   is_read_from(graph, graph->nodes[i].outputs[0], first);
+    return moved;
+}
+
+/* Which values the nodes from `first` on, those moved and the outputs read but do not
+ * make. */
+static int *needed_values(const tt_graph *graph, int first, const bool *moved,
+                          int *n_needed)
 {
     int *needed =
         tt_region_alloc(graph->region, (size_t)graph->n_values + 1, sizeof *needed);
     bool *seen = tt_calloc((size_t)graph->n_values + 1, sizeof *seen);
     *n_needed = 0;
-    for (int i = first; i < graph->n_nodes + graph->n_outputs && needed && seen; ++i) {
+    for (int i = 0; i < graph->n_nodes + graph->n_outputs && needed && seen; ++i) {
         bool output = i >= graph->n_nodes;
         const tt_node *node = output ? NULL : &graph->nodes[i];
         int n = output ? 1 : node->dead ? 0 : node->n_inputs;
+        if (i < first && !moved[i]) continue;
         for (int k = 0; k < n; ++k) {
             int v = output ? graph->outputs[i - graph->n_nodes] : node->inputs[k];
+            int producer = v < 0 ? -1 : graph->values[v].producer;
             if (v < 0 || seen[v] || graph->values[v].constant != NULL) continue;
-            if (graph->values[v].producer >= first) continue;
+            if (producer >= first || (producer >= 0 && moved[producer])) continue;
             seen[v] = true;
             needed[(*n_needed)++] = v;
         }
@@ -172,13 +195,16 @@ static tt_status split(tt_plan *plan, tt_graph *head, const tt_cut *cut, tt_erro
 {
     bool runs = cut->kind == TT_CUT_RUN;
     int first = cut->node + (runs ? 1 : 0), n_needed;
-    int *needed = needed_values(head, first, &n_needed);
+    bool *moved = moved_nodes(head, first, runs ? cut->node : -1);
+    int *needed = moved == NULL ? NULL : needed_values(head, first, moved, &n_needed);
     size_t n_eval;
     tt_graph *tail;
-    if (needed == NULL) return tt_fail(err, TT_NO_MEMORY, "cutting a graph");
-    TT_TRY(tt_graph_copy(head, &tail, err));
-    for (int i = 0; i < first; ++i)
-        tail->nodes[i].dead = true;
+    tt_status status = needed == NULL ? tt_fail(err, TT_NO_MEMORY, "cutting a graph")
+                                      : tt_graph_copy(head, &tail, err);
+    for (int i = 0; i < first && status == TT_OK; ++i)
+        tail->nodes[i].dead = tail->nodes[i].dead || !moved[i];
+    tt_free(moved);
+    if (status != TT_OK) return status;
     tail->inputs = needed; /* head's region lives as long as the plan */
     tail->n_inputs = n_needed;
     tt_graph_sweep(tail);
@@ -208,8 +234,9 @@ static tt_status split(tt_plan *plan, tt_graph *head, const tt_cut *cut, tt_erro
         *kept = *plan->eval;
         plan->eval = kept;
     }
-    for (int i = cut->node; i < head->n_nodes; ++i)
-        head->nodes[i].dead = true;
+    for (int i = 0; i < head->n_nodes; ++i)
+        if (i >= cut->node || tt_node_lists_tensors(&head->nodes[i]))
+            head->nodes[i].dead = true;
     return TT_OK;
 }
 

@@ -33,22 +33,6 @@ void tt_plan_step(const tt_plan *plan, int i, tt_step_info *info)
                                step->is_parallel ? plan->model->options.n_threads : 1};
 }
 
-tt_status tt_plan_run_timed(tt_plan *plan, void *const *inputs, void *const *outputs,
-                            int64_t *step_ns, tt_error *err)
-{
-    tt_context *context;
-    tt_status status = TT_OK;
-    TT_TRY(tt_context_lease(plan, &context, err));
-    for (int i = 0; i < plan->n_inputs && status == TT_OK; ++i)
-        status = tt_context_set(plan, context, i, inputs[i], err);
-    for (int i = 0; i < plan->n_outputs && status == TT_OK; ++i)
-        status = tt_context_set(plan, context, plan->n_inputs + i, outputs[i], err);
-    if (status == TT_OK)
-        status = tt_context_run(plan, context, NULL, NULL, step_ns, err);
-    tt_context_return(plan, context);
-    return status;
-}
-
 void tt_plan_memory_get(const tt_plan *plan, tt_plan_memory *memory)
 {
     *memory = plan->memory;

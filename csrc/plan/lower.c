@@ -208,6 +208,7 @@ tt_status tt_plan_lower(tt_plan *plan, tt_graph *graph, const tt_tensor *inputs,
     for (int i = 0; i < graph->n_outputs && status == TT_OK; ++i)
         status = finish_output(&lower, i, err);
     if (status == TT_OK) status = make_patches(plan, err);
+    if (status == TT_OK) status = tt_plan_find_shared(plan, err);
     if (status == TT_OK) status = hold_what_is_read(plan, err);
     if (status == TT_OK)
         status = tt_plan_memory_assign(plan, (passes & TT_PASS_REUSE) != 0, err);

@@ -124,6 +124,14 @@ tt_status tt_lower_derived(tt_lower *lower, tt_operand weights, const tt_md *pla
                            tt_derive make, size_t n_bytes, tt_operand *out,
                            tt_error *err);
 
+/* What an operator makes of a node's attributes, once per model and `variant` and shared
+ * by all plans.  `make` looks at nothing but the attributes and the variant; *data is
+ * what it made, valid as long as the model. */
+typedef tt_status (*tt_make)(const tt_node *node, int variant, tt_constant **out,
+                             tt_error *err);
+tt_status tt_lower_made(tt_lower *lower, const tt_node *node, tt_make make, int variant,
+                        tt_operand *out, const void **data, tt_error *err);
+
 /* ---- steps ----------------------------------------------------------------*/
 
 /* A kernel: ptrs[k] is the address of operands[k] (NULL when absent).  `params`
@@ -143,6 +151,11 @@ tt_status tt_lower_kernel(tt_lower *lower, const tt_node *node, const char *name
                           tt_kernel run, const void *params, size_t params_bytes,
                           const tt_operand *operands, int n_src, int n_dst,
                           const tt_work *work, tt_error *err);
+
+/* The kernel that was added last may be given one array as its pointers `src` (read) and
+ * `dst` (written): a cache that the caller wants appended to in place. */
+enum { TT_MAX_SHARED = 2 };
+void tt_lower_share(tt_lower *lower, int src, int dst);
 
 /* Lowers an elementwise node (op->emit) or a chain made by graph/chain.c.  Operators that
  * have `lower` too call it where `emit` can do the node. */

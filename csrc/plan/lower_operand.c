@@ -361,7 +361,10 @@ static tt_status place_in_concat(tt_lower *lower, int value, tt_order order,
         if (above->output >= 0) {
             tt_operand_record made = {.shape = *full,
                                       .block = lower->output_blocks[above->output]};
-            tt_strides_row_major(full->dims, full->rank, made.strides);
+            if (above->is_output_transposed)
+                memcpy(made.strides, above->strides, sizeof made.strides);
+            else
+                tt_strides_row_major(full->dims, full->rank, made.strides);
             TT_TRY(tt_lower_add_operand(lower, &made, &whole, err));
         } else {
             TT_TRY(tt_lower_tensor(lower, full, NULL, &whole, err));

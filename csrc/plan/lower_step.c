@@ -105,6 +105,14 @@ tt_status tt_lower_kernel(tt_lower *lower, const tt_node *node, const char *name
     return tt_lower_add_step(lower, node, &step, operands, err);
 }
 
+void tt_lower_share(tt_lower *lower, int src, int dst)
+{
+    tt_step *step = &lower->plan->steps[lower->plan->n_steps - 1];
+    if (step->n_shared == TT_MAX_SHARED) return;
+    step->shared[step->n_shared][0] = src;
+    step->shared[step->n_shared++][1] = dst;
+}
+
 static tt_status run_copy(const void *params, void *const *ptrs, tt_error *err)
 {
     (void)err;

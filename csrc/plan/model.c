@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/cpu.h"
+#include "plan/made.h"
 #include "plan/packed.h"
 
 /* Primitives that oneDNN keeps, about 130 KB each, whether a plan has them or not: what
@@ -51,6 +52,20 @@ static tt_status check_operators(const tt_source *source, const tt_options *opti
                    text);
 }
 
+/* What operators refuse at the door. */
+static tt_status check_attributes(const tt_source *source, tt_error *err)
+{
+    for (int g = 0; g < source->n_graphs; ++g) {
+        const tt_graph *graph = source->graphs[g];
+        for (int i = 0; i < graph->n_nodes; ++i) {
+            const tt_node *node = &graph->nodes[i];
+            if (node->op != NULL && node->op->check != NULL)
+                TT_TRY(node->op->check(node, err));
+        }
+    }
+    return TT_OK;
+}
+
 /* The captures of a body become its last inputs. */
 static tt_status expose_captures(tt_graph *graph, tt_error *err)
 {
@@ -95,6 +110,7 @@ static tt_status build(tt_model *model, const void *bytes, size_t n_bytes,
                                       &options->limits, &model->source, err);
     if (status != TT_OK) return status;
     TT_TRY(check_operators(model->source, options, err));
+    TT_TRY(check_attributes(model->source, err));
     for (int g = 0; g < model->source->n_graphs; ++g)
         TT_TRY(expose_captures(model->source->graphs[g], err));
     TT_TRY(tt_engine_new(options->device, options->staging, &model->engine, err));
@@ -138,6 +154,7 @@ void tt_model_free(tt_model *model)
         model->programs = next;
     }
     tt_packed_free_all(model);
+    tt_made_free_all(model);
     tt_free(model->clipping);
     tt_graph_free(model->graph);
     tt_source_free(model->source);

@@ -34,6 +34,7 @@ static tt_status prepare_constants(tt_model *model, tt_graph *graph, bool keeps_
     if (!quantize) return TT_OK;
     TT_TRY(tt_dnnl_is_exact(model->engine, &is_exact, err));
     TT_TRY(tt_graph_keep_weights(graph, is_exact, err));
+    TT_TRY(tt_graph_fuse_weight_only(graph, err));
     return fold(model, graph, keeps_f32, err);
 }
 

@@ -49,6 +49,8 @@ typedef struct {
     int first_pointer, n_pointers, n_src;
     int call; /* index of the context's tt_call */
     bool is_parallel;
+    /* pointers (first those read, then those written) that may be one array */
+    int n_shared, shared[TT_MAX_SHARED][2];
     tt_work work;
 } tt_step;
 
@@ -108,9 +110,10 @@ struct tt_plan {
     tt_operand_record *operands;
     int *pointer_operands; /* operand of each pointer, or TT_NO_OPERAND */
     int n_patches;
-    tt_patch *patches; /* grouped by external: inputs then outputs */
-    int *patch_start;  /* n_inputs + n_outputs + 1 */
-    bool needs_arena;  /* false: only small kernels, run on the caller */
+    tt_patch *patches;  /* grouped by external: inputs then outputs */
+    int *patch_start;   /* n_inputs + n_outputs + 1 */
+    int *shared_inputs; /* per output: the input that may be the same array, or -1 */
+    bool needs_arena;   /* false: only small kernels, run on the caller */
     bool counts_clipping;
     int n_marked;
     tt_quantized_mark *quantized; /* n_marked, per value of graph; or NULL */
@@ -142,6 +145,7 @@ struct tt_program {
 
 typedef struct tt_packed tt_packed;           /* packed.c */
 typedef struct tt_packed_file tt_packed_file; /* packed_file.c */
+typedef struct tt_made tt_made;               /* made.c */
 
 struct tt_model {
     tt_options options;
@@ -150,12 +154,13 @@ struct tt_model {
     tt_engine *engine;
     tt_arena *parallel, *serial; /* parallel == NULL when n_threads == 1 */
     pthread_mutex_t lock;        /* guards programs */
-    /* Guards packed, its pool and file; taken after all others but those of constants. */
+    /* Guards packed, its pool and file, and made; taken after all others but those of constants. */
     pthread_mutex_t packed_lock;
     tt_program *programs;
     tt_packed *packed;
     tt_pool packed_pool;         /* their memory */
     tt_packed_file *packed_file; /* where packed weights may lie already, or NULL */
+    tt_made *made;               /* of the attributes of nodes */
     tt_clipping *clipping;       /* per node of the main graph, or NULL; set once */
     atomic_bool counts_clipping;
     atomic_llong packed_bytes, contexts_bytes, n_contexts, n_compiles, n_runs;
@@ -180,6 +185,8 @@ void tt_block_let_go(tt_block *block);
 /* Lowers a specialised graph into plan->steps and plans its memory. */
 tt_status tt_plan_lower(tt_plan *plan, tt_graph *graph, const tt_tensor *inputs,
                         tt_error *err);
+/* share.c: fills plan->shared_inputs, after the patches. */
+tt_status tt_plan_find_shared(tt_plan *plan, tt_error *err);
 /* Offsets of arena blocks, arena size. */
 tt_status tt_plan_memory_assign(tt_plan *plan, bool reuse, tt_error *err);
 
@@ -206,6 +213,19 @@ tt_status tt_graph_inline_if(tt_graph *graph, int node, tt_error *err);
 tt_status tt_control_eval(tt_model *model, const tt_node *node,
                           const tt_tensor *const *inputs, tt_tensor *out, tt_poll poll,
                           void *poll_arg, tt_error *err);
+
+/* flight.c: does the operator of the node take its inputs and outputs as they are?  False
+ * for objects that only a fallback knows what to do with. */
+bool tt_node_runs_here(const tt_graph *graph, const tt_node *node);
+
+/* sequences.c: rewrites node `at` if it works on sequences whose tensors are known; new
+ * nodes come before it, the first of them at `at`. */
+tt_status tt_graph_fold_sequence(tt_graph *graph, int at, tt_error *err);
+/* Is it a node that only tells which tensors a sequence has?  It has no step. */
+bool tt_node_lists_tensors(const tt_node *node);
+/* The number of such a node whose sequence itself the node wants, or an output; -1. */
+int tt_graph_listed_input(const tt_graph *graph, const tt_node *node);
+int tt_graph_listed_output(const tt_graph *graph);
 
 /* passes.c: the rewrites that need no shapes, and those before lowering. */
 tt_status tt_graph_prepare(tt_model *model, tt_graph *graph, tt_error *err);

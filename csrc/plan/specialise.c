@@ -2,6 +2,7 @@
  *
  * Every node sees inputs with concrete shapes.  A node whose inputs are all constant
  * is computed now; so shape arithmetic, and the branches it decides, disappear. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -87,6 +88,17 @@ done:
     return status;
 }
 
+/* What a plan makes of references it only borrows: no constant can keep it.  (A reshaped
+ * constant keeps the one it was.) */
+static bool makes_references(const tt_graph *graph, const tt_node *node)
+{
+    for (int i = 0; i < node->n_outputs; ++i)
+        if (node->outputs[i] >= 0 &&
+            tt_dtype_is_counted(graph->values[node->outputs[i]].shape.dtype))
+            return true;
+    return false;
+}
+
 /* May leave the node as it is: then it runs with the others. */
 static tt_status fold_node(tt_model *model, tt_graph *graph, tt_node *node,
                            tt_error *err)
@@ -96,6 +108,9 @@ static tt_status fold_node(tt_model *model, tt_graph *graph, tt_node *node,
     if (node->op->is_random || (!is_constant && !node->op->reads_shape_only))
         return TT_OK;
     if (node->is_kept) return TT_OK;
+    if (makes_references(graph, node) &&
+        !(node->op->is_reshape && node->n_outputs == 1))
+        return TT_OK;
     if ((model->options.passes & TT_PASS_FOLD) == 0 && !node->op->reads_shape_only) {
         /* even then: small integers are shape arithmetic that others need */
         const tt_shape *shape = &graph->values[node->outputs[0]].shape;
@@ -116,54 +131,138 @@ static bool is_if(const tt_node *node)
            strcmp(node->op->name, "If") == 0;
 }
 
+/* SequenceConstruct, which is evaluated only where somebody wants the sequence. */
+static tt_status set_listed(tt_graph *graph, tt_node *node, tt_error *err)
+{
+    tt_site site = {graph, node, -1};
+    tt_shape shape = {.dtype = TT_SEQUENCE};
+    tt_status status = node->op->infer(&site, &shape, err);
+    if (status != TT_NEEDS_RUN) return status;
+    for (int i = 0; i < node->n_outputs; ++i)
+        if (node->outputs[i] >= 0) graph->values[node->outputs[i]].shape = shape;
+    return TT_OK;
+}
+
 /* One node; *cut tells when the walk must stop before it. */
 static tt_status visit(tt_model *model, tt_graph *graph, int i, tt_cut *cut,
                        tt_error *err)
 {
     tt_node *node = &graph->nodes[i];
-    int needs_input = -1;
+    int needs_input = -1, listed;
     tt_status status;
-    if (node->op == NULL) {
-        *cut = (tt_cut){TT_CUT_RUN, i, -1};
-        return TT_OK;
-    }
+    if (tt_node_lists_tensors(node)) return set_listed(graph, node, err);
     if (is_if(node)) {
         if (graph->values[node->inputs[0]].constant != NULL)
             return tt_graph_inline_if(graph, i, err);
         *cut = (tt_cut){TT_CUT_VALUE, i, node->inputs[0]};
         return TT_OK;
     }
-    if (node->op->is_control_flow) {
+    if ((listed = tt_graph_listed_input(graph, node)) >= 0) {
+        *cut = (tt_cut){TT_CUT_RUN, listed, -1};
+        return TT_OK;
+    }
+    if (node->op == NULL || node->op->is_control_flow) {
+        *cut = (tt_cut){TT_CUT_RUN, i, -1};
+        return TT_OK;
+    }
+    if (!tt_node_runs_here(graph, node)) {
         *cut = (tt_cut){TT_CUT_RUN, i, -1};
         return TT_OK;
     }
     status = infer_node(graph, node, &needs_input, err);
+    if (status == TT_OK && !tt_node_runs_here(graph, node)) { /* makes strings */
+        *cut = (tt_cut){TT_CUT_RUN, i, -1};
+        return TT_OK;
+    }
     if (status == TT_OK) return fold_node(model, graph, node, err);
     if (status == TT_NEEDS_VALUE && needs_input >= 0) {
         *cut = (tt_cut){TT_CUT_VALUE, i, node->inputs[needs_input]};
         return TT_OK;
     }
     if (status != TT_NEEDS_RUN) return status;
-    if (all_inputs_constant(graph, node)) return fold_by_eval(graph, node, err);
+    if (all_inputs_constant(graph, node) && !node->op->takes_sequences &&
+        !node->op->takes_strings)
+        return fold_by_eval(graph, node, err);
     *cut = (tt_cut){TT_CUT_RUN, i, -1};
     return TT_OK;
+}
+
+/* ---- all that is refused, at once ------------------------------------------- */
+
+/* Nodes that are not supported as they are: the first error, and a line for each. */
+typedef struct {
+    tt_error first;
+    char lines[sizeof(((tt_error *)0)->text)];
+    size_t n_chars;
+    int n_nodes;
+} refusals;
+
+/* Notes the error of a node; what it would make has no type, so that its readers are
+ * passed over. */
+static void note_refusal(refusals *all, tt_graph *graph, const tt_node *node,
+                         const tt_error *err)
+{
+    size_t room = sizeof all->lines - all->n_chars;
+    int n = snprintf(all->lines + all->n_chars, room, "\n  %s", err->text);
+    if (all->n_nodes++ == 0) all->first = *err;
+    if (n > 0 && (size_t)n < room)
+        all->n_chars += (size_t)n;
+    else
+        all->lines[all->n_chars] = '\0'; /* no room: the count tells */
+    for (int i = 0; i < node->n_outputs; ++i)
+        if (node->outputs[i] >= 0)
+            graph->values[node->outputs[i]].shape.dtype = TT_DTYPE_NONE;
+}
+
+static bool reads_refused(const refusals *all, const tt_graph *graph,
+                          const tt_node *node)
+{
+    for (int i = 0; all->n_nodes > 0 && i < node->n_inputs; ++i)
+        if (node->inputs[i] >= 0 &&
+            graph->values[node->inputs[i]].shape.dtype == TT_DTYPE_NONE)
+            return true;
+    return false;
+}
+
+static tt_status refuse(const refusals *all, tt_error *err)
+{
+    if (all->n_nodes == 0) return TT_OK;
+    if (err == NULL) return TT_UNSUPPORTED;
+    *err = all->first;
+    if (all->n_nodes == 1) return TT_UNSUPPORTED;
+    (void)tt_fail(err, TT_UNSUPPORTED, "%d nodes cannot be run:%s", all->n_nodes,
+                  all->lines);
+    tt_error_where(err, all->first.where);
+    return TT_UNSUPPORTED;
 }
 
 tt_status tt_graph_specialise(tt_model *model, tt_graph *graph, tt_cut *cut,
                               tt_error *err)
 {
+    refusals all = {.n_nodes = 0};
+    int listed;
     cut->kind = TT_CUT_NONE;
     for (int i = 0; i < graph->n_nodes; ++i) {
+        tt_status status;
         /* an inlined If puts its branch at i: the same index again */
         while (!graph->nodes[i].dead && is_if(&graph->nodes[i]) &&
                graph->values[graph->nodes[i].inputs[0]].constant != NULL) {
             TT_TRY(tt_graph_inline_if(graph, i, err));
-            if (i >= graph->n_nodes) return TT_OK;
+            if (i >= graph->n_nodes) return refuse(&all, err);
         }
-        if (graph->nodes[i].dead) continue;
-        TT_TRY(visit(model, graph, i, cut, err));
-        if (cut->kind != TT_CUT_NONE) return TT_OK;
+        TT_TRY(tt_graph_fold_sequence(graph, i, err));
+        if (graph->nodes[i].dead || reads_refused(&all, graph, &graph->nodes[i]))
+            continue;
+        status = visit(model, graph, i, cut, err);
+        if (status == TT_UNSUPPORTED && err != NULL)
+            note_refusal(&all, graph, &graph->nodes[i], err);
+        else if (status != TT_OK)
+            return all.n_nodes > 0 ? refuse(&all, err) : status;
+        if (cut->kind != TT_CUT_NONE) return refuse(&all, err);
     }
+    TT_TRY(refuse(&all, err));
+    listed = tt_graph_listed_output(graph);
+    if (listed >= 0) *cut = (tt_cut){TT_CUT_RUN, listed, -1};
     return TT_OK;
 }
 

@@ -76,6 +76,17 @@ static const struct {
 #undef ITEM_ENTRY
 };
 
+bool tt_view_is_f64(tt_dtype dtype)
+{
+    return items[dtype].is_f64;
+}
+
+void tt_view_gather(tt_dtype dtype, const char *src, int64_t stride, int64_t n,
+                    void *dst)
+{
+    items[dtype].gather(src, stride, n, dst);
+}
+
 tt_status tt_view_check(const tt_view *view, int64_t *n_items, tt_error *err)
 {
     if ((unsigned)view->dtype >= TT_DTYPE_COUNT || items[view->dtype].gather == NULL)

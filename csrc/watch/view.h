@@ -43,6 +43,12 @@ typedef struct {
     } memory;
 } tt_blocks;
 
+/* Does tt_view_gather give doubles (8 bytes) rather than floats? */
+bool tt_view_is_f64(tt_dtype dtype);
+/* n items of a dtype that passed tt_view_check, `stride` bytes apart, side by side. */
+void tt_view_gather(tt_dtype dtype, const char *src, int64_t stride, int64_t n,
+                    void *dst);
+
 /* The same items with as few axes as there can be, at least one, the largest stride first
  * and none negative.  `view` has passed tt_view_check and is not empty. */
 tt_view tt_view_merged(const tt_view *view);

@@ -27,6 +27,7 @@ from trimtab.source import Source, digest_of
 
 if TYPE_CHECKING:
     from trimtab.model import Model
+    from trimtab.monitor.reference import Reference as MonitoringReference
 
 __all__ = ["artefact_pieces"]
 
@@ -129,8 +130,7 @@ def _run(reference: Reference, calls: Sequence[dict[str, Any]]) -> list[dict[str
 
 def _array(writer: GraphWriter, name: str, array: Any, dtype: str | None) -> Any:
     """Store an array under a reserved name; `dtype` where NumPy's name differs."""
-    plain = np.ascontiguousarray(array).reshape(np.shape(array))
-    constant = Constant(dtype or plain.dtype.name, plain.shape, plain)
+    constant = Constant.of(array, dtype)
     return writer.describe(writer.constant(name, constant, is_ours=True), constant)
 
 
@@ -222,6 +222,12 @@ def _pipeline(writer: GraphWriter, pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
+def _reference(writer: GraphWriter, reference: MonitoringReference) -> Any:
+    """As a tensor of bytes, so that a load does not read it."""
+    text = reference.to_json().encode()
+    return writer.array("reference", np.frombuffer(text, np.uint8))
+
+
 def artefact_pieces(
     model: Model,
     graph: GraphModel,
@@ -233,6 +239,7 @@ def artefact_pieces(
     metadata: Mapping[str, str] | None = None,
     tolerance: Mapping[str, float] | None = None,
     created: str | None = None,
+    reference: MonitoringReference | None = None,
 ) -> Iterator[Any]:
     """Give the bytes of an artefact, piece by piece.
 
@@ -243,7 +250,7 @@ def artefact_pieces(
         What it was made of.
     source : Source
         Where that came from.
-    golden, pipeline, class_names, metadata, tolerance, created
+    golden, pipeline, class_names, metadata, tolerance, created, reference
         As `Model.save` takes them.
 
     Returns
@@ -274,14 +281,16 @@ def artefact_pieces(
         plain["pipeline"] = _pipeline(writer, pipeline)
     tolerances = _tolerances(tolerance)
     if golden is not None:
-        pairs, reference, usual = _referenced(
+        pairs, author, usual = _referenced(
             model, graph, take_pairs(model, golden), source.opened()
         )
         tolerances = {**usual, **tolerances}
-        check_pairs(model, pairs, tolerances, reference)
-        plain["golden"] = _golden(writer, model, graph, pairs, reference, tolerances)
+        check_pairs(model, pairs, tolerances, author)
+        plain["golden"] = _golden(writer, model, graph, pairs, author, tolerances)
     elif before is not None and before.golden is not None:
         plain["golden"] = _carried_golden(writer, before)
+    if reference is not None:
+        plain["reference"] = _reference(writer, reference)
     if before is not None and before.quantization:
         plain["quantization"] = before.quantization
     plain["provenance"] = _provenance(source, graph, created)

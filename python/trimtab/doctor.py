@@ -13,7 +13,23 @@ from trimtab import __version__, _core
 from trimtab.peaks import Peaks, measure_peaks
 from trimtab.report import bytes_text, count_text, html_table, text_table
 
-__all__ = ["DoctorReport", "diagnose", "operator_page", "operator_rows"]
+__all__ = [
+    "OPERATOR_RUNS",
+    "DoctorReport",
+    "diagnose",
+    "operator_page",
+    "operator_rows",
+]
+
+#: What the core's table says of how a node runs -> the same in words.
+OPERATOR_RUNS: dict[str, str] = {
+    "control flow": "control flow: its bodies are programs",
+    "view": "a view, nothing moves",
+    "compiling": "while compiling, from shapes alone",
+    "data": "own kernel; the shape depends on data",
+    "elementwise": "part of a fused elementwise kernel",
+    "steps": "oneDNN primitives or own kernels",
+}
 
 
 @dataclass(frozen=True)
@@ -150,8 +166,8 @@ def diagnose(*, measure: bool = True) -> DoctorReport:
     )
 
 
-def operator_rows() -> list[tuple[str, str, str, str]]:
-    """Operators of the engine: domain, name, opsets, summary.
+def operator_rows() -> list[tuple[str, str, str, str, str]]:
+    """Operators of the engine: domain, name, opsets, how they run, summary.
 
     Returns
     -------
@@ -160,7 +176,7 @@ def operator_rows() -> list[tuple[str, str, str, str]]:
 
     Examples
     --------
-    >>> any(name == "Relu" for _, name, _, _ in operator_rows())
+    >>> any(name == "Relu" for _, name, *_ in operator_rows())
     True
     """
     return sorted(
@@ -168,6 +184,7 @@ def operator_rows() -> list[tuple[str, str, str, str]]:
             op["domain"] or "ai.onnx",
             op["name"],
             f"{op['since']}-{op['until']}" if op["until"] else f"{op['since']}+",
+            OPERATOR_RUNS[op["runs"]],
             op["summary"],
         )
         for op in _core.operators()
@@ -186,4 +203,5 @@ def operator_page() -> str:
     >>> operator_page().splitlines()[0].split()[:3]
     ['domain', 'operator', 'opsets']
     """
-    return text_table(["domain", "operator", "opsets", "what it does"], operator_rows())
+    headers = ["domain", "operator", "opsets", "runs as", "what it does"]
+    return text_table(headers, operator_rows())

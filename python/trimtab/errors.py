@@ -10,7 +10,9 @@ from typing import Any
 
 __all__ = [
     "CalibrationWarning",
+    "DeadlineError",
     "DeviceError",
+    "DivergedError",
     "FetchError",
     "GoldenMismatch",
     "GoldenWarning",
@@ -20,6 +22,10 @@ __all__ = [
     "ModelFormatError",
     "ModelLimitError",
     "OutOfMemoryError",
+    "OverloadedError",
+    "RegistryConflict",
+    "RegistryError",
+    "SwapError",
     "TrimtabError",
     "UnsafeModelError",
     "UnsupportedOpError",
@@ -112,6 +118,16 @@ class DeviceError(TrimtabError, RuntimeError):
     """The device that was asked for is not there; the message says what is missing."""
 
 
+class DivergedError(TrimtabError, ArithmeticError):
+    """Training gave a loss or a gradient that is no number.
+
+    ``step`` counts the updates before it; the weights are those of the best validation
+    so far, or those before the update.
+    """
+
+    step: int = 0
+
+
 class OutOfMemoryError(TrimtabError, MemoryError):
     """Memory for a plan or a call could not be had."""
 
@@ -122,3 +138,53 @@ class InternalError(TrimtabError, RuntimeError):
 
 class FetchError(TrimtabError, OSError):
     """A file of a published package could not be fetched or verified."""
+
+
+class RegistryError(TrimtabError, RuntimeError):
+    """A registry of models refuses: what is asked for is not there, broken or no name.
+
+    Whatever is refused, the registry is as it was.
+    """
+
+
+class RegistryConflict(RegistryError):
+    """Someone else was first: the alias is not, or no longer, what was expected.
+
+    Examples
+    --------
+    >>> try:                                               # doctest: +SKIP
+    ...     registry.set_alias("digits", "champion", 4, expected=3)
+    ... except trimtab.RegistryConflict:
+    ...     print(registry.get("digits@champion"))
+    """
+
+
+class OverloadedError(TrimtabError, RuntimeError):
+    """A deployment has as many requests waiting as it may; come back later.
+
+    ``queued`` counts them, and ``max_queue`` is the bound.
+    """
+
+    queued: int = 0
+    max_queue: int = 0
+
+
+class DeadlineError(TrimtabError, TimeoutError):
+    """The time that a request was given was over before the model ran for it."""
+
+
+class SwapError(TrimtabError, RuntimeError):
+    """A candidate is not fit to serve; what served before serves on.
+
+    ``reasons`` holds all that is wrong with it, a sentence each.
+
+    Examples
+    --------
+    >>> try:                                               # doctest: +SKIP
+    ...     deployment.swap("digits/4")
+    ... except trimtab.SwapError as refused:
+    ...     print(refused.reasons)
+    ('its outputs hold NaN or infinity where the inputs are usual: probs',)
+    """
+
+    reasons: tuple[str, ...] = ()

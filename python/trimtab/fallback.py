@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import importlib
 import threading
+import time
 import warnings
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from trimtab import _core
 from trimtab.errors import UnsupportedOpError
-from trimtab.graph import DTYPES, Constant, Graph, Model, Node
-from trimtab.report import html_table, text_table
-from trimtab.types import Array
+from trimtab.fallback_protos import captured_names, model_of_node
+from trimtab.graph import Graph, Model, Node
+from trimtab.texts import has_strings
 
 __all__ = [
     "Fallback",
     "FallbackWarning",
-    "Support",
     "UnsupportedNode",
-    "describe_support",
     "find_unsupported",
+    "has_reference",
     "report_unsupported",
 ]
 
@@ -35,6 +34,7 @@ _REFERENCES = {
     "": "onnx.reference.ops",
     "ai.onnx.ml": "onnx.reference.ops.aionnxml",
 }
+_NO_STRINGS = "the engine moves strings, it does not compute with them"
 # Nodes that a message shows at most; all are in the exception's `nodes`.
 _N_SHOWN = 50
 
@@ -127,17 +127,27 @@ def find_unsupported(model: Model) -> list[UnsupportedNode]:
             if dtypes is None:
                 dtypes = _declared_dtypes(graph)
             dtype = dtypes.get(node.inputs[0]) if node.inputs else None
-            found.append(
-                UnsupportedNode(
-                    node.name,
-                    node.op_type,
-                    node.domain,
-                    opset,
-                    dtype,
-                    _reason(node, opset),
-                )
-            )
+            found.append(_unsupported(node, opset, dtype, _reason(node, opset)))
+    for _, node in _string_nodes(model):
+        opset = model.opsets.get(node.domain, 1)
+        if known[node.domain, node.op_type]:
+            found.append(_unsupported(node, opset, "string", _NO_STRINGS))
     return found
+
+
+def _unsupported(
+    node: Node, opset: int, dtype: str | None, reason: str
+) -> UnsupportedNode:
+    return UnsupportedNode(node.name, node.op_type, node.domain, opset, dtype, reason)
+
+
+def _string_nodes(model: Model) -> list[tuple[Graph, Node]]:
+    """Nodes that compute with strings; most models have none."""
+    if not has_strings(model):
+        return []
+    from trimtab.string_tensors import find_string_nodes
+
+    return find_string_nodes(model)
 
 
 def _listing(nodes: Sequence[UnsupportedNode]) -> str:
@@ -182,7 +192,7 @@ def report_unsupported(nodes: Sequence[UnsupportedNode], *, use_fallback: bool) 
     """
     if not use_fallback:
         _refuse(nodes, "load_model(fallback=True) runs them in Python, slowly")
-    missing = [node for node in nodes if not _has_reference(node)]
+    missing = [node for node in nodes if not has_reference(node)]
     if missing:
         _refuse(missing, "onnx.reference does not have them either")
     names = [f"{node.op_type} {node.name!r}" for node in nodes[:_N_SHOWN]]
@@ -195,8 +205,23 @@ def report_unsupported(nodes: Sequence[UnsupportedNode], *, use_fallback: bool) 
     )
 
 
-def _has_reference(node: UnsupportedNode) -> bool:
-    """Does onnx.reference implement the operator?"""
+def has_reference(node: UnsupportedNode) -> bool:
+    """Does onnx.reference implement the operator?
+
+    Parameters
+    ----------
+    node : UnsupportedNode
+
+    Returns
+    -------
+    has_reference : bool
+
+    Examples
+    --------
+    >>> node = UnsupportedNode("d", "Nope", "", 22, None, "no such operator")
+    >>> has_reference(node)
+    False
+    """
     from onnx.reference.op_run import OpRun
 
     try:
@@ -208,37 +233,6 @@ def _has_reference(node: UnsupportedNode) -> bool:
 
 
 # ---- running -----------------------------------------------------------------------
-
-
-def _tensor_proto(constant: Constant) -> Any:
-    from onnx import TensorProto
-
-    code, _ = DTYPES[constant.dtype]
-    return TensorProto(
-        dims=constant.shape, data_type=code, raw_data=constant.elements().tobytes()
-    )
-
-
-def _node_proto(node: Node) -> Any:
-    from onnx import helper
-
-    proto = helper.make_node(
-        node.op_type, node.inputs, node.outputs, name=node.name, domain=node.domain
-    )
-    for name, value in node.attributes.items():
-        if isinstance(value, Graph):
-            raise UnsupportedOpError(
-                f"{node.op_type} {node.name!r}: the fallback cannot run its body "
-                f"{name!r}"
-            )
-        if isinstance(value, Constant):
-            value = _tensor_proto(value)
-        elif hasattr(value, "tolist"):
-            value = value.tolist()
-        if isinstance(value, list) and not value:
-            continue
-        proto.attribute.append(helper.make_attribute(name, value))
-    return proto
 
 
 class Fallback:
@@ -254,6 +248,7 @@ class Fallback:
         self._model = model
         self._graphs = model.graphs()
         self._evaluators: dict[tuple[int, int], Any] = {}
+        self._seconds: dict[tuple[int, int], float] = {}
         self._lock = threading.Lock()
 
     def _evaluator(self, graph: int, node: int) -> Any:
@@ -264,32 +259,49 @@ class Fallback:
             return self._evaluators[graph, node]
 
     def _make(self, graph: int, node: int) -> Any:
-        from onnx import helper
         from onnx.reference import ReferenceEvaluator
 
         item = self._graphs[graph].nodes[node]
-        inputs, outputs = (
-            [helper.make_empty_tensor_value_info(n) for n in dict.fromkeys(names) if n]
-            for names in (item.inputs, item.outputs)
-        )
-        graph_proto = helper.make_graph(
-            [_node_proto(item)], item.name or "node", inputs, outputs
-        )
-        opsets = {"": 18, **self._model.opsets}
-        proto = helper.make_model(
-            graph_proto,
-            opset_imports=[helper.make_opsetid(*pair) for pair in opsets.items()],
-        )
-        return ReferenceEvaluator(proto)
+        return ReferenceEvaluator(model_of_node(item, {"": 18, **self._model.opsets}))
 
-    def __call__(
-        self, graph: int, node: int, arrays: list[Array | None]
-    ) -> list[Array]:
+    def times(self) -> dict[tuple[str, str], float]:
+        """Seconds that nodes have taken so far, by name and operator.
+
+        Returns
+        -------
+        seconds : dict of (str, str) to float
+
+        Examples
+        --------
+        >>> Fallback(Model(Graph("g"), {})).times()
+        {}
+        """
+        with self._lock:
+            seconds = dict(self._seconds)
+        found: dict[tuple[str, str], float] = {}
+        for (graph, node), time_s in seconds.items():
+            item = self._graphs[graph].nodes[node]
+            key = item.name, item.op_type
+            found[key] = found.get(key, 0.0) + time_s
+        return found
+
+    def __call__(self, graph: int, node: int, arrays: list[Any]) -> list[Any]:
         """Run one node; the engine's side of the contract is csrc/tt.h."""
+        begin = time.perf_counter()
+        try:
+            return self._run(graph, node, arrays)
+        finally:
+            took = time.perf_counter() - begin
+            with self._lock:
+                before = self._seconds.get((graph, node), 0.0)
+                self._seconds[graph, node] = before + took
+
+    def _run(self, graph: int, node: int, arrays: list[Any]) -> list[Any]:
         item = self._graphs[graph].nodes[node]
+        names = [*item.inputs, *captured_names(item)]
         feeds = {
             name: array
-            for name, array in zip(item.inputs, arrays, strict=False)
+            for name, array in zip(names, arrays, strict=False)
             if name and array is not None
         }
         try:
@@ -303,94 +315,3 @@ class Fallback:
                 f"{item.op_type} {item.name!r} failed in onnx.reference: {error}"
             ) from error
         return [by_name.get(name, empty) for name in item.outputs]
-
-
-# ---- telling -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class OperatorUse:
-    """How often a model uses an operator, and who runs it."""
-
-    op_type: str
-    domain: str
-    opset: int
-    n_nodes: int
-    runs: str
-
-
-@dataclass(frozen=True)
-class Support:
-    """Operators of a model and whether the engine has them.
-
-    Parameters
-    ----------
-    name : str
-        Of the model.
-    operators : tuple of OperatorUse
-        Missing ones first, then by number of nodes.
-    """
-
-    name: str
-    operators: tuple[OperatorUse, ...]
-
-    @property
-    def is_complete(self) -> bool:
-        """Does the engine have all of them?"""
-        return all(use.runs == "engine" for use in self.operators)
-
-    def _rows(self) -> list[list[str | int]]:
-        return [
-            [use.op_type, use.domain or "ai.onnx", use.opset, use.n_nodes, use.runs]
-            for use in self.operators
-        ]
-
-    def __repr__(self) -> str:
-        """Give the table."""
-        headers = ["operator", "domain", "opset", "nodes", "runs in"]
-        return text_table(headers, self._rows())
-
-    def _repr_html_(self) -> str:
-        return html_table(
-            ["operator", "domain", "opset", "nodes", "runs in"], self._rows()
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        return {**asdict(self), "is_complete": self.is_complete}
-
-
-def describe_support(source: Any) -> Support:
-    """Say which operators a model needs and who runs them.
-
-    Parameters
-    ----------
-    source : path or bytes
-        As for `load_model`.
-
-    Returns
-    -------
-    support : Support
-
-    Examples
-    --------
-    >>> describe_support("model.onnx").is_complete         # doctest: +SKIP
-    True
-    """
-    from trimtab.formats import read_model
-
-    model = read_model(source)
-    missing = {(n.domain, n.op_type): n for n in find_unsupported(model)}
-    counts = Counter(
-        (node.domain, node.op_type) for graph in model.graphs() for node in graph.nodes
-    )
-    uses = []
-    for (domain, op_type), n_nodes in counts.items():
-        node = missing.get((domain, op_type))
-        runs = "engine"
-        if node is not None:
-            runs = "Python (onnx.reference)" if _has_reference(node) else "nothing"
-        opset = model.opsets.get(domain, 1)
-        uses.append(OperatorUse(op_type, domain, opset, n_nodes, runs))
-    uses.sort(key=lambda use: (use.runs == "engine", -use.n_nodes, use.op_type))
-    return Support(model.graph.name, tuple(uses))

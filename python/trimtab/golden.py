@@ -21,7 +21,7 @@ from trimtab.errors import (
 )
 from trimtab.precision import largest_allowed
 from trimtab.record import FrozenRecord
-from trimtab.signature import check_inputs, probe_inputs
+from trimtab.signature import check_inputs, probe_inputs, require_tensors
 from trimtab.types import Array
 from trimtab.verify import find_probe, largest_difference
 
@@ -175,6 +175,7 @@ def take_pairs(model: Model, golden: Any) -> list[Pair]:
     >>> take_pairs(model, "random")                        # doctest: +SKIP
     [Pair(...), Pair(...)]
     """
+    require_tensors(model, "golden=")
     if isinstance(golden, str):
         if golden != "random":
             raise InputError(f"golden: expected 'random' or inputs, got {golden!r}")

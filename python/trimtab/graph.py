@@ -7,6 +7,7 @@ it for the engine.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -15,14 +16,16 @@ import numpy as np
 
 from trimtab import _core
 from trimtab.errors import ModelFormatError
+from trimtab.packed import pack, unpack
 from trimtab.record import ComparedRecord, Record
-from trimtab.types import Array, numpy_dtype
+from trimtab.types import Array, element_type, numpy_dtype
 
 if TYPE_CHECKING:
     from trimtab.formats.native import Artefact
 
 __all__ = [
     "DTYPES",
+    "KINDS",
     "Attribute",
     "Constant",
     "Dims",
@@ -58,7 +61,16 @@ DTYPES: dict[str, tuple[int, int]] = {
     "float8e5m2fnuz": (20, 8),
     "uint4": (21, 4),
     "int4": (22, 4),
+    "float4e2m1": (23, 4),
+    "float8e8m0": (24, 8),
+    "uint2": (25, 2),
+    "int2": (26, 2),
+    "float6e2m3": (27, 6),
+    "float6e3m2": (28, 6),
 }
+
+#: What a value may be: kind -> what the engine adds to the code of the dtype.
+KINDS = {"tensor": 0, "sequence": 256, "optional": 512, "optional sequence": 768}
 
 Dims: TypeAlias = "tuple[int | str | None, ...]"
 """Sizes: a number, a symbol that stands for one number, or None for any."""
@@ -74,16 +86,23 @@ class Value(ComparedRecord):
         Key of `DTYPES`; None when unknown.
     shape : tuple of (int, str or None) or None
         None when even the number of dims is unknown.
+    kind : {"tensor", "sequence", "optional", "optional sequence"}
+        Dtype and shape of a sequence are those of its tensors.
     """
 
-    __slots__ = ("dtype", "name", "shape")
+    __slots__ = ("dtype", "kind", "name", "shape")
 
     def __init__(
-        self, name: str, dtype: str | None = None, shape: Dims | None = None
+        self,
+        name: str,
+        dtype: str | None = None,
+        shape: Dims | None = None,
+        kind: str = "tensor",
     ) -> None:
         self.name = name
         self.dtype = dtype
         self.shape = shape
+        self.kind = kind
 
 
 class WeightFile:
@@ -197,8 +216,9 @@ class Constant(Record):
         Key of `DTYPES`.
     shape : tuple of int
     data : ndarray or Stored
-        The elements' bytes, row-major and contiguous; any dtype will do. Two
-        elements of 4 bits share a byte, the first in the lower half.
+        The bytes, row-major; elements below a byte are packed, low bits first.
+        Strings are UTF-8: the length of each as uint32, then all of them one after
+        the other.
 
     Examples
     --------
@@ -216,13 +236,15 @@ class Constant(Record):
         self.data = data
 
     @classmethod
-    def of(cls, array: Any) -> Constant:
-        """Make one from an array of a NumPy dtype; copies only what is strided.
+    def of(cls, array: Any, dtype: str | None = None) -> Constant:
+        """Make one from an array; copies only what is strided or below a byte.
 
         Parameters
         ----------
         array : array-like
             Of any dtype that ONNX has.
+        dtype : str, optional
+            Element type whose bits an array of another dtype holds.
 
         Returns
         -------
@@ -239,9 +261,16 @@ class Constant(Record):
         'int64'
         """
         array = np.ascontiguousarray(array).reshape(np.shape(array))
-        if array.dtype.name not in DTYPES:
+        if array.dtype.kind in "OUST" and dtype is None:
+            from trimtab.texts import pack_texts
+
+            texts = pack_texts(array.reshape(-1).tolist())
+            return cls("string", array.shape, texts)
+        dtype = dtype or element_type(array.dtype)
+        if dtype not in DTYPES:
             raise TypeError(f"no element type of ONNX is {array.dtype}")
-        return cls(array.dtype.name, array.shape, array)
+        is_small = 0 < (bits := DTYPES[dtype][1]) < 8
+        return cls(dtype, array.shape, pack(array, bits) if is_small else array)
 
     @property
     def n_bytes(self) -> int:
@@ -265,21 +294,20 @@ class Constant(Record):
         return self.data.read() if isinstance(self.data, Stored) else self.data
 
     def numpy(self) -> Array:
-        """View the elements as an array of the NumPy dtype that holds them.
-
-        Raises
-        ------
-        TypeError
-            Elements of 4 bits have no NumPy dtype.
+        """Give the elements as an array; only those below a byte are copied.
 
         Examples
         --------
         >>> Constant.of(np.eye(2)).numpy().sum()
         np.float64(2.0)
         """
-        if DTYPES[self.dtype][1] < 8:
-            raise TypeError(f"NumPy has no dtype for {self.dtype}")
+        if self.dtype == "string":
+            from trimtab.texts import unpack_texts
+
+            return unpack_texts(self.elements(), self.shape)
         flat = self.elements().reshape(-1).view(np.uint8)
+        if 0 < (bits := DTYPES[self.dtype][1]) < 8:
+            flat = unpack(flat, bits, math.prod(self.shape))
         return flat.view(numpy_dtype(self.dtype)).reshape(self.shape)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from trimtab.errors import InputError, ModelFormatError
 from trimtab.graph import WeightFile
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from trimtab.graph import Model as GraphModel
     from trimtab.limits import Limits
     from trimtab.model import Model
+    from trimtab.monitor.reference import Reference
     from trimtab.options import Options
     from trimtab.pipeline import Pipeline
     from trimtab.source import Source
@@ -95,6 +97,7 @@ class Kept:
         metadata: Mapping[str, str] | None = None,
         tolerance: Mapping[str, float] | None = None,
         created: str | None = None,
+        reference: Reference | None = None,
     ) -> None:
         """Save the model as one safetensors file that `load_model` reads.
 
@@ -122,6 +125,9 @@ class Kept:
             their range, of integers as it is; see `trimtab.golden.TOLERANCES`.
         created : str, optional
             Time to store, as ISO 8601 has it; none by default.
+        reference : Reference, optional
+            What its traffic is to be compared with: `trimtab.Reference`; its own by
+            default.
 
         Raises
         ------
@@ -150,6 +156,7 @@ class Kept:
             metadata=metadata,
             tolerance=tolerance,
             created=created,
+            reference=_checked(reference) or self.reference,
         )
         write_file(os.path.abspath(os.fsdecode(path)), pieces)
 
@@ -160,6 +167,7 @@ class Kept:
         _ = self.core  # closed: refused
         given.setdefault("pipeline", self.pipeline)
         given["class_names"] = given.get("class_names") or self.class_names
+        given["reference"] = given.get("reference") or self.reference
         graph = self._graph_again()
         return artefact_pieces(self._exact(graph), graph, self._source, **given)
 
@@ -232,6 +240,7 @@ class Kept:
         model = make_model(rewrite(graph), self._source, options)
         model.class_names = self.class_names
         model.provenance = self.provenance
+        model.reference = self.reference
         return model
 
     @cached_property
@@ -271,6 +280,25 @@ class Kept:
         """Where the model came from, as its artefact says."""
         return {} if self.artefact is None else self.artefact.provenance
 
+    @cached_property
+    def reference(self) -> Reference | None:
+        """What its traffic is compared with by `trimtab.monitor_model`, or None.
+
+        Raises
+        ------
+        ModelFormatError
+            What the artefact holds is no reference.
+        """
+        if self.artefact is None or self.artefact.reference is None:
+            return None
+        from trimtab.monitor.reference import Reference
+
+        stored = self.artefact.array(self.artefact.reference, "the reference")
+        try:
+            return Reference.from_json(stored.tobytes())
+        except InputError as error:
+            raise ModelFormatError(str(error)) from None
+
     @property
     def pipeline(self) -> Pipeline | None:
         """The model with the steps that were stored with it, or None."""
@@ -301,3 +329,14 @@ class Kept:
         stages = {k: v for k, v in artefact.pipeline.items() if k != "assets"}
         made = Pipeline.from_config(stages, artefact.assets(), cast("Model", self))
         return made.preprocess, made.postprocess
+
+
+def _checked(reference: Any) -> Reference | None:
+    from trimtab.monitor.reference import Reference
+
+    if reference is None or isinstance(reference, Reference):
+        return reference
+    raise InputError(
+        "reference: expected a trimtab.Reference (Reference.from_model makes one), "
+        f"got {type(reference).__name__}"
+    )

@@ -36,6 +36,9 @@ class Limits(FrozenRecord):
         Cached plans of one model.
     max_trip_count : int
         Iterations of one Loop or Scan.
+    max_sequence_items : int
+        Tensors of one sequence; their bytes together are bounded by
+        `max_tensor_bytes`.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class Limits(FrozenRecord):
         "max_plan_bytes",
         "max_plans",
         "max_trip_count",
+        "max_sequence_items",
     )
     max_model_bytes: int
     max_nodes: int
@@ -74,6 +78,7 @@ class Limits(FrozenRecord):
     max_plan_bytes: int
     max_plans: int
     max_trip_count: int
+    max_sequence_items: int
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class Limits(FrozenRecord):
         max_plan_bytes: int = 512 << 20,
         max_plans: int = 64,
         max_trip_count: int = 1 << 24,
+        max_sequence_items: int = 1 << 20,
     ) -> None:
         self._set(
             max_model_bytes,
@@ -99,6 +105,7 @@ class Limits(FrozenRecord):
             max_plan_bytes,
             max_plans,
             max_trip_count,
+            max_sequence_items,
         )
         for name, value in self.to_dict().items():
             if not isinstance(value, int):

@@ -17,6 +17,7 @@ from trimtab.model import Model
 from trimtab.options import Options
 from trimtab.precision import check_precision, in_precision, verify_precision
 from trimtab.source import Source
+from trimtab.texts import has_strings
 
 if TYPE_CHECKING:
     from trimtab.cache import CacheFile
@@ -36,15 +37,20 @@ VERIFY: dict[str, str] = {
 }
 
 
-def _has_unknown_operator(model: GraphModel) -> bool:
+def _may_need_fallback(model: GraphModel) -> bool:
     keys = {(node.domain, node.op_type) for g in model.graphs() for node in g.nodes}
-    return not all(_core.has_operator(*x, model.opsets.get(x[0], 1)) for x in keys)
+    if not all(_core.has_operator(*x, model.opsets.get(x[0], 1)) for x in keys):
+        return True
+    return has_strings(model)
 
 
-def _fallback_for(model: GraphModel, *, use_fallback: bool) -> Fallback:
+def _fallback_for(model: GraphModel, *, use_fallback: bool) -> Fallback | None:
     from trimtab.fallback import Fallback, find_unsupported, report_unsupported
 
-    report_unsupported(find_unsupported(model), use_fallback=use_fallback)
+    nodes = find_unsupported(model)
+    if not nodes:
+        return Fallback(model) if use_fallback else None
+    report_unsupported(nodes, use_fallback=use_fallback)
     return Fallback(model)
 
 
@@ -78,7 +84,7 @@ def make_model(
     """
     computed = in_precision(graph, options.precision)
     fallback = None
-    if _has_unknown_operator(graph):
+    if _may_need_fallback(graph):
         fallback = _fallback_for(computed, use_fallback=options.fallback)
     if encoded is None:
         from trimtab.wire import encode
@@ -178,7 +184,7 @@ def _cache_to_write(
     is_checked = artefact.golden or options.precision != "f32"
     if is_checked and options.verify == "off":
         return None  # it would be taken for verified
-    if len(encoded[1]) > 1 or _has_unknown_operator(graph):
+    if len(encoded[1]) > 1 or _may_need_fallback(graph):
         return None
     from trimtab.cache import cache_for
 

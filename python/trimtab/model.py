@@ -74,7 +74,8 @@ class Model(Kept):
         Returns
         -------
         output : ndarray or tuple of ndarray
-            The output, or a tuple where the model has several.
+            The output, or a tuple where the model has several. A sequence is a list
+            of arrays, here and as an input; an optional may be None.
 
         Raises
         ------
@@ -101,7 +102,8 @@ class Model(Kept):
             Outputs (or any tensors of `taps`) to compute; all outputs by default.
         out : mapping of str to ndarray, optional
             Arrays that take outputs. Written in place when row-major; through a
-            temporary (counted in `stats`) when strided.
+            temporary (counted in `stats`) when strided. A cache with room for more
+            tokens may be the very array that is its input: it is appended to in place.
         copy : bool, optional
             False: refuse inputs that cannot be read in place. True: copy them.
             By default what `load_model` was told.
@@ -274,7 +276,13 @@ class Model(Kept):
 
         arguments = self._arguments(inputs)
         program = self._program_for(None)
-        return profile_program(program, arguments, repeat=repeat, threads=self.threads)
+        return profile_program(
+            program,
+            arguments,
+            repeat=repeat,
+            threads=self.threads,
+            fallback=self.core.fallback,
+        )
 
     def memory_report(self, inputs: Any = None) -> MemoryReport:
         """Say what the model holds in memory.
@@ -363,7 +371,7 @@ class Model(Kept):
         from trimtab.report import html_table
 
         rows = [
-            [kind, spec.name, spec.dtype or "any", str(spec).split("[", 1)[1][:-1]]
+            [kind, spec.name, _dtype_text(spec), spec.dims_text]
             for kind, specs in (("input", self._inputs), ("output", self._outputs))
             for spec in specs
         ]
@@ -432,6 +440,12 @@ class Model(Kept):
                 "_has_steps": self._has_steps,
             },
         )
+
+
+def _dtype_text(spec: TensorSpec) -> str:
+    """Element type, with the kind of what holds the tensors."""
+    dtype = spec.dtype or "any"
+    return dtype if spec.kind == "tensor" else f"{spec.kind} of {dtype}"
 
 
 def _closed(*inputs: Any, **named: Any) -> Any:

@@ -16,7 +16,7 @@ from trimtab.errors import InputError, ModelFormatError, TrimtabError
 from trimtab.processing import STEPS, make_step
 from trimtab.processing.checks import check_description, describe
 from trimtab.processing.step import Context, Step
-from trimtab.signature import check_inputs
+from trimtab.signature import check_inputs, equal_axes
 from trimtab.types import Array
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Pipeline:
         self.preprocess = _checked("preprocess", preprocess)
         self.model = model
         self.postprocess = _checked("postprocess", postprocess)
+        self._names = tuple(spec.name for spec in model.inputs)
+        self._equal_axes = equal_axes(model.inputs)
 
     # ---- running -----------------------------------------------------------
 
@@ -95,8 +97,8 @@ class Pipeline:
             model's signature.
         """
         context: Context = {}
-        inputs = self._inputs(request, context)
-        return self._answer(self.model(*inputs.values()), context)
+        values = self._values(request, context)
+        return self._answer(self._predict(values, self.model), context)
 
     def predict_batch(self, requests: Iterable[Any]) -> list[Any]:
         """Answer several requests at once, where the model has a batch dim.
@@ -116,44 +118,103 @@ class Pipeline:
         answers : list
             Of each request, as a single call would give it.
         """
-        contexts: list[Context] = []
-        batch: list[dict[str, Array]] = []
-        for request in requests:
-            contexts.append({})
-            batch.append(self._inputs(request, contexts[-1]))
+        requests = list(requests)
+        contexts: list[Context] = [{} for _ in requests]
+        batch = self._batch(requests, contexts)
+        results = self._predict_batch(batch, self.model)
+        return self._answers(results, contexts)
+
+    # ---- its stages, which a deployment times ----------------------------------
+
+    def _values(self, request: Any, context: Context) -> Sequence[Any]:
+        """What the model takes, in graph order. Refuses what the engine would not."""
+        value = request
+        if self.preprocess:
+            value = _apply("preprocess", self.preprocess, request, context)
+        if type(value) is np.ndarray and len(self._names) == 1:
+            return (value,)
+        values: Sequence[Any] = value
+        if type(value) is not tuple:
+            values = self._in_order(value) if isinstance(value, Mapping) else (value,)
+        if len(values) != len(self._names):
+            raise InputError(
+                f"the model has {len(self._names)} inputs {list(self._names)}, got "
+                f"{len(values)}"
+            )
+        for each in values:
+            if type(each) is not np.ndarray:
+                return self._checked_values(values)
+        for i, axis, j, other in self._equal_axes:
+            if values[i].shape[axis : axis + 1] != values[j].shape[other : other + 1]:
+                return self._checked_values(values)
+        return values
+
+    def _in_order(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
+        if len(inputs) == len(self._names):
+            try:
+                return [inputs[name] for name in self._names]
+            except KeyError:
+                pass
+        return tuple(check_inputs(self.model.inputs, inputs).values())
+
+    def _checked_values(self, values: Sequence[Any]) -> Sequence[Array]:
+        inputs = dict(zip(self._names, values, strict=True))
+        return tuple(check_inputs(self.model.inputs, inputs).values())
+
+    def _predict(self, values: Sequence[Any], run: Callable[..., Any]) -> Any:
+        """Run the model; what the engine refuses is told in terms of the signature."""
+        try:
+            return run(*values)
+        except InputError as error:
+            try:
+                self._checked_values(values)
+            except InputError as better:
+                raise better from error
+            raise
+
+    def _answer(self, result: Any, context: Context) -> Any:
+        if not self.postprocess:
+            return result
+        return _apply("postprocess", self.postprocess, result, context)
+
+    def _batch(
+        self, requests: Sequence[Any], contexts: Sequence[Context]
+    ) -> list[dict[str, Array]]:
+        """What the model takes, by name, of each request."""
+        return [
+            dict(
+                zip(
+                    self._names,
+                    self._checked_values(self._values(request, context)),
+                    strict=True,
+                )
+            )
+            for request, context in zip(requests, contexts, strict=True)
+        ]
+
+    def _predict_batch(
+        self, batch: list[dict[str, Array]], run: Callable[..., Any]
+    ) -> list[Any]:
         if len(batch) < 2 or not self._can_batch(batch):
-            results = [self.model(*inputs.values()) for inputs in batch]
-        else:
-            results = self._run_joined(batch)
+            return [self._predict(tuple(inputs.values()), run) for inputs in batch]
+        return self._run_joined(batch, run)
+
+    def _answers(self, results: list[Any], contexts: list[Context]) -> list[Any]:
         return [
             self._answer(result, context)
             for result, context in zip(results, contexts, strict=True)
         ]
 
-    def _inputs(self, request: Any, context: Context) -> dict[str, Array]:
-        """What the model takes, by name, checked against its signature."""
-        value = _apply("preprocess", self.preprocess, request, context)
-        names = [spec.name for spec in self.model.inputs]
-        if not isinstance(value, Mapping):
-            values = value if isinstance(value, tuple) else (value,)
-            if len(values) != len(names):
-                raise InputError(
-                    f"the model has {len(names)} inputs {names}, got {len(values)}"
-                )
-            value = dict(zip(names, values, strict=True))
-        return check_inputs(self.model.inputs, value)
-
-    def _answer(self, result: Any, context: Context) -> Any:
-        return _apply("postprocess", self.postprocess, result, context)
-
-    def _run_joined(self, batch: list[dict[str, Array]]) -> list[Any]:
+    def _run_joined(
+        self, batch: list[dict[str, Array]], run: Callable[..., Any]
+    ) -> list[Any]:
         """One run for all; the result of each as a single call would give it."""
         sizes = [next(iter(inputs.values())).shape[0] for inputs in batch]
         ends = np.cumsum(sizes)[:-1]
         joined = [
             np.concatenate([inputs[name] for inputs in batch]) for name in batch[0]
         ]
-        results = self.model(*joined)
+        results = run(*joined)
         if not isinstance(results, tuple):
             return list(np.split(results, ends))
         return list(zip(*(np.split(result, ends) for result in results), strict=True))

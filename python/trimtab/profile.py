@@ -14,7 +14,7 @@ import numpy as np
 from trimtab import _core
 from trimtab.errors import InputError
 from trimtab.peaks import Peaks, measure_peaks
-from trimtab.report import count_text, html_table, text_table
+from trimtab.report import count_text, html_table, pyplot, text_table
 
 __all__ = ["NodeProfile", "Profile", "profile_program"]
 
@@ -76,7 +76,8 @@ class Profile:
         NaN when the shapes of the outputs depend on the data: such a model runs in
         pieces that are not timed one by one.
     nodes : tuple of NodeProfile
-        The steps in the order in which they run.
+        The steps in the order in which they run. Of a model with operators that run
+        in Python, those and one entry for everything else.
     repeat : int
         Calls that were timed.
     peaks : Peaks
@@ -190,12 +191,7 @@ class Profile:
         ImportError
             matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                "Profile.plot needs matplotlib: pip install matplotlib"
-            ) from (error)
+        plt = pyplot("Profile.plot")
         slowest = sorted(self.nodes, key=lambda node: -node.time_us)[:limit][::-1]
         if ax is None:
             _, ax = plt.subplots(figsize=(8, 1 + 0.25 * len(slowest)))
@@ -210,20 +206,45 @@ class Profile:
 
 
 def _time_calls(
-    program: _core.Program, inputs: Sequence[Any], repeat: int
-) -> list[float]:
-    """Seconds of each of `repeat` calls, after a few untimed ones."""
+    program: _core.Program, inputs: Sequence[Any], repeat: int, fallback: Any
+) -> tuple[list[float], dict[tuple[str, str], float]]:
+    """Seconds of each of `repeat` calls, after a few untimed ones; and the mean of
+    what nodes in Python took of them, by name and operator."""
     times: list[float] = []
-    for i in range(_N_WARM_UP + repeat):
+    for _ in range(_N_WARM_UP):
+        program(*inputs)
+    before = fallback.times() if fallback is not None else {}
+    for _ in range(repeat):
         start = time.perf_counter()
         program(*inputs)
-        if i >= _N_WARM_UP:
-            times.append(time.perf_counter() - start)
-    return times
+        times.append(time.perf_counter() - start)
+    after = fallback.times() if fallback is not None else {}
+    spent = {key: (s - before.get(key, 0.0)) / repeat for key, s in after.items()}
+    return times, {key: seconds for key, seconds in spent.items() if seconds > 0}
+
+
+def _in_python(
+    spent: dict[tuple[str, str], float], latency_s: float
+) -> tuple[NodeProfile, ...]:
+    """Nodes of the fallback, and all others together."""
+    if not spent:
+        return ()
+    rest = max(latency_s - sum(spent.values()), 0.0)
+    rows = [(*key, seconds, "onnx.reference") for key, seconds in spent.items()]
+    rows.append(("everything else", "", rest, "engine"))
+    return tuple(
+        NodeProfile(name, op_type, (), s * 1e6, where, "", 0.0, 0.0, 0.0, 1)
+        for name, op_type, s, where in rows
+    )
 
 
 def profile_program(
-    program: _core.Program, inputs: Sequence[Any], *, repeat: int, threads: int
+    program: _core.Program,
+    inputs: Sequence[Any],
+    *,
+    repeat: int,
+    threads: int,
+    fallback: Any = None,
 ) -> Profile:
     """Time whole calls, then the steps one by one; see `Model.profile`.
 
@@ -237,6 +258,8 @@ def profile_program(
         Timed calls.
     threads : int
         Threads that a call may use; the peaks are measured for as many.
+    fallback : Fallback, optional
+        What runs the nodes that the engine lacks.
 
     Returns
     -------
@@ -255,11 +278,13 @@ def profile_program(
     if repeat < 1:
         raise InputError(f"repeat must be at least 1, got {repeat}")
     peaks, one_thread = measure_peaks(threads), measure_peaks(1)
-    latency_s = float(np.median(_time_calls(program, inputs, repeat)))
+    calls, spent = _time_calls(program, inputs, repeat, fallback)
+    latency_s = float(np.median(calls))
     try:
         times = program.time_steps(*inputs, repeat=repeat)
     except InputError:
-        return Profile(latency_s * 1e3, float("nan"), (), repeat, peaks)
+        nodes_in_python = _in_python(spent, float(np.mean(calls)))
+        return Profile(latency_s * 1e3, float("nan"), nodes_in_python, repeat, peaks)
     nodes: list[NodeProfile] = []
     least_s = 0.0
     for step, time_ns in zip(

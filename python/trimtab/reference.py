@@ -58,6 +58,11 @@ class Reference:
     tolerances : mapping of str to float
         Dtype to how far a right engine may be from it, as for `Model.save`, where
         that is more than usual.
+
+    Examples
+    --------
+    >>> Reference("twice", lambda calls: calls).name
+    'twice'
     """
 
     name: str

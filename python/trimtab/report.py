@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
-__all__ = ["bytes_text", "count_text", "html_table", "text_table"]
+__all__ = [
+    "bytes_text",
+    "count_text",
+    "html_table",
+    "pyplot",
+    "text_table",
+    "write_report",
+]
 
 Cell = str | int | float
 
@@ -52,7 +61,7 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Give the same table as HTML; all texts are escaped.
+    """Give the same table as HTML; all texts are escaped but those of `trimtab.html`.
 
     Parameters
     ----------
@@ -69,14 +78,20 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     >>> html_table(["a"], [["<b>"]])
     '<table><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
     """
-    import html
-
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in headers)
+    head = "".join(f"<th>{_markup(text)}</th>" for text in headers)
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_text(c))}</td>" for c in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{_markup(c)}</td>" for c in row) + "</tr>"
         for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _markup(cell: Cell) -> str:
+    """A cell as HTML: texts that are HTML already have ``__html__``."""
+    import html
+
+    ready = getattr(cell, "__html__", None)
+    return str(ready()) if ready else html.escape(_text(cell))
 
 
 def bytes_text(n_bytes: int) -> str:
@@ -122,3 +137,62 @@ def count_text(n: int, noun: str) -> str:
     ('1 thread', '2 threads')
     """
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def write_report(
+    path: str | os.PathLike[str], page: Callable[[], str], text: Callable[[], str]
+) -> None:
+    """Write a report, as JSON, or as HTML where the name says so.
+
+    Parameters
+    ----------
+    path : path
+        Ends with ``.json`` or ``.html``.
+    page, text : callable
+        Give the HTML, and the JSON.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> write_report("r.json", lambda: "<p>", lambda: "{}")
+    >>> open("r.json").read()
+    '{}\\n'
+    """
+    is_page = os.fsdecode(path).endswith((".html", ".htm"))
+    written = page() if is_page else text()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(written + "\n")
+
+
+def pyplot(who: str) -> Any:
+    """Import what draws.
+
+    Parameters
+    ----------
+    who : str
+        That needs it.
+
+    Returns
+    -------
+    module : matplotlib.pyplot
+
+    Raises
+    ------
+    ImportError
+        It is not installed; the message says how to get it.
+
+    Examples
+    --------
+    >>> plt = pyplot("Profile.plot")                       # doctest: +SKIP
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{who} needs matplotlib: pip install 'trimtab[plot]'"
+        ) from error
+    return plt

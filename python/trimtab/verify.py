@@ -9,7 +9,7 @@ import numpy as np
 
 from trimtab import _core
 from trimtab.errors import InputError, InternalError, TrimtabError
-from trimtab.signature import probe_inputs
+from trimtab.signature import probe_inputs, require_tensors
 from trimtab.types import Array
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def verify_model(model: Model, load: Callable[[int], Model]) -> None:
     --------
     >>> trimtab.load_model("model.onnx", verify="passes")      # doctest: +SKIP
     """
+    require_tensors(model, 'verify="passes"')
     reference, allowed = load(0), _TOLERANCE[model.precision]
     inputs = probe_inputs(model.inputs, size=find_probe(reference))
     expected = reference.run(inputs)

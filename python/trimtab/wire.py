@@ -17,6 +17,7 @@ import numpy as np
 from trimtab.errors import ModelFormatError
 from trimtab.graph import (
     DTYPES,
+    KINDS,
     Constant,
     Graph,
     Model,
@@ -72,7 +73,8 @@ def _value(writer: _Writer, value: Value) -> None:
     shape = value.shape
     words = writer.words
     words.append(writer.string(value.name))
-    words.append(DTYPES[value.dtype][0] if value.dtype is not None else 0)
+    code = DTYPES[value.dtype][0] if value.dtype is not None else 0
+    words.append(code + KINDS[value.kind])
     if shape is None:
         words += (_NONE, _NONE)
         return

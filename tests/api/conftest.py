@@ -60,10 +60,12 @@ def model(path: Path) -> trimtab.Model:
 
 @pytest.fixture(scope="session")
 def rare() -> bytes:
-    """y = Det(x) * 2: Det is an operator that the engine leaves to the fallback."""
+    """y = 2 x, with a detour by texts, which the engine leaves to the fallback."""
+    text, number = TensorProto.STRING, TensorProto.FLOAT
     return serialize(
         [
-            helper.make_node("Det", ["x"], ["d"], name="determinant"),
+            helper.make_node("Cast", ["x"], ["t"], name="to_text", to=text),
+            helper.make_node("Cast", ["t"], ["d"], name="to_number", to=number),
             helper.make_node("Add", ["d", "d"], ["y"], name="double"),
         ],
         [("x", TensorProto.FLOAT, ("n", "m", "m"))],

@@ -42,8 +42,9 @@ def test_info_support_shows_who_runs_what(capsys, path: Path, rare, tmp_path) ->
     file = tmp_path / "rare.onnx"
     file.write_bytes(rare)
     status, out, _ = run(capsys, "info", str(file), "--support")
-    assert status == 1
-    assert "Det" in out
+    assert (status, "Cast" in out) == (0, True)  # slowly, but it runs
+    status, out, _ = run(capsys, "info", str(file), "--support", "--no-fallback")
+    assert (status, "Cast" in out) == (1, True)
 
 
 @pytest.mark.parametrize("prefix", ["", "x="])
@@ -144,7 +145,7 @@ def test_a_warning_is_one_line(capsys, rare, tmp_path) -> None:
     file.write_bytes(rare)
     status, _, err = run(capsys, "run", str(file))
     assert status == 0
-    assert err.startswith("trimtab: 1 nodes run in Python")
+    assert err.startswith("trimtab: 2 nodes run in Python")
     assert len(err.splitlines()) == 1
 
 
@@ -173,7 +174,7 @@ def test_doctor_lists_operators(capsys) -> None:
     rows = run_json(capsys, "doctor", "--ops")
     names = {row["name"] for row in rows}
     assert {"Conv", "MatMul", "Relu"} <= names
-    assert all(row["summary"] for row in rows)
+    assert all(row["summary"] and row["runs"] for row in rows)
     _, out, _ = run(capsys, "doctor", "--ops")
     assert "Softmax" in out
 

@@ -203,7 +203,7 @@ def test_verifying_names_the_pass_that_differs(content: bytes) -> None:
     class Wrong:
         """The model as if the pass `fuse` had a defect."""
 
-        inputs = right.inputs
+        inputs, outputs = right.inputs, right.outputs
         precision = "f32"
 
         def __init__(self, bits: int) -> None:

@@ -175,7 +175,9 @@ def test_an_exception_of_a_callback_comes_out_as_it_is() -> None:
             program(np.ones((2, 3), np.float32))
 
 
-@pytest.mark.parametrize("result", [None, [], 5, [object()], ["text"], [[[1], [1, 2]]]])
+@pytest.mark.parametrize(
+    "result", [None, [], 5, [object()], [np.array([1j, None])], [[[1], [1, 2]]]]
+)
 def test_a_callback_that_returns_no_arrays_is_an_error(result) -> None:
     program = core_with(lambda graph, node, arrays: result)
     with pytest.raises(trimtab.UnsupportedOpError, match="fallback returned"):

@@ -40,3 +40,25 @@ TT_TEST(no_two_of_many_short_contents_share_a_word)
             CHECK(seen[k] != seen[i]);
     }
 }
+
+/* By the definition: one bit after the other, polynomial 1EDC6F41 reflected. */
+static uint32_t crc_of_bits(const unsigned char *data, size_t n)
+{
+    uint32_t crc = 0xFFFFFFFFu;
+    for (size_t bit = 0; bit < 8 * n; ++bit) {
+        uint32_t in = (uint32_t)(data[bit / 8] >> bit % 8) & 1u;
+        crc = crc >> 1 ^ (0x82F63B78u & (0u - ((crc ^ in) & 1u)));
+    }
+    return ~crc;
+}
+
+TT_TEST(checksums_are_those_of_the_definition)
+{
+    unsigned char bytes[100];
+    CHECK(tt_crc32c("123456789", 9) == 0xE3069283u);
+    CHECK(tt_crc32c("", 0) == 0);
+    for (size_t i = 0; i < sizeof bytes; ++i)
+        bytes[i] = (unsigned char)(i * 37 + 11);
+    for (size_t n = 0; n <= sizeof bytes; ++n)
+        CHECK(tt_crc32c(bytes, n) == crc_of_bits(bytes, n));
+}

@@ -380,6 +380,50 @@ TT_TEST(ranges_run_in_parallel_before_and_after_fork_in_parent_and_child)
 }
 
 /* A thread that has used an arena and lives on keeps the scheduler alive. */
+/* Both threads of an arena enter one of a single thread, and so have a slot of their
+ * own, which a worker gives back when it ends. */
+typedef struct {
+    tt_arena *single;
+    meeting both;
+} singles;
+
+static tt_status do_nothing(void *arg)
+{
+    (void)arg;
+    return TT_OK;
+}
+
+static void enter_single(void *arg, int64_t begin, int64_t end)
+{
+    singles *n = arg;
+    meet(&n->both, begin, end);
+    (void)tt_arena_run(n->single, do_nothing, NULL, NULL);
+}
+
+static tt_status run_singles(void *arg)
+{
+    tt_parallel_for(2, 1, enter_single, arg);
+    return TT_OK;
+}
+
+TT_TEST(workers_that_were_in_a_single_arena_end_before_a_fork)
+{
+    tt_arena *arenas[2];
+    if (tt_cpu_get()->n_threads < 2) tt_test_skip("one CPU");
+    CHECK_OK(tt_arena_new(1, &arenas[0], ERR));
+    CHECK_OK(tt_arena_new(2, &arenas[1], ERR));
+    for (int i = 0; i < 5; ++i) {
+        singles n = {.single = arenas[0]};
+        CHECK_OK(tt_arena_run(arenas[1], run_singles, &n, ERR));
+        CHECK(n.both.met);
+        (void)alarm(30); /* it hung once */
+        fork_and(work_in_child, arenas);
+        (void)alarm(0);
+    }
+    tt_arena_free(arenas[0]);
+    tt_arena_free(arenas[1]);
+}
+
 static pthread_barrier_t used, forked;
 
 static void *use_and_wait(void *arg)

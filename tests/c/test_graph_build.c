@@ -72,7 +72,10 @@ TT_TEST(packed_bytes_count_two_items_of_4_bits_to_a_byte)
     CHECK(!tt_packed_bytes(&shape, &bytes));
     shape.dims[0] = -1;
     CHECK(!tt_packed_bytes(&shape, &bytes));
-    shape = (tt_shape){.dtype = TT_STRING, .rank = 0};
+    shape = (tt_shape){.dtype = TT_S2, .rank = 1, .dims = {5}};
+    CHECK(tt_packed_bytes(&shape, &bytes));
+    CHECK_INT(bytes, 2);
+    shape = (tt_shape){.dtype = TT_DTYPE_NONE, .rank = 0};
     CHECK(!tt_packed_bytes(&shape, &bytes));
 }
 

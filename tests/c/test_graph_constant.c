@@ -119,3 +119,34 @@ TT_TEST(making_lazy_constants_survives_failing_allocations)
     tt_constant_unref(base);
     CHECK_INT(c.n_releases, 1);
 }
+
+TT_TEST(texts_must_fill_their_bytes_exactly)
+{
+    static const char bytes[] = "\3\0\0\0\0\0\0\0\2\0\0\0abcde";
+    tt_shape shape = {.dtype = TT_STRING, .rank = 1, .dims = {3}};
+    tt_constant *constant;
+    tt_text *const *texts;
+    char damaged[sizeof bytes];
+    CHECK_INT(tt_constant_texts(&shape, bytes, 17, &constant, NULL), TT_OK);
+    texts = tt_constant_data(constant);
+    CHECK_TEXT(tt_text_bytes(texts[0], NULL), "abc");
+    CHECK(texts[1] == NULL);
+    CHECK_TEXT(tt_text_bytes(texts[2], NULL), "de");
+    tt_constant_unref(constant);
+    for (size_t n = 0; n < 17; ++n) {
+        CHECK_INT(tt_constant_texts(&shape, bytes, n, &constant, NULL), TT_BAD_MODEL);
+        CHECK(constant == NULL);
+    }
+    for (int i = 0; i < 12; ++i) {
+        memcpy(damaged, bytes, sizeof bytes);
+        damaged[i] = (char)(damaged[i] + 1);
+        CHECK_INT(tt_constant_texts(&shape, damaged, 17, &constant, NULL),
+                  TT_BAD_MODEL);
+    }
+    for (int k = 1; k < 8; ++k) {
+        (void)tt_alloc_fail_at(k, false);
+        if (tt_constant_texts(&shape, bytes, 17, &constant, NULL) == TT_OK)
+            tt_constant_unref(constant);
+        (void)tt_alloc_fail_at(0, false);
+    }
+}

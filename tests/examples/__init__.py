@@ -17,11 +17,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def load_example(path: str) -> ModuleType:
     """Import a script of ``examples/`` by its path."""
     file = EXAMPLES / path
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    # digits.py is in two folders: a name of its own for each
+    name = "example_" + path.removesuffix(".py").replace("/", "_")
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

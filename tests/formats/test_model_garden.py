@@ -10,7 +10,7 @@ from .venvs import GARDEN, ROOT, make_venv, run_python
 
 pytestmark = pytest.mark.garden
 
-RECIPE = ROOT / "examples" / "tensorflow" / "model_garden.py"
+RECIPE = ROOT / "examples" / "model_garden" / "model_garden.py"
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "ResNet-18", "BERT-tiny"])

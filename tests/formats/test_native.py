@@ -297,11 +297,14 @@ def test_every_element_type_is_stored(path: Path) -> None:
     graph = Graph("g", [Value("x", "float32", (1,))], [Value("y")])
     graph.nodes = [Node("Identity", ["x"], ["y"])]
     from trimtab.graph import DTYPES
+    from trimtab.texts import pack_texts
 
     for dtype in STORED_AS:
         for i, shape in enumerate([(), (0, 3), (5,), (2, 3, 1)]):
             n_bytes = (int(np.prod(shape)) * DTYPES[dtype][1] + 7) // 8
             data = RNG.integers(0, 2, n_bytes, np.uint8)
+            if dtype == "string":
+                data = pack_texts((["a", "", "bcd"] * 2)[: int(np.prod(shape))])
             graph.constants[f"{dtype}{i}"] = Constant(dtype, shape, data)
     model = Model(graph, {"": 23})
     writer = GraphWriter()

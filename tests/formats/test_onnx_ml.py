@@ -14,8 +14,6 @@ from onnx import TensorProto, helper
 
 import trimtab
 from trimtab import ModelFormatError
-from trimtab.fallback import FallbackWarning
-from trimtab.formats import read_model
 from trimtab.formats.onnx_ml import CLASS_NAMES, REWRITES
 
 RNG = np.random.default_rng(0)
@@ -140,10 +138,7 @@ def test_any_opset_of_the_rest_will_do(opset: int) -> None:
 
 def test_every_rewrite_is_tried_here_or_with_scikit_learn() -> None:
     with_scikit_learn = {"ArrayFeatureExtractor"}
-    here = {name for name, *_ in NODES} | {
-        "TreeEnsembleClassifier",
-        "TreeEnsembleRegressor",
-    }
+    here = {name for name, *_ in NODES} - {"SVMRegressor"}  # has a kernel
     assert here | with_scikit_learn == set(REWRITES)
 
 
@@ -241,7 +236,6 @@ STUMP: dict[str, Any] = {
     "change",
     [
         {"nodes_truenodeids": [0, 0, 0]},  # a cycle
-        {"nodes_truenodeids": [2, 0, 0]},  # one leaf twice
         {"nodes_truenodeids": [9, 0, 0]},
         {"nodes_nodeids": [0, 1, 1]},
         {"nodes_featureids": [-1, 0, 0]},
@@ -255,22 +249,6 @@ def test_trees_that_are_none_are_refused(change: dict[str, Any]) -> None:
     content = model_of("TreeEnsembleRegressor", {**STUMP, **change}, X, FLOAT)
     with pytest.raises(ModelFormatError, match="TreeEnsembleRegressor 'n'"):
         trimtab.load_model(content)
-
-
-def test_ensembles_that_are_large_stay_as_they_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from trimtab.formats import onnx_ml_trees
-
-    monkeypatch.setattr(onnx_ml_trees, "_MAX_ELEMENTS", 3)
-    content = model_of("TreeEnsembleRegressor", STUMP, X, FLOAT)
-    assert [n.op_type for n in read_model(content).graph.nodes] == [
-        "TreeEnsembleRegressor"
-    ]
-    with pytest.warns(FallbackWarning):
-        model = trimtab.load_model(content)
-    expected = ort.InferenceSession(content).run(None, {"x": X})[0]
-    np.testing.assert_array_equal(model(X), expected)
 
 
 # ---- names of classes, dicts of probabilities ---------------------------------------

@@ -16,15 +16,24 @@ pytest.importorskip("skl2onnx")
 
 from sklearn import datasets
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    BaggingClassifier,
+    BaggingRegressor,
+    ExtraTreesClassifier,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     RandomForestClassifier,
+    RandomForestRegressor,
+    StackingClassifier,
+    VotingClassifier,
 )
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
@@ -35,24 +44,25 @@ from sklearn.linear_model import (
     RidgeClassifier,
     SGDClassifier,
 )
-from sklearn.naive_bayes import GaussianNB
+from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
+    KBinsDiscretizer,
     MinMaxScaler,
     Normalizer,
     OneHotEncoder,
     PolynomialFeatures,
+    PowerTransformer,
     RobustScaler,
     StandardScaler,
 )
-from sklearn.svm import SVC, SVR, LinearSVC
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 from sklearn.tree import DecisionTreeClassifier
 
 import trimtab
 from trimtab import InputError, UnsupportedOpError
-from trimtab.fallback import FallbackWarning
 
 IRIS = datasets.load_iris()
 X = IRIS.data.astype(np.float32)
@@ -61,10 +71,9 @@ NAMES = IRIS.target_names[IRIS.target]
 
 @dataclass(frozen=True)
 class Case:
-    """An estimator; whether all of it runs in the engine."""
+    """An estimator, and how close it must come."""
 
     estimator: BaseEstimator
-    is_native: bool = True
     tolerance: float = 1e-5
 
 
@@ -109,12 +118,48 @@ CASES = [
         ),
         tolerance=1e-4,
     ),
-    case(SVC(random_state=0), is_native=False, tolerance=1e-4),
+    case(SVC(random_state=0), tolerance=1e-4),
+    case(SVC(kernel="sigmoid", random_state=0), tolerance=1e-4),
+    case(SVC(probability=True, random_state=0), tolerance=1e-4),
+    case(NuSVC(nu=0.2, random_state=0), tolerance=1e-4),
+    case(NuSVR(), tolerance=1e-4),
+    case(LinearSVR(random_state=0), tolerance=1e-4),
     case(DecisionTreeClassifier(random_state=0)),
     case(RandomForestClassifier(8, random_state=0)),
     case(GradientBoostingClassifier(n_estimators=8)),
     case(GradientBoostingRegressor(n_estimators=8)),
     case(ExtraTreesRegressor(8, random_state=0)),
+    case(ExtraTreesClassifier(8, random_state=0)),
+    case(RandomForestRegressor(8, random_state=0)),
+    case(BaggingClassifier(n_estimators=4, random_state=0)),
+    case(BaggingRegressor(n_estimators=4, random_state=0)),
+    case(AdaBoostClassifier(n_estimators=4, random_state=0)),
+    case(AdaBoostRegressor(n_estimators=4, random_state=0), tolerance=1e-4),
+    case(CalibratedClassifierCV(LinearSVC(random_state=0)), tolerance=1e-4),
+    case(
+        VotingClassifier(
+            [
+                ("a", LogisticRegression(max_iter=500)),
+                ("b", DecisionTreeClassifier(max_depth=3, random_state=0)),
+            ],
+            voting="soft",
+            flatten_transform=False,
+        ),
+        tolerance=1e-4,
+    ),
+    case(
+        StackingClassifier(
+            [
+                ("a", LogisticRegression(max_iter=500)),
+                ("b", RandomForestClassifier(4, random_state=0)),
+            ]
+        ),
+        tolerance=1e-4,
+    ),
+    case(KBinsDiscretizer(4, encode="ordinal")),
+    case(PowerTransformer(), tolerance=1e-3),
+    case(BernoulliNB(), tolerance=1e-4),
+    case(MultinomialNB(), tolerance=1e-4),
 ]
 
 
@@ -122,13 +167,6 @@ def fit(estimator: BaseEstimator, y: Any = IRIS.target) -> BaseEstimator:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return estimator.fit(X, y)
-
-
-def load(estimator: BaseEstimator, *, is_native: bool) -> trimtab.Model:
-    if is_native:
-        return trimtab.load_model(estimator, fallback=False)
-    with pytest.warns(FallbackWarning):
-        return trimtab.load_model(estimator)
 
 
 def check(found: dict[str, np.ndarray], model: BaseEstimator, tolerance: float) -> None:
@@ -159,32 +197,45 @@ def check(found: dict[str, np.ndarray], model: BaseEstimator, tolerance: float) 
 @pytest.mark.parametrize("case", CASES)
 def test_an_estimator_gives_what_scikit_learn_gives(case: Case) -> None:
     estimator = fit(case.estimator)
-    model = load(estimator, is_native=case.is_native)
+    model = trimtab.load_model(estimator, fallback=False)
     assert [spec.name for spec in model.inputs] == ["X"]
     check(model.run(X), estimator, case.tolerance)
 
 
 @pytest.mark.parametrize(
-    ("estimator", "is_native"),
+    "estimator",
     [
-        (LogisticRegression(max_iter=500), True),
-        (SGDClassifier(random_state=0), True),
-        (GaussianNB(), True),
-        (MLPClassifier(max_iter=30, random_state=0), True),
-        (RandomForestClassifier(4, random_state=0), True),
+        LogisticRegression(max_iter=500),
+        SGDClassifier(random_state=0),
+        GaussianNB(),
+        MLPClassifier(max_iter=30, random_state=0),
+        RandomForestClassifier(4, random_state=0),
+        SVC(probability=True, random_state=0),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_named_classes_become_numbers_and_the_names_stay_known(
-    estimator: BaseEstimator, is_native: bool
+    estimator: BaseEstimator,
 ) -> None:
     estimator = fit(estimator, NAMES)
-    model = load(estimator, is_native=is_native)
+    model = trimtab.load_model(estimator, fallback=False)
     names = np.array(model.class_names)
     assert list(names) == list(IRIS.target_names)
     labels = model.run(X)["label"]
     assert labels.dtype == np.int64
     np.testing.assert_array_equal(names[labels], estimator.predict(X))
+
+
+def test_votes_that_are_equal_go_to_the_first_class() -> None:
+    """Weights of 1/20 add up to more than their number in double."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 6)).astype(np.float32)
+    y = x[:, 0] * x[:, 1] + np.sin(x[:, 2]) > 0
+    forest = RandomForestClassifier(20, random_state=0).fit(x, y)
+    rows = rng.normal(size=(400, 6)).astype(np.float32)
+    assert (forest.predict_proba(rows)[:, 0] == 0.5).any()
+    label, _ = trimtab.load_model(forest, fallback=False)(rows)
+    np.testing.assert_array_equal(label, forest.predict(rows))
 
 
 # ---- columns ------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_the_readme_keeps_its_two_commands() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert blocks == [
         "pip install . && trimtab demo\n",
-        "pip install '.[test]' && pytest\n",
+        "pip install '.[test]' && pytest -n auto --maxprocesses 4\n",
     ]
 
 

@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Callable
 
 from .files import ROOT
+from .operators import operators
 
 
 def wrapped(names: list[str]) -> str:
@@ -57,6 +58,7 @@ def resize_methods() -> str:
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/formats.md", "keras_layers"): keras_layers,
     ("docs/formats.md", "tflite_operators"): tflite_operators,
+    ("docs/operators.md", "operators"): operators,
     ("docs/pipelines.md", "steps"): steps,
     ("docs/pipelines.md", "resize_methods"): resize_methods,
 }

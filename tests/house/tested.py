@@ -23,7 +23,7 @@ def names_in(folder: Path, pattern: str) -> set[str]:
 
 
 def test_every_operator_is_tested() -> None:
-    """In tests/ops by name, or by ONNX's own cases (tests/ops/test_onnx_node.py)."""
+    """In tests/ops by name, or by ONNX's own cases (tests/conformance)."""
     ours = names_in(ROOT / "tests" / "ops", "test_*.py")
     ours |= names_in(ROOT / "tests" / "plan", "*.py")
     theirs = names_in(Path(onnx_cases.__file__).parent, "*.py")

@@ -80,6 +80,7 @@ def test_a_safer_point_is_returned_where_the_fastest_is_not_proven() -> None:
     assert drop_of(backend, outcome.choices) <= 0.01
     # Safest first, and nothing is judged behind the first failure.
     assert [b.upper <= 0.01 for _, b in outcome.judged][-2:] == [True, False]
+    assert 0 < outcome.noise < 1  # of what is returned, tried on search samples or not
 
 
 def test_a_layer_slower_than_in_float32_is_not_kept() -> None:

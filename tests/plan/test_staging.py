@@ -6,13 +6,12 @@ all but the device is tried on every machine.
 
 from __future__ import annotations
 
-import fnmatch
 import warnings
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conformance.ledger import read_ledger
 from tests.ops.check import compare
 from tests.zoo import MODELS, ZooUnavailable, run_onnxruntime
 
@@ -46,15 +45,14 @@ def is_wanted(case) -> bool:
     return (
         all(isinstance(x, np.ndarray) for x in arrays)
         and _core.has_operator(nodes[0].domain, nodes[0].op_type, opsets[0].version)
-        and not is_expected_to_fail(case.name)
+        and getattr(rows().get(f"node/{case.name}"), "column", None) == "core"
     )
 
 
-def is_expected_to_fail(name: str) -> bool:
-    """Is the case one that the engine is known not to pass?"""
-    listed = Path(__file__).parents[1] / "ops" / "onnx_node_expected.txt"
-    patterns = [line.split()[0] for line in listed.read_text().splitlines() if line]
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+@cache
+def rows():
+    """What becomes of each of ONNX's cases."""
+    return read_ledger().rows
 
 
 def test_the_cases_are_many() -> None:

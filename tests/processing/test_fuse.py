@@ -126,7 +126,7 @@ def test_a_batch_and_a_pickle_of_a_fused_pipeline() -> None:
     again = pickle.loads(pickle.dumps(pipeline.model))
     for image, answer in zip(images, answers, strict=True):
         np.testing.assert_array_equal(pipeline(image), answer)
-        np.testing.assert_array_equal(again(pipeline._inputs(image, {})["x"]), answer)
+        np.testing.assert_array_equal(again(*pipeline._values(image, {})), answer)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,12 @@ import numpy as np
 
 import trimtab
 import trimtab.fallback  # these come late, and the watch would see them come
+import trimtab.formats.onnx_contrib
 import trimtab.formats.onnx_quantized
+import trimtab.formats.onnx_schema_functions
 import trimtab.formats.refuse
+import trimtab.string_tensors
+import trimtab.texts
 from trimtab.signature import TensorSpec
 
 from .mutate import mutant, original

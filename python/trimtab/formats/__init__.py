@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = [
     "ObjectFormat",
     "find_object_format",
     "read_model",
+    "read_structure",
 ]
 
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -80,11 +82,16 @@ class Head(FrozenRecord):
         )
 
 
-def _read(reader: str, *arguments: Any, **options: Any) -> Model:
-    """Call ``module:function`` of this package."""
+def _function(reader: str) -> Callable[..., Any]:
+    """Find ``module:function`` of this package."""
     module, _, function = reader.partition(":")
-    read = getattr(importlib.import_module(f"{__name__}.{module}"), function)
-    model: Model = read(*arguments, **options)
+    found: Callable[..., Any]
+    found = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    return found
+
+
+def _read(reader: str, *arguments: Any, **options: Any) -> Model:
+    model: Model = _function(reader)(*arguments, **options)
     return model
 
 
@@ -368,6 +375,56 @@ def _check_options(
         )
 
 
+def _identify(
+    source: Any, limits: Limits
+) -> tuple[str, Format | ObjectFormat, Any, str]:
+    """Name and entry of the format, what its reader takes, and a word for messages."""
+    if (found := find_object_format(source)) is not None:
+        return *found, source, f"the {type(source).__name__}"
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        given, what = bytes(source), "the content"
+        return *_find(_look(given, limits), "", what), given, what
+    path = os.fspath(source)
+    suffix, what = os.path.splitext(path)[1].lower(), repr(path)
+    return *_find(_look(path, limits), suffix, what), path, what
+
+
+#: Formats whose structure can be read without the weights -> who reads it.
+_STRUCTURES = {"onnx": "onnx_structure:read_onnx_structure"}
+
+
+def read_structure(
+    source: Any, limits: Limits | None = None
+) -> tuple[Model, Counter[tuple[str, str]]]:
+    """Read what a model consists of, without its weights where the format allows.
+
+    Parameters
+    ----------
+    source : path, bytes-like or object
+        As for `read_model`.
+    limits : Limits, optional
+        Bounds on what it may ask for.
+
+    Returns
+    -------
+    model : Model
+        Not to be run: elements of weights may be missing.
+    written : Counter of (str, str)
+        Nodes as the file has them, by domain and operator, before any is rewritten.
+
+    Examples
+    --------
+    >>> model, written = read_structure("model.onnx")      # doctest: +SKIP
+    """
+    limits = limits or Limits()
+    name, entry, given, _ = _identify(source, limits)
+    if isinstance(entry, Format) and name in _STRUCTURES:
+        found: tuple[Model, Counter[tuple[str, str]]]
+        found = _function(_STRUCTURES[name])(given, limits)
+        return found
+    return read_model(source, limits), Counter()
+
+
 def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Model:
     """Read a model of any supported format.
 
@@ -406,18 +463,7 @@ def read_model(source: Any, limits: Limits | None = None, **options: Any) -> Mod
 with b'GIF89a'); supported are: ...
     """
     limits = limits or Limits()
-    entry: Format | ObjectFormat
-    given: Any
-    if (found := find_object_format(source)) is not None:
-        name, entry = found
-        given, what = source, f"the {type(source).__name__}"
-    elif isinstance(source, (bytes, bytearray, memoryview)):
-        given, what = bytes(source), "the content"
-        name, entry = _find(_look(given, limits), "", what)
-    else:
-        given = os.fspath(source)
-        suffix, what = os.path.splitext(given)[1].lower(), repr(given)
-        name, entry = _find(_look(given, limits), suffix, what)
+    name, entry, given, what = _identify(source, limits)
     _check_options(options, name, entry.options)
     try:
         return entry.read(given, limits, **options)

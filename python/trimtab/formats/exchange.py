@@ -16,7 +16,7 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError
 from trimtab.graph import DTYPES
-from trimtab.types import Array, numpy_dtype
+from trimtab.types import Array, element_type, numpy_dtype
 
 __all__ = ["pack_arrays", "read_arrays", "write_arrays"]
 
@@ -155,9 +155,7 @@ def _is_dim(dim: Any) -> bool:
 
 def _name_of(name: str, array: Array) -> str:
     """Element type as models name it."""
-    found = str(array.dtype.name)
-    if found not in DTYPES:
-        found = found.replace("float8_", "float8")
+    found = element_type(array.dtype)
     if found not in DTYPES or found == "string":
         raise ModelFormatError(f"{name!r} is an array of {array.dtype}")
     return found

@@ -44,6 +44,13 @@ STORED_AS: dict[str, tuple[str, bool]] = {
     "float8e5m2fnuz": ("U8", False),
     "uint4": ("U8", False),
     "int4": ("U8", False),
+    "float4e2m1": ("U8", False),
+    "float8e8m0": ("U8", False),
+    "uint2": ("U8", False),
+    "int2": ("U8", False),
+    "float6e2m3": ("U8", False),
+    "float6e3m2": ("U8", False),
+    "string": ("U8", False),
 }
 _KEYS = frozenset(
     {
@@ -55,6 +62,7 @@ _KEYS = frozenset(
         "quantization",
         "golden",
         "provenance",
+        "reference",
     }
 )
 
@@ -82,6 +90,7 @@ class Artefact:
         "pipeline",
         "provenance",
         "quantization",
+        "reference",
         "signature",
     )
 
@@ -111,6 +120,8 @@ class Artefact:
         self.golden = _object(plain.get("golden"), "golden")
         self.provenance = _object(plain.get("provenance"), "provenance") or {}
         self.signature = _object(plain.get("signature"), "signature") or {}
+        #: Description of the tensor that holds the monitoring reference as JSON.
+        self.reference = _object(plain.get("reference"), "reference")
 
     def array(self, plain: Any, what: str) -> Array:
         """Read the array of a description, ``{"tensor": name, ...}``.

@@ -14,7 +14,7 @@ import numpy as np
 from trimtab.errors import ModelFormatError, ModelLimitError
 from trimtab.formats.native import STORED_AS
 from trimtab.formats.tensor_file import TensorFile
-from trimtab.graph import DTYPES, Constant, Dims, Graph, Model, Node, Value
+from trimtab.graph import DTYPES, KINDS, Constant, Dims, Graph, Model, Node, Value
 from trimtab.limits import Limits
 
 __all__ = ["GraphParser"]
@@ -84,13 +84,16 @@ def _dims(value: Any, what: str) -> Dims | None:
     return tuple(dims)
 
 
-def _n_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+def _n_bytes(dtype: str, shape: tuple[int, ...], found: int) -> int:
+    """Bytes of a tensor of which `found` are there; strings have their own lengths."""
+    if dtype == "string":
+        return max(4 * math.prod(shape), found)
     return (math.prod(shape) * DTYPES[dtype][1] + 7) // 8
 
 
 _MODEL = frozenset({"opsets", "overridable", "graphs"})
 _GRAPH = frozenset({"name", "inputs", "outputs", "captures", "constants", "nodes"})
-_VALUE = frozenset({"name", "dtype", "shape"})
+_VALUE = frozenset({"name", "dtype", "shape", "kind"})
 _NODE = frozenset({"op", "domain", "name", "inputs", "outputs", "attributes"})
 _TENSOR = frozenset({"tensor", "dtype", "shape"})
 _CONSTANT = _TENSOR | {"name"}
@@ -169,7 +172,10 @@ class GraphParser:
             if not all(type(dim) is int for dim in dims):
                 raise ModelFormatError(f"{what}: a constant has no symbolic dims")
             shape = tuple(dim for dim in dims if isinstance(dim, int))
-        if len(shape) > _MAX_RANK or _n_bytes(dtype, shape) != place.n_bytes:
+        if (
+            len(shape) > _MAX_RANK
+            or _n_bytes(dtype, shape, place.n_bytes) != place.n_bytes
+        ):
             raise ModelFormatError(
                 f"{what}: {dtype} of shape {list(shape[:_MAX_RANK])} does not take the "
                 f"{place.n_bytes} bytes of tensor {key[:100]!r}"
@@ -278,7 +284,11 @@ class GraphParser:
             raise ModelFormatError(
                 f"value {name[:100]!r}: dtype {dtype!r} is not known"
             )
-        return Value(name, dtype, _dims(entry.get("shape"), f"value {name[:100]!r}"))
+        kind = entry.get("kind", "tensor")
+        if type(kind) is not str or kind not in KINDS:
+            raise ModelFormatError(f"value {name[:100]!r}: kind {kind!r} is not known")
+        dims = _dims(entry.get("shape"), f"value {name[:100]!r}")
+        return Value(name, dtype, dims, kind)
 
     def _node(self, graph: int, number: int, plain: Any) -> Node:
         what = f"graph {graph}, node {number}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError
 from trimtab.formats.native import RESERVED, STORED_AS
-from trimtab.graph import Constant, Graph, Model, Node, Stored, Value
+from trimtab.graph import DTYPES, Constant, Graph, Model, Node, Stored, Value
 from trimtab.types import Array
 
 __all__ = ["GraphWriter"]
@@ -38,8 +38,8 @@ def stored_form(constant: Constant) -> tuple[str, tuple[int, ...]]:
 
 
 def _fits(constant: Constant, n_bytes: int) -> bool:
-    """One byte for each element, as float8 has it and int4 has not."""
-    return math.prod(constant.shape) == n_bytes and not constant.dtype.endswith("int4")
+    """One byte for each element, as float8 has it; int4 and strings have not."""
+    return math.prod(constant.shape) == n_bytes and DTYPES[constant.dtype][1] == 8
 
 
 class GraphWriter:
@@ -254,7 +254,8 @@ class GraphWriter:
 
 def _value(value: Value) -> dict[str, Any]:
     shape = None if value.shape is None else list(value.shape)
-    return {"name": value.name, "dtype": value.dtype, "shape": shape}
+    kind = {} if value.kind == "tensor" else {"kind": value.kind}
+    return {"name": value.name, "dtype": value.dtype, "shape": shape, **kind}
 
 
 def _number(value: float) -> float | str:

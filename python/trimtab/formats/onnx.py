@@ -1,6 +1,7 @@
 """ONNX: a path or bytes -> `Model`.
 
-gate (bounds what parsing may take) > protobuf > functions inlined > graphs > model.
+gate (bounds what parsing may take) > protobuf > functions inlined (those of the model,
+and of the schemas of operators that the engine lacks) > graphs > model.
 Only the messages of the `onnx` package are used: no checker, no shape inference, no
 `onnx.load`.
 """
@@ -22,12 +23,14 @@ from trimtab.formats.external import ExternalFiles
 from trimtab.formats.onnx_file import OnnxFile
 from trimtab.formats.onnx_functions import inline_functions
 from trimtab.formats.onnx_graph import GraphReader
+from trimtab.formats.onnx_schema_functions import expand_schema_functions
 from trimtab.formats.onnx_tensor import TensorReader
 from trimtab.graph import Graph, Model, Stored, WeightFile
 from trimtab.limits import Limits
+from trimtab.record import Record
 from trimtab.types import Array
 
-__all__ = ["read_onnx", "read_onnx_message"]
+__all__ = ["Reading", "open_onnx", "read_onnx", "read_onnx_file", "read_onnx_message"]
 
 _MESSAGES = "onnx.onnx_ml_pb2"
 _FORCED = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
@@ -44,6 +47,8 @@ _QUANTIZED = (
     "DynamicQuantizeMatMul",
     "MatMulIntegerToFloat",
 )
+_CONTRIB = {"com.microsoft", "ai.onnx.preview"}
+_SWIGLU_OPSET = 28  # of ai.onnx
 _lock = threading.Lock()
 _classes: list[Any] = []  # ModelProto, once it is known
 
@@ -149,13 +154,20 @@ def _metadata(proto: Any) -> dict[str, str]:
 
 def _rewrite_ml(graph: Graph, opsets: dict[str, int], metadata: dict[str, str]) -> None:
     """Replace operators of ai.onnx.ml, in the newest opset that changes nothing."""
-    from trimtab.formats.onnx_ml import is_stable, rewrite_ml
+    from trimtab.formats.onnx_ml import CORE_DOMAIN, is_stable, rewrite_ml
 
     opset = opsets.setdefault("", _ML_OPSET)
     if _ML_MIN_OPSET <= opset < _ML_OPSET and is_stable(graph):
         opset = opsets[""] = _ML_OPSET
     if opset >= _ML_MIN_OPSET:
         rewrite_ml(graph, opset, metadata)
+    if any(node.domain == CORE_DOMAIN for node in graph.nodes):
+        opsets[CORE_DOMAIN] = 1
+
+
+def _may_have_contrib(opsets: dict[str, int]) -> bool:
+    """Are there domains or versions whose operators `onnx_contrib` writes?"""
+    return not _CONTRIB.isdisjoint(opsets) or opsets.get("", 0) >= _SWIGLU_OPSET
 
 
 def _rewrites(
@@ -169,6 +181,10 @@ def _rewrites(
         from trimtab.formats.onnx_quantized import rewrite_quantized
 
         found.append(lambda graph: rewrite_quantized(graph, opsets))
+    if _may_have_contrib(opsets):
+        from trimtab.formats.onnx_contrib import rewrite_contrib
+
+        found.append(lambda graph: rewrite_contrib(graph, opsets))
     if _ML_DOMAIN in opsets:
         from trimtab.formats.onnx_ml import drop_zip_maps
 
@@ -212,22 +228,94 @@ def read_onnx(source: str | bytes | bytearray | memoryview, limits: Limits) -> M
     >>> read_onnx("model.onnx", Limits())                  # doctest: +SKIP
     Model('main': x -> y, 12 nodes)
     """
-    folder = None
-    if isinstance(source, str):
-        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        folder = os.path.dirname(os.path.realpath(source))
-        return _read(OnnxFile(WeightFile(descriptor), limits), folder, limits, {})
-    return _read(OnnxFile(source, limits), folder, limits, {})
+    file, folder = open_onnx(source, limits)
+    return read_onnx_file(file, limits, Reading(ExternalFiles(folder)))
 
 
-def _read(
-    file: OnnxFile, folder: str | None, limits: Limits, held: Mapping[str, Array]
-) -> Model:
-    """Read a file; `held` are elements of initializers that are not in it."""
-    with ExternalFiles(folder) as files:
+def open_onnx(
+    source: str | bytes | bytearray | memoryview, limits: Limits
+) -> tuple[OnnxFile, str | None]:
+    """Open a file, or take its content.
+
+    Parameters
+    ----------
+    source : str or bytes-like
+    limits : Limits
+
+    Returns
+    -------
+    file : OnnxFile
+    folder : str or None
+        Where external data may lie.
+
+    Examples
+    --------
+    >>> open_onnx(b"", Limits())[1] is None
+    True
+    """
+    if not isinstance(source, str):
+        return OnnxFile(source, limits), None
+    descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    folder = os.path.dirname(os.path.realpath(source))
+    return OnnxFile(WeightFile(descriptor), limits), folder
+
+
+class Reading(Record):
+    """What a reading has besides the file.
+
+    Parameters
+    ----------
+    files : ExternalFiles
+        Closed when all is read.
+    held : mapping of str to ndarray
+        Elements of initializers that are not in the file.
+    look : callable or None
+        Gets to see the message before anything in it is changed.
+    """
+
+    __slots__ = ("files", "held", "look")
+
+    def __init__(
+        self,
+        files: ExternalFiles,
+        held: Mapping[str, Array] | None = None,
+        look: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.files = files
+        self.held = held or {}
+        self.look = look
+
+
+def read_onnx_file(file: OnnxFile, limits: Limits, reading: Reading) -> Model:
+    """Read an open file.
+
+    Parameters
+    ----------
+    file : OnnxFile
+    limits : Limits
+    reading : Reading
+
+    Returns
+    -------
+    model : Model
+
+    Raises
+    ------
+    ModelFormatError
+        As for `read_onnx`.
+
+    Examples
+    --------
+    >>> read_onnx_file(file, limits, Reading(files))       # doctest: +SKIP
+    Model('main': x -> y, 12 nodes)
+    """
+    held = reading.held
+    with reading.files as files:
         data, spans, constants = file.skeleton()
         proto = _parse(data, limits)
         del data
+        if reading.look is not None:
+            reading.look(proto)
         names = {i: t.name for i, t in enumerate(proto.graph.initializer) if i in spans}
         weights = {names[i]: span for i, span in spans.items()}
         if len(weights) != len(spans):
@@ -237,6 +325,7 @@ def _read(
         weights.update(constants)
         if proto.functions:
             proto = inline_functions(proto, limits)
+        proto = expand_schema_functions(proto, limits)
 
         def raw(name: str) -> Array | Stored | None:
             span = weights.get(name)
@@ -280,4 +369,4 @@ def read_onnx_message(
     Model('main': x -> y, 12 nodes)
     """
     file = OnnxFile(proto.SerializeToString(), limits)
-    return _read(file, None, limits, weights or {})
+    return read_onnx_file(file, limits, Reading(ExternalFiles(None), weights))

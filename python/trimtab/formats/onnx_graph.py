@@ -18,13 +18,14 @@ from trimtab.formats.onnx_tensor import (
     TensorReader,
     constant_of_attribute,
 )
-from trimtab.graph import Dims, Graph, Node, Stored, Value
+from trimtab.graph import KINDS, Dims, Graph, Node, Stored, Value
 from trimtab.limits import Limits
 from trimtab.types import Array
 
 __all__ = ["GraphReader"]
 
 _FLOAT, _INT, _STRING, _TENSOR, _GRAPH, _FLOATS, _INTS, _STRINGS = range(1, 9)
+_TYPE = 13
 
 
 def _decoded(data: bytes | str) -> str:
@@ -82,15 +83,9 @@ def read_value(info: Any, where: str) -> Value:
     name = _check_name(info.name, f"an {where}")
     if not info.HasField("type"):
         return Value(name)
-    kind = info.type.WhichOneof("value")
-    if kind is None:
-        return Value(name)
-    if kind != "tensor_type":
-        raise UnsupportedOpError(
-            f"{where} {name!r} is a {kind.removesuffix('_type')}: only tensors are "
-            "supported"
-        )
-    tensor = info.type.tensor_type
+    kind, tensor = _read_kind(info.type, f"{where} {name!r}")
+    if tensor is None:
+        return Value(name, kind=kind)
     dtype = None
     if tensor.elem_type != 0:
         dtype = DTYPE_NAMES.get(tensor.elem_type)
@@ -99,8 +94,28 @@ def read_value(info: Any, where: str) -> Value:
                 f"{where} {name!r}: element type {tensor.elem_type} is not known"
             )
     if not tensor.HasField("shape"):
-        return Value(name, dtype)
-    return Value(name, dtype, _read_dims(tensor.shape, name, where))
+        return Value(name, dtype, kind=kind)
+    return Value(name, dtype, _read_dims(tensor.shape, name, where), kind)
+
+
+def _read_kind(proto: Any, what: str) -> tuple[str, Any]:
+    """Kind of a value, and the type of its tensors if it says one."""
+    found = proto.WhichOneof("value")
+    outer: list[str] = []
+    while found in ("optional_type", "sequence_type"):
+        outer.append(found.removesuffix("_type"))
+        proto = getattr(proto, found).elem_type
+        found = proto.WhichOneof("value")
+        if len(outer) > 2:
+            break
+    kind = " ".join(outer) or "tensor"
+    if found not in (None, "tensor_type") or kind not in KINDS:
+        words = [*outer, "" if found is None else found.removesuffix("_type")]
+        raise UnsupportedOpError(
+            f"{what} is a {' of '.join(filter(None, words))}: only tensors, sequences "
+            "of tensors and optionals of those are supported"
+        )
+    return kind, None if found is None else proto.tensor_type
 
 
 def _read_dims(shape: Any, name: str, where: str) -> Dims:
@@ -275,6 +290,8 @@ class GraphReader:
             body = Graph("")
             node.attributes[name] = body
             self._waiting.append((proto.g, body, self._depth + 1))
+        elif kind == _TYPE and node.op_type == "Optional":
+            pass  # of what it is empty: it is nothing whatever that is
         elif kind in (_TENSOR, _GRAPH):
             raise ModelFormatError(
                 f"{node.op_type} {node.name!r}: attribute {name!r} is empty"
@@ -357,23 +374,8 @@ class _Scope:
         self._captures[name] = None
 
     def _drop_unused(self) -> None:
-        """Drop constants that nobody reads; strings must be among them."""
+        """Drop constants that nobody reads."""
         graph = self._graph
-        strings = [
-            name
-            for name, constant in graph.constants.items()
-            if constant.dtype == "string" and name in self._used
-        ]
-        if strings:
-            readers = [
-                f"{node.op_type} {node.name!r}"
-                for node in graph.nodes
-                if any(name in strings for name in node.inputs)
-            ]
-            raise UnsupportedOpError(
-                f"tensors of strings are not supported: {strings[:10]}, read by "
-                f"{', '.join(readers[:10]) or 'the outputs'}"
-            )
         graph.constants = {
             name: constant
             for name, constant in graph.constants.items()

@@ -1,10 +1,11 @@
-"""Operators of ai.onnx.ml -> plain ones, so that the engine runs them.
+"""Operators of ai.onnx.ml -> plain ones, where that is as good as one of their own.
 
 Enters: the main graph of an ONNX file, not yet sorted. Leaves: the same graph with
-every node that `REWRITES` knows replaced by operators of ai.onnx that mean the same;
-others stay, for the fallback.
+every node that `REWRITES` knows replaced by operators of ai.onnx that mean the same
+and fuse with others; trees and support vectors stay, for the core, as do the rest,
+for the fallback.
 
-Tensors of strings are not supported, but classes often have names. Where a file gives
+Nothing here computes with strings, but classes often have names. Where a file gives
 names as labels, the label becomes the number of the class (int64), and the names go,
 in that order, into the model's metadata as JSON text under `CLASS_NAMES`.
 """
@@ -17,11 +18,12 @@ from typing import Any
 
 from trimtab.formats import onnx_ml_features as features
 from trimtab.formats import onnx_ml_models as models
-from trimtab.formats.onnx_ml_write import DOMAIN, Keep, MlWriter
+from trimtab.formats.onnx_ml_write import CORE_DOMAIN, DOMAIN, Keep, MlWriter
 from trimtab.graph import Graph, Node
 
 __all__ = [
     "CLASS_NAMES",
+    "CORE_DOMAIN",
     "DOMAIN",
     "REWRITES",
     "drop_zip_maps",
@@ -45,20 +47,14 @@ REWRITES: dict[str, Callable[[MlWriter, Node], None]] = {
     "LinearRegressor": models.write_linear_regressor,
     "Normalizer": features.write_normalizer,
     "OneHotEncoder": features.write_one_hot_encoder,
-    "SVMRegressor": models.write_svm_regressor,
     "Scaler": features.write_scaler,
-    "TreeEnsembleClassifier": models.write_tree_classifier,
-    "TreeEnsembleRegressor": models.write_tree_regressor,
 }
 
 # What these are written with came later than Where (9): Equal of floats, LessOrEqual.
 _MIN_OPSETS = {
     "Imputer": 11,
-    "LabelEncoder": 11,
     "Normalizer": 11,
     "OneHotEncoder": 11,
-    "TreeEnsembleClassifier": 12,
-    "TreeEnsembleRegressor": 12,
 }
 
 # Operators that mean the same from opset 9 on, as converters of such models use them.

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from trimtab.errors import ModelFormatError
-from trimtab.formats.onnx_ml_write import Keep, MlWriter, attribute
+from trimtab.formats.onnx_ml_write import CORE_DOMAIN, Keep, MlWriter, attribute
 from trimtab.graph import Node
 from trimtab.types import Array
 
@@ -119,17 +118,26 @@ def write_imputer(w: MlWriter, node: Node) -> None:
     >>> write_imputer(writer, node)   # doctest: +SKIP
     """
     values = attribute(node, "imputed_value_floats")
-    if not values.size:
+    whole = attribute(node, "imputed_value_int64s", "int64")
+    if not values.size and not whole.size:
         raise Keep
-    replaced = float(node.attributes.get("replaced_value_float", 0.0))
-    x = w.floats(node, node.inputs[0])
-    if math.isnan(replaced):
-        is_missing = w.op(node, "IsNaN", [x])
+    if not values.size:
+        x = w.op(node, "Cast", [node.inputs[0]], to=_INT64)
+        replaced = np.full(1, node.attributes.get("replaced_value_int64", 0), np.int64)
+        is_missing = w.op(node, "Equal", [x, w.constant(node, replaced)])
+        values = whole
     else:
-        wanted = w.constant(node, np.full(1, replaced, np.float32))
-        is_missing = w.op(node, "Equal", [x, wanted])
+        x = w.floats(node, node.inputs[0])
+        is_missing = _is_missing(w, node, x)
     value = w.constant(node, values)
     w.op(node, "Where", [is_missing, value, x], node.outputs[0])
+
+
+def _is_missing(w: MlWriter, node: Node, x: str) -> str:
+    replaced = float(node.attributes.get("replaced_value_float", 0.0))
+    if math.isnan(replaced):
+        return w.op(node, "IsNaN", [x])
+    return w.op(node, "Equal", [x, w.constant(node, np.full(1, replaced, np.float32))])
 
 
 def write_feature_vectorizer(w: MlWriter, node: Node) -> None:
@@ -194,16 +202,20 @@ def _matches(w: MlWriter, node: Node, keys: Array) -> str:
     return w.op(node, "Equal", [column, w.constant(node, keys)])
 
 
-def _keys(node: Node) -> Array:
-    for name, dtype in (("keys_int64s", "int64"), ("keys_floats", "float32")):
-        found = attribute(node, name, dtype)
-        if found.size and not np.isnan(found).any():
-            return found
-    raise Keep
+_NUMBERS = ("int64s", "floats", "tensor")
+
+
+def _has_numbers(node: Node, prefix: str) -> bool:
+    """Whether one of the attributes keys_* or values_* holds numbers."""
+    for name in _NUMBERS:
+        found = node.attributes.get(f"{prefix}_{name}")
+        if found is not None and getattr(found, "dtype", None) != "string":
+            return True
+    return False
 
 
 def write_label_encoder(w: MlWriter, node: Node) -> None:
-    """A table of numbers; what is not in it becomes the default.
+    """Hand a table of numbers to the core, whose operator has no strings.
 
     Parameters
     ----------
@@ -215,43 +227,28 @@ def write_label_encoder(w: MlWriter, node: Node) -> None:
     ------
     Keep
         It stays as it is.
-    ModelFormatError
-        Its attributes contradict each other.
 
     Examples
     --------
     >>> write_label_encoder(writer, node)   # doctest: +SKIP
     """
-    keys = _keys(node)
-    attributes = node.attributes
-    if attributes.get("values_strings"):
-        names = list(attributes["values_strings"])
-        if not w.note_classes(list(dict.fromkeys(names))):
-            raise Keep
-        numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
-        values = np.array([numbers[name] for name in names], np.int64)
-        default = np.array([-1], np.int64)
-    elif len(ints := attribute(node, "values_int64s", "int64")):
-        values, default = ints, np.array([attributes.get("default_int64", -1)])
-    elif len(floats := attribute(node, "values_floats")):
-        default = np.array([attributes.get("default_float", -0.0)], np.float32)
-        values = floats
-    else:
+    attributes = dict(node.attributes)
+    if not _has_numbers(node, "keys"):
         raise Keep
-    if len(values) != len(keys):
-        raise ModelFormatError(
-            f"LabelEncoder {node.name!r}: {len(keys)} keys, {len(values)} values"
-        )
-    # A last column that is always there stands for the default.
-    table = np.concatenate([values, default])
-    found = w.op(node, "Cast", [_matches(w, node, keys)], to=_FLOAT)
-    weights = np.eye(len(keys), len(keys) + 1, dtype=np.float32)
-    bias = np.zeros(len(keys) + 1, np.float32)
-    bias[-1] = 0.5
-    spread = w.op(node, "MatMul", [found, w.constant(node, weights)])
-    scores = w.op(node, "Add", [spread, w.constant(node, bias)])
-    position = w.op(node, "ArgMax", [scores], axis=-1, keepdims=0)
-    w.op(node, "Gather", [w.constant(node, table), position], node.outputs[0], axis=0)
+    if attributes.get("values_strings"):
+        names = list(attributes.pop("values_strings"))
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        if not w.note_classes(list(numbers)):
+            raise Keep
+        attributes["values_int64s"] = [numbers[name] for name in names]
+        attributes.pop("default_int64", None)
+    elif not _has_numbers(node, "values"):
+        raise Keep
+    attributes.pop("default_string", None)
+    made = Node(
+        "LabelEncoder", node.inputs, node.outputs, node.name, CORE_DOMAIN, attributes
+    )
+    w.nodes.append(made)
 
 
 def write_one_hot_encoder(w: MlWriter, node: Node) -> None:

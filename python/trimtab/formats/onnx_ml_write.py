@@ -1,4 +1,4 @@
-"""Writing plain operators in place of those of ai.onnx.ml.
+"""Writing plain operators in place of those of ai.onnx.ml and other domains.
 
 Enters: a graph and one node of it at a time. Leaves: nodes and constants that are
 named after the node they stand for, and the names of the classes.
@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.graph import Constant, Graph, Node
+from trimtab.graph import Constant, Dims, Graph, Node, Value
 from trimtab.types import Array
 
-__all__ = ["DOMAIN", "Keep", "MlWriter", "attribute"]
+__all__ = ["CORE_DOMAIN", "DOMAIN", "Keep", "MlWriter", "attribute"]
 
 DOMAIN = "ai.onnx.ml"
+#: Of operators of the core that no file names.
+CORE_DOMAIN = "trimtab"
 _FLOAT = 1  # TensorProto.DataType
 
 
@@ -32,10 +34,13 @@ class MlWriter:
         The new constants go there; the new nodes to `nodes`.
     opset : int
         Of ai.onnx, whose operators are written.
+    main : Graph, optional
+        The graph around, when `graph` is a body: its constants are known too.
     """
 
-    def __init__(self, graph: Graph, opset: int) -> None:
+    def __init__(self, graph: Graph, opset: int, main: Graph | None = None) -> None:
         self.opset = opset
+        self._main = graph if main is None else main
         self.nodes: list[Node] = []
         self.classes: list[str] | None = None
         self._graph = graph
@@ -72,11 +77,8 @@ class MlWriter:
         constant = self._graph.constants.get(tensor)
         if constant is None or constant.dtype != "string":
             return None
-        items = constant.elements().reshape(-1).tolist()
-        return [
-            item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
-            for item in items
-        ]
+        names: list[str] = constant.numpy().reshape(-1).tolist()
+        return names
 
     def rank_of(self, tensor: str) -> int | None:
         """Number of dims of a constant or an input, where it is known.
@@ -89,12 +91,48 @@ class MlWriter:
         -------
         rank : int or None
         """
-        if tensor in self._graph.constants:
-            return len(self._graph.constants[tensor].shape)
-        for value in self._graph.inputs:
-            if value.name == tensor and value.shape is not None:
-                return len(value.shape)
-        return None
+        shape = self.shape_of(tensor)
+        return None if shape is None else len(shape)
+
+    def shape_of(self, tensor: str) -> Dims | None:
+        """Dims of a constant or an input, where they are known.
+
+        Parameters
+        ----------
+        tensor : str
+
+        Returns
+        -------
+        shape : tuple or None
+        """
+        constant = self._constant(tensor)
+        if constant is not None:
+            return constant.shape
+        found = self._input(tensor)
+        return None if found is None else found.shape
+
+    def dtype_of(self, tensor: str) -> str | None:
+        """Element type of a constant or an input, where it is known.
+
+        Parameters
+        ----------
+        tensor : str
+
+        Returns
+        -------
+        dtype : str or None
+        """
+        found = self._constant(tensor) or self._input(tensor)
+        return None if found is None else found.dtype
+
+    def _constant(self, tensor: str) -> Constant | None:
+        own = self._graph.constants.get(tensor)
+        if own is None and tensor not in self._taken:
+            return self._main.constants.get(tensor)
+        return own
+
+    def _input(self, tensor: str) -> Value | None:
+        return next((v for v in self._graph.inputs if v.name == tensor), None)
 
     def value_of(self, tensor: str) -> Array | None:
         """Elements of a constant.
@@ -106,10 +144,10 @@ class MlWriter:
         Returns
         -------
         array : ndarray or None
-            None where the tensor is no constant, or of a type that NumPy has not.
+            None where the tensor is no constant, or of texts.
         """
-        constant = self._graph.constants.get(tensor)
-        if constant is None or constant.dtype in ("int4", "uint4", "string"):
+        constant = self._constant(tensor)
+        if constant is None or constant.dtype == "string":
             return None
         return constant.numpy()
 
@@ -146,12 +184,32 @@ class MlWriter:
         -------
         tensor : str
         """
-        name = self.free(f"{node.name}.constant")
-        self._graph.constants[name] = Constant.of(value)
+        return self.hold(f"{node.name}.constant", Constant.of(value))
+
+    def hold(self, wanted: str, constant: Constant) -> str:
+        """Add a constant under a name of its own.
+
+        Parameters
+        ----------
+        wanted : str
+        constant : Constant
+
+        Returns
+        -------
+        tensor : str
+        """
+        name = self.free(wanted)
+        self._graph.constants[name] = constant
         return name
 
     def op(
-        self, node: Node, op_type: str, inputs: list[str], output: str = "", **more: Any
+        self,
+        node: Node,
+        op_type: str,
+        inputs: list[str],
+        output: str = "",
+        domain: str = "",
+        **more: Any,
     ) -> str:
         """Add a node in place of another, which names it.
 
@@ -162,6 +220,8 @@ class MlWriter:
         inputs : list of str
         output : str, optional
             Tensor that it gives; a new one by default.
+        domain : str, optional
+            Of the operator; ai.onnx by default.
         **more : object
             Attributes.
 
@@ -171,7 +231,7 @@ class MlWriter:
         """
         found = output or self.free(f"{node.name}.{op_type}")
         self.nodes.append(
-            Node(op_type, inputs, [found], f"{node.name}.{op_type}", "", more)
+            Node(op_type, inputs, [found], f"{node.name}.{op_type}", domain, more)
         )
         return found
 

@@ -6,6 +6,7 @@ anything is read; what is there must be exactly that much.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from trimtab.errors import ModelFormatError, ModelLimitError, UnsupportedOpError
 from trimtab.formats.external import ExternalFiles
 from trimtab.graph import DTYPES, Constant, Stored
 from trimtab.limits import Limits
+from trimtab.packed import pack
+from trimtab.texts import pack_texts
 from trimtab.types import Array
 
 __all__ = ["DTYPE_NAMES", "TensorReader", "constant_of_attribute"]
@@ -52,7 +55,15 @@ _TYPED: dict[str, tuple[str, str]] = {
     "float8e5m2fnuz": ("int32_data", "uint8"),
     "uint4": ("int32_data", "uint8"),
     "int4": ("int32_data", "uint8"),
+    "float4e2m1": ("int32_data", "uint8"),
+    "float8e8m0": ("int32_data", "uint8"),
+    "uint2": ("int32_data", "uint8"),
+    "int2": ("int32_data", "uint8"),
+    "float6e2m3": ("int32_data", "uint8"),
+    "float6e3m2": ("int32_data", "uint8"),
 }
+# dtypes with one item for each element there, though they lie closer in raw_data
+_ONE_EACH = ("float6e2m3", "float6e3m2")
 _MAX_RANK = 10  # TT_MAX_RANK of the engine
 _EXTERNAL = 1  # TensorProto.DataLocation
 
@@ -150,7 +161,6 @@ class TensorReader:
         Returns
         -------
         constant : Constant
-            Strings are given as an object array of `bytes`, dtype "string".
 
         Raises
         ------
@@ -210,10 +220,13 @@ class TensorReader:
                     f"tensor {name!r}: elements of {dtype} belong in {field}, "
                     f"there are some in {other}"
                 )
-        if len(items) * np.dtype(stored).itemsize != n_bytes:
+        is_loose = dtype in _ONE_EACH
+        itemsize = np.dtype(stored).itemsize
+        expected = math.prod(proto.dims) if is_loose else n_bytes / itemsize
+        if len(items) != expected:
             raise ModelFormatError(
                 f"tensor {name!r}: {field} has {len(items)} items, expected "
-                f"{n_bytes // np.dtype(stored).itemsize}"
+                f"{int(expected)}"
             )
         if field in ("float_data", "double_data"):
             return _packed(proto, field, n_bytes)
@@ -221,11 +234,12 @@ class TensorReader:
         if _FIELDS[field] == stored:
             return data
         info = np.iinfo(stored)
-        if data.size and (data.min() < info.min or data.max() > info.max):
+        most = 63 if is_loose else info.max
+        if data.size and (data.min() < info.min or data.max() > most):
             raise ModelFormatError(
                 f"tensor {name!r}: {field} holds numbers that are no {dtype}"
             )
-        return data.astype(stored)
+        return pack(data.astype(stored), 6) if is_loose else data.astype(stored)
 
     def _external(self, name: str, proto: Any, n_bytes: int) -> Array:
         entries: dict[str, str] = {}
@@ -252,8 +266,34 @@ class TensorReader:
             raise ModelFormatError(
                 f"tensor {name!r}: string{list(shape)} has {len(items)} items"
             )
-        data = np.empty(len(items), object)
-        data[:] = items
+        for field in (*_FIELDS, "raw_data"):
+            if getattr(proto, field):
+                raise ModelFormatError(
+                    f"tensor {name!r}: strings belong in string_data, there are "
+                    f"elements in {field}"
+                )
+        return self.texts(items, shape)
+
+    def texts(self, items: list[bytes], shape: tuple[int, ...]) -> Constant:
+        """Make a tensor of strings; its bytes count as those of others.
+
+        Parameters
+        ----------
+        items : list of bytes
+            Elements, row-major.
+        shape : tuple of int
+
+        Returns
+        -------
+        constant : Constant
+
+        Examples
+        --------
+        >>> TensorReader(Limits(), ExternalFiles(None)).texts([b"a"], (1,)).numpy()
+        array(['a'], dtype=object)
+        """
+        data = pack_texts(items)
+        self.count_bytes("", "uint8", data.shape)
         return Constant("string", shape, data)
 
     # ---- sparse tensors --------------------------------------------------------
@@ -381,11 +421,9 @@ def constant_of_attribute(
     if key == "value_floats":
         return Constant.of(np.array(list(attribute.floats), np.float32))
     if key in ("value_string", "value_strings"):
-        items = list(attribute.strings) if key == "value_strings" else [attribute.s]
-        data = np.empty(len(items), object)
-        data[:] = items
-        shape = (len(items),) if key == "value_strings" else ()
-        return Constant("string", shape, data)
+        if key == "value_string":
+            return reader.texts([attribute.s], ())
+        return reader.texts(list(attribute.strings), (len(attribute.strings),))
     raise ModelFormatError(
         f"Constant {name!r}: attribute {key!r} is none of value, sparse_value, "
         "value_int(s), value_float(s), value_string(s)"

@@ -18,6 +18,7 @@ from trimtab.optimize.metrics import METRICS, check_labels, default_metric, find
 from trimtab.optimize.outcome import Goal, Judged, Outcome
 from trimtab.optimize.progress import Deadline, Progress
 from trimtab.optimize.quantizer import PRECISIONS, Quantizer, host_names
+from trimtab.optimize.ranges import RANGES
 from trimtab.optimize.samples import (
     Samples,
     check_calibration,
@@ -27,6 +28,7 @@ from trimtab.optimize.samples import (
 )
 from trimtab.optimize.search import Search
 from trimtab.optimize.splits import Splits, least_guard, power_text, split_samples
+from trimtab.signature import require_tensors
 from trimtab.stats.paired import drop_upper_bound
 from trimtab.types import Array
 
@@ -49,6 +51,8 @@ _N_THROUGHPUT = 16
 _N_HEAD = 8
 # Samples whose float32 outputs go with the model when it is saved.
 _N_GOLDEN = 2
+# Of the time budget, after which no more weights are rounded for the data.
+_ROUNDING_SHARE = 0.2
 
 
 def optimize_model(
@@ -67,7 +71,7 @@ def optimize_model(
     output: str | None = None,
     guard_share: float | None = None,
     alpha: float = 0.05,
-    ranges: str = "mse",
+    ranges: str = "auto",
 ) -> OptimizationReport:
     """Make a model faster, and prove that it stays as good.
 
@@ -121,9 +125,9 @@ def optimize_model(
         samples) where half cannot prove `max_drop`.
     alpha : float, default=0.05
         How often the bound may be below the true drop.
-    ranges : str, default="mse"
-        How ranges follow from calibration, "minmax", "moving_average", "percentile",
-        "entropy" or "mse".
+    ranges : str, default="auto"
+        How ranges follow from calibration: "minmax", "moving_average", "percentile",
+        "entropy" or "mse"; "auto" takes the one that leaves least noise.
 
     Returns
     -------
@@ -165,7 +169,7 @@ def optimize_model(
         deadline=Deadline(time_budget_s),
         journal=journal,
         progress=Progress(progress),
-        ranges=ranges,
+        ranges=_one_of("ranges", ranges, ("auto", *RANGES)),
     )
 
 
@@ -321,7 +325,7 @@ def optimize(
     deadline: Deadline,
     journal: Any,
     progress: Progress,
-    ranges: str = "mse",
+    ranges: str = "auto",
     quantizer: Any = None,
     timer: Any = None,
 ) -> OptimizationReport:
@@ -354,6 +358,7 @@ def optimize(
 
     if not isinstance(model, Model):
         model = load_model(model)
+    require_tensors(model, "optimize_model")
     if output is not None:
         _one_of("output", output, [spec.name for spec in model.outputs])
     first, second = _take(model, calibration, validation)
@@ -380,10 +385,13 @@ def optimize(
                 precisions=goal.precisions,
                 ranges=ranges,
                 on_step=lambda what: progress.step(),
+                is_late=lambda: deadline.is_over_share(_ROUNDING_SHARE),
             )
         else:
             backend = quantizer(model, splits.calibration, goal.precisions)
         stages["calibration"] = deadline.spent_s - sum(stages.values())
+        if ranges == "auto" and getattr(backend, "ranges", None):
+            notes.append(f"ranges: {backend.ranges}, of least noise all in int8")
         run = Search(
             backend,
             timer,

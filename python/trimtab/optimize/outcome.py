@@ -140,11 +140,14 @@ class Outcome:
     reason : str
     bound : Bound or None
         None where float32 itself is returned.
+    noise : float
+        Of the choices, on the guard samples, relative to float32's output.
     """
 
     choices: Choices
     reason: str
     bound: Bound | None = None
+    noise: float = 0.0
     timing: list[Timing] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     judged: list[tuple[Choices, Bound]] = field(default_factory=list)

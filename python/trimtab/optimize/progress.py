@@ -53,11 +53,11 @@ class Progress:
         ----------
         what : str
         total : int
-            Steps that it will take at most.
+            Steps that it will take at most; 0: nobody knows.
         """
         self._done, self._total, self._what = 0, total, what
         if self._bar is not None:
-            self._bar.reset(total=total)
+            self._bar.reset(total=total or None)
             self._bar.set_description(what)
         self._tell()
 
@@ -68,7 +68,7 @@ class Progress:
         ----------
         n : int, default=1
         """
-        self._done = min(self._done + n, self._total)
+        self._done = min(self._done + n, self._total or self._done + n)
         if self._bar is not None:
             self._bar.update(n)
         self._tell()

@@ -2,7 +2,7 @@
 
 Enters: a model and calibration samples. Leaves: for any choice of precisions by layer a
 model of that choice. All that is not searched over happens here, once: the graph is
-prepared, equalised and smoothed, and ranges are taken.
+prepared, equalised and smoothed, ranges are taken, weights are rounded for the data.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from trimtab.graph import Model as GraphModel
 from trimtab.model import Model
+from trimtab.optimize.outcome import noise_of
 from trimtab.optimize.samples import Samples
 
 __all__ = ["PRECISIONS", "Backend", "LayerLike", "Quantizer", "host_names"]
@@ -22,8 +23,12 @@ __all__ = ["PRECISIONS", "Backend", "LayerLike", "Quantizer", "host_names"]
 #: Precision -> bytes of one weight in memory.
 PRECISIONS: dict[str, int] = {"f32": 4, "bf16": 2, "int8": 1}
 
-# Samples that smoothing and bias correction look at.
+# Samples that smoothing and bias correction look at, and those that ranges are chosen
+# with.
 _N_REFINE = 32
+_N_RANGES = 8
+# The rest lies between them, or is best for hardly any model.
+_TRIED_RANGES = ("minmax", "mse", "percentile", "entropy")
 
 
 class LayerLike(Protocol):
@@ -114,10 +119,13 @@ class Quantizer:
         For calibration.
     precisions : sequence of str
         That will be asked for.
-    ranges : str, default="mse"
-        Key of `trimtab.optimize.ranges.RANGES`.
+    ranges : str, default="auto"
+        Key of `trimtab.optimize.ranges.RANGES`; "auto": the rule that leaves least
+        noise on calibration samples where all layers are in int8.
     on_step : callable, optional
         Called after each stage with its name.
+    is_late : callable, optional
+        Says whether to make do with the weights that were rounded for the data so far.
     """
 
     def __init__(
@@ -126,12 +134,13 @@ class Quantizer:
         samples: Samples,
         *,
         precisions: Sequence[str],
-        ranges: str = "mse",
+        ranges: str = "auto",
         on_step: Callable[[str], Any] | None = None,
+        is_late: Callable[[], bool] | None = None,
     ) -> None:
         tell = on_step or (lambda what: None)
         self._model = model
-        self._ranges = ranges
+        self._ranges = "minmax" if ranges == "auto" else ranges
         self._samples = samples
         self._refining = [_whole(model, item) for item in samples.items[:_N_REFINE]]
         self._statistics: Mapping[str, Any] = {}
@@ -150,12 +159,55 @@ class Quantizer:
         self._graph: GraphModel = graph
         self._layers: Sequence[Any] = _find("layers.find_layers")(graph)
         self._by_name = {layer.name: layer for layer in self._layers}
-        self._parameters: dict[str, tuple[float, float]] | None = None
+        self._rounded: Mapping[str, Any] = {}
+        if self._statistics:
+            if ranges == "auto":
+                self._ranges = self._best_ranges()
+            self._rounded = self._find_rounded(is_late or (lambda: False))
+            tell("rounded")
 
     @property
     def layers(self) -> Sequence[Any]:
         """Layers in the order in which they run."""
         return self._layers
+
+    @property
+    def ranges(self) -> str:
+        """The rule that ranges follow."""
+        return self._ranges if self._statistics else ""
+
+    @property
+    def _all_int8(self) -> dict[str, str]:
+        return {x.name: "int8" for x in self._layers if "int8" in x.precisions}
+
+    def _best_ranges(self) -> str:
+        """The rule of least noise, over all outputs."""
+        items = self._refining[:_N_RANGES]
+        noises = {}
+        with self._made(self._graph) as plain:
+            wanted = [plain.run(item) for item in items]
+        for rule in _TRIED_RANGES:
+            self._ranges = rule
+            with self.build(self._all_int8, quick=True) as model:
+                noises[rule] = sum(
+                    min(noise_of(want[name], got), 1.0)
+                    for item, want in zip(items, wanted, strict=True)
+                    for name, got in model.run(item).items()
+                )
+        return min(noises, key=lambda rule: noises[rule])
+
+    def _find_rounded(self, is_late: Callable[[], bool]) -> Mapping[str, Any]:
+        """Weights for int8, rounded for the data: the same in all candidates."""
+        chosen = self._all_int8
+        if not chosen or is_late():
+            return {}
+        found: Mapping[str, Any] = _find("rounding.find_rounded")(
+            self._quantized(chosen, quick=True),
+            self._graph,
+            self._refining,
+            progress=lambda done, of: is_late(),
+        )
+        return found
 
     def build(self, choices: Mapping[str, str], *, quick: bool = False) -> Model:
         """Make the model of these choices.
@@ -165,7 +217,7 @@ class Quantizer:
         choices : mapping of str to str
             Layer -> precision; "f32" for those that are not named.
         quick : bool, default=False
-            Without bias correction.
+            Without rounding for the data and bias correction.
 
         Returns
         -------
@@ -179,6 +231,8 @@ class Quantizer:
             self._graph, chosen, self._statistics, ranges=self._ranges
         )
         if not quick and "int8" in chosen.values() and self._refining:
+            rounded = {n: w for n, w in self._rounded.items() if n in chosen}
+            graph = _find("rounding.put_rounded")(graph, self._graph, rounded)
             graph = _find("bias_correction.correct_biases")(
                 graph, self._graph, self._refining
             )

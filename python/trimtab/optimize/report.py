@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trimtab.optimize.guard import Bound
-from trimtab.report import bytes_text, html_table, text_table
+from trimtab.report import bytes_text, html_table, text_table, write_report
 
 if TYPE_CHECKING:
     from trimtab.model import Model
@@ -227,10 +227,7 @@ class OptimizationReport:
         OSError
             The file cannot be written.
         """
-        is_page = os.fsdecode(path).endswith((".html", ".htm"))
-        text = f"<!doctype html>{self._repr_html_()}" if is_page else self.to_json()
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        write_report(path, lambda: f"<!doctype html>{self._repr_html_()}", self.to_json)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw drop against cost, with the budget and the chosen point.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trimtab.report import pyplot
+
 if TYPE_CHECKING:
     from trimtab.optimize.report import OptimizationReport, Point
 
@@ -35,12 +37,7 @@ def draw_curve(report: OptimizationReport, ax: Any = None) -> Any:
     >>> draw_curve(report)                                 # doctest: +SKIP
     <Axes: ...>
     """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "OptimizationReport.plot needs matplotlib: pip install 'trimtab[plot]'"
-        ) from error
+    plt = pyplot("OptimizationReport.plot")
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 4.5))
     is_memory = report.goal == "memory"

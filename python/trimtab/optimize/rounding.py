@@ -28,7 +28,7 @@ from trimtab.optimize.runnable import runnable
 from trimtab.optimize.wiring import Wiring, is_operator
 from trimtab.types import Array
 
-__all__ = ["round_by_feedback", "round_weights"]
+__all__ = ["find_rounded", "put_rounded", "round_by_feedback", "round_weights"]
 
 # Rows that are looked at: this many for each weight of a channel.
 _ROWS_PER_WEIGHT = 4
@@ -41,12 +41,12 @@ _AT_ONCE = 8
 _BLOCK = 64
 
 # Beyond this the products of rows take longer than they are worth.
-_MOST_WEIGHTS = 2304
+_MOST_WEIGHTS = 1280
 
 # Of the mean of the diagonal, so that what hardly varies is not relied on.
 _DAMPING = 0.01
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], bool | None]
 
 
 def round_by_feedback(weights: Array, moments: Array, scales: Array) -> Array:
@@ -94,24 +94,20 @@ def round_by_feedback(weights: Array, moments: Array, scales: Array) -> Array:
     return rounded
 
 
-def round_weights(
+def find_rounded(
     quantized: Model,
     graph: Model,
     batches: Sequence[Mapping[str, Array]],
     *,
     layers: Sequence[str] | None = None,
     progress: Progress | None = None,
-) -> Model:
+) -> dict[str, Array]:
     """Round the weights of a quantised graph for the data that it reads.
-
-    What this leaves of mean errors is for `trimtab.optimize.bias_correction`, which
-    comes after it.
 
     Parameters
     ----------
     quantized : trimtab.graph.Model
-        What `trimtab.optimize.quantize.quantize_graph` made of `graph`; is not
-        changed.
+        What `trimtab.optimize.quantize.quantize_graph` made of `graph`.
     graph : trimtab.graph.Model
         The graph in float32.
     batches : sequence of mapping of str to ndarray
@@ -121,13 +117,104 @@ def round_weights(
         rows are often tokens, and padding among them (MiniLM gains 0.1 dB in 8 bits
         and loses 0.7 dB in 7).
     progress : callable, optional
-        Called with layers done and layers to do.
+        Called with layers done and layers to do; what it returns says whether to stop
+        there, with the layers that are done.
+
+    Returns
+    -------
+    rounded : dict of str to ndarray
+        Layer -> float32 weights that lie on its steps, in the shape of its constant.
+        Transposed convolutions and channels of more than 1,280 weights are not among
+        them.
+
+    Raises
+    ------
+    InputError
+        No batches.
+
+    Examples
+    --------
+    >>> find_rounded(quantized, graph, batches)            # doctest: +SKIP
+    """
+    if not batches:
+        raise InputError("batches: rounding needs data, got no batch")
+    wiring = Wiring(quantized)
+    found = {
+        layer.name: _view(wiring, layer)
+        for layer in find_layers(graph)
+        if (layer.op_type != "MatMul" if layers is None else layer.name in layers)
+    }
+    views = [(name, view) for name, view in found.items() if view is not None]
+    rounded: dict[str, Array] = {}
+    with runnable(quantized) as engine:
+        for start in range(0, len(views), _AT_ONCE):
+            some = views[start : start + _AT_ONCE]
+            moments = _moments(engine, [view for _, view in some], batches)
+            for (name, view), products in zip(some, moments, strict=True):
+                weights = _rounded(wiring, view, products)
+                if weights is not None:
+                    rounded[name] = weights
+            if progress is not None and progress(start + len(some), len(views)):
+                break
+    return rounded
+
+
+def put_rounded(quantized: Model, graph: Model, rounded: Mapping[str, Array]) -> Model:
+    """Replace weights by rounded ones.
+
+    Parameters
+    ----------
+    quantized : trimtab.graph.Model
+        With the same steps per channel as the graph that was given to `find_rounded`;
+        is not changed. Layers that are not quantised in it stay as they are.
+    graph : trimtab.graph.Model
+        The graph in float32.
+    rounded : mapping of str to ndarray
+        What `find_rounded` gave.
 
     Returns
     -------
     model : trimtab.graph.Model
-        The same graph; weights are float32 numbers that lie on the steps. Transposed
-        convolutions and channels of more than 2,304 weights stay as they are.
+
+    Examples
+    --------
+    >>> put_rounded(quantized, graph, rounded)             # doctest: +SKIP
+    """
+    model = quantized.copy()
+    wiring = Wiring(model)
+    for layer in find_layers(graph):
+        view = _view(wiring, layer) if layer.name in rounded else None
+        if view is not None:
+            name = f"{view.quantize.inputs[0]}_rounded"
+            constant = wiring.add_constant(rounded[layer.name], name)
+            view.quantize.inputs[0] = constant
+    wiring.drop_unread()
+    return model
+
+
+def round_weights(
+    quantized: Model,
+    graph: Model,
+    batches: Sequence[Mapping[str, Array]],
+    *,
+    layers: Sequence[str] | None = None,
+) -> Model:
+    """Do both of `find_rounded` and `put_rounded`.
+
+    What this leaves of mean errors is for `trimtab.optimize.bias_correction`, which
+    comes after it.
+
+    Parameters
+    ----------
+    quantized, graph : trimtab.graph.Model
+    batches : sequence of mapping of str to ndarray
+    layers : sequence of str, optional
+        As `find_rounded` takes them.
+
+    Returns
+    -------
+    model : trimtab.graph.Model
+        The same graph; weights are float32 numbers that lie on the steps.
 
     Raises
     ------
@@ -138,28 +225,8 @@ def round_weights(
     --------
     >>> round_weights(quantized, graph, batches)           # doctest: +SKIP
     """
-    if not batches:
-        raise InputError("batches: rounding needs data, got no batch")
-    model = quantized.copy()
-    wiring = Wiring(model)
-    found = [
-        _view(wiring, layer)
-        for layer in find_layers(graph)
-        if (layer.op_type != "MatMul" if layers is None else layer.name in layers)
-    ]
-    views = [view for view in found if view is not None]
-    with runnable(quantized) as engine:
-        for start in range(0, len(views), _AT_ONCE):
-            some = views[start : start + _AT_ONCE]
-            for view, moments in zip(
-                some, _moments(engine, some, batches), strict=True
-            ):
-                if np.isfinite(moments).all():
-                    _replace(wiring, view, moments)
-            if progress is not None:
-                progress(start + len(some), len(views))
-    wiring.drop_unread()
-    return model
+    rounded = find_rounded(quantized, graph, batches, layers=layers)
+    return put_rounded(quantized, graph, rounded)
 
 
 @dataclass
@@ -196,21 +263,19 @@ def _view(wiring: Wiring, layer: Layer) -> _View | None:
     return _View(node, node.inputs[0], rows, scales.reshape(groups, -1), quantize)
 
 
-def _replace(wiring: Wiring, view: _View, moments: Array) -> None:
-    """Let the layer round weights that lie on its steps already."""
+def _rounded(wiring: Wiring, view: _View, moments: Array) -> Array | None:
+    """Weights on the steps of a layer, in the shape of its constant."""
+    if not np.isfinite(moments).all():
+        return None
     try:
         rounded = round_by_feedback(view.weights, moments, view.scales)
     except np.linalg.LinAlgError:
-        return
-    old = view.quantize.inputs[0]
-    shape = wiring.graph.constants[old].shape
-    axis = output_axis(view.node)
+        return None
+    shape = wiring.graph.constants[view.quantize.inputs[0]].shape
     flat = rounded.astype(np.float32)
-    if axis == 0:
-        new = flat.reshape(shape)
-    else:
-        new = np.ascontiguousarray(flat.reshape(shape[1], shape[0]).T)
-    view.quantize.inputs[0] = wiring.add_constant(new, f"{old}_rounded")
+    if output_axis(view.node) == 0:
+        return flat.reshape(shape)
+    return np.ascontiguousarray(flat.reshape(shape[1], shape[0]).T)
 
 
 # ---- what a layer reads ------------------------------------------------------------

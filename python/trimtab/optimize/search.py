@@ -36,7 +36,10 @@ _LEAST_NOISE = 1e-12
 _N_BACK = 16
 # Safer points that the guard judges too: shares of the moves that are left. The first
 # is the chosen point with what was tried back and kept.
-_LADDER = (0.0, 0.2, 0.5)
+_LADDER = (0.0, 0.05, 0.2, 0.5)
+# Faster points that the guard judges last: the search samples are for them, but would
+# not prove them.
+_N_BOLDER = 2
 # Shares of the time budget after which a stage makes do with what it has.
 _SENSITIVITY_SHARE = 0.4
 _SEARCH_SHARE = 0.75
@@ -339,7 +342,7 @@ class Search:
     def _ladder(
         self, chosen: Choices, start: Choices, moves: Sequence[Move], position: int
     ) -> list[Choices]:
-        """The chosen point and safer ones, the safest first."""
+        """The chosen point after safer ones, then faster ones."""
         rungs = [chosen]
         if not self._deadline.is_over_share(_SEARCH_SHARE):
             left = len(moves) - position
@@ -348,7 +351,18 @@ class Search:
                 rung = configuration(start, moves[:step])
                 if rung not in rungs and set(rung.values()) != {"f32"}:
                     rungs.append(rung)
-        return rungs[::-1]
+        return rungs[::-1] + self._bolder(chosen)
+
+    def _bolder(self, chosen: Choices) -> list[Choices]:
+        """Faster points, the likeliest first: other samples may prove them."""
+        limit, cost = self._goal.max_drop, self._estimate(chosen)
+        found: list[Choices] = []
+        for trial in sorted(self.outcome.trials, key=lambda trial: trial.predicted):
+            is_open = trial.drop <= limit < trial.predicted
+            if is_open and trial.cost < cost and len(found) < _N_BOLDER:
+                found.append(dict(trial.choices))
+                cost = trial.cost
+        return found
 
     def _faster_than_f32(self, ladder: list[Choices]) -> list[Choices]:
         """Rungs that are faster as a whole, each once."""
@@ -381,7 +395,7 @@ class Search:
         outcome, limit = self.outcome, self._goal.max_drop
         self._progress.begin("proof", len(ladder))
         for i, rung in enumerate(ladder):
-            bound = self._bound(rung)
+            bound, noise = self._bound(rung)
             outcome.judged.append((dict(rung), bound))
             self._progress.step()
             if not bound.upper <= limit:
@@ -390,7 +404,7 @@ class Search:
                     return self._stay(f"the guard samples do not prove it: {why}")
                 outcome.reason = f"the next faster point is not proven: {why}"
                 return outcome
-            outcome.choices, outcome.bound = dict(rung), bound
+            outcome.choices, outcome.bound, outcome.noise = dict(rung), bound, noise
             outcome.reason = (
                 "proven on the guard samples: the best point of the search"
                 if i == len(ladder) - 1
@@ -398,12 +412,13 @@ class Search:
             )
         return outcome
 
-    def _bound(self, choices: Choices) -> Bound:
+    def _bound(self, choices: Choices) -> tuple[Bound, float]:
+        """What the guard samples prove, and the noise on them."""
         what = _digest(choices)
         known = self._journal.get("guard", what)
         if known is not None:
-            return Bound(**known)
-        scored, _ = self._guard.judge(self._model_of(choices), self._output)
+            return Bound(**known["bound"]), known["noise"]
+        scored, noise = self._guard.judge(self._model_of(choices), self._output)
         bound = bound_drop(
             self._guard.metric,
             self._guard.before,
@@ -411,8 +426,9 @@ class Search:
             alpha=self._goal.alpha,
             seed=self._goal.seed,
         )
-        self._journal.put("guard", what, asdict(bound))
-        return bound
+        noise = min(noise, 1e9)
+        self._journal.put("guard", what, {"bound": asdict(bound), "noise": noise})
+        return bound, noise
 
 
 def _digest(choices: Mapping[str, str]) -> str:

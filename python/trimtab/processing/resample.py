@@ -80,6 +80,10 @@ def _lanczos(x: float) -> float:
     return _sinc(x) * _sinc(x / 3) if -3.0 <= x < 3.0 else 0.0
 
 
+# Pillow's constants are single precision, its arithmetic is double.
+_HAMMING = float(np.float32(0.54)), float(np.float32(0.46))
+
+
 @_each
 def _hamming(x: float) -> float:
     x = abs(x)
@@ -88,7 +92,7 @@ def _hamming(x: float) -> float:
     if x >= 1.0:
         return 0.0
     x *= math.pi
-    return math.sin(x) / x * (0.54 + 0.46 * math.cos(x))
+    return math.sin(x) / x * (_HAMMING[0] + _HAMMING[1] * math.cos(x))
 
 
 # ---- tables ------------------------------------------------------------------------

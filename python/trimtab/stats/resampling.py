@@ -15,7 +15,13 @@ import numpy.typing as npt
 from trimtab.errors import InputError
 from trimtab.stats.special import Floats, normal_cdf, normal_quantile, t_quantile
 
-__all__ = ["MEAN_BOUNDS", "mean_upper_bound", "statistic_upper_bound"]
+__all__ = [
+    "MEAN_BOUNDS",
+    "acceleration_of",
+    "bca_quantile",
+    "mean_upper_bound",
+    "statistic_upper_bound",
+]
 
 # Numbers drawn at once: 32 MB of float64.
 _N_AT_ONCE = 1 << 22
@@ -61,15 +67,56 @@ def _bca(values: Floats, alpha: float, n_resamples: int, seed: int) -> float:
     mean = float(values.mean())
     means, _ = _resampled_means(values, n_resamples, seed)
     apart = values - mean
-    scale = float((apart**2).sum()) ** 1.5
-    acceleration = float((apart**3).sum()) / (6 * scale) if scale > 0 else 0.0
-    return _bca_quantile(means, mean, acceleration, alpha)
+    return bca_quantile(means, mean, acceleration_of(apart), alpha)
 
 
-def _bca_quantile(
+def acceleration_of(apart: Floats, weights: Floats | None = None) -> float:
+    """How fast the standard error changes with the truth: a sixth of the skewness.
+
+    Parameters
+    ----------
+    apart : ndarray
+        Influences of samples, of mean 0.
+    weights : ndarray, optional
+        How many samples have each.
+
+    Returns
+    -------
+    acceleration : float
+
+    Examples
+    --------
+    >>> acceleration_of(np.array([-1.0, 0.0, 1.0]))
+    0.0
+    """
+    n = np.ones_like(apart) if weights is None else weights
+    scale = float((n * apart**2).sum()) ** 1.5
+    return float((n * apart**3).sum()) / (6 * scale) if scale > 0 else 0.0
+
+
+def bca_quantile(
     found: Floats, estimate: float, acceleration: float, alpha: float
 ) -> float:
-    """Upper end by Efron's bias-corrected and accelerated percentile."""
+    """Upper end by Efron's bias-corrected and accelerated percentile.
+
+    Parameters
+    ----------
+    found : ndarray
+        The statistic of resamples.
+    estimate : float
+        That of the sample.
+    acceleration : float
+    alpha : float
+
+    Returns
+    -------
+    bound : float
+
+    Examples
+    --------
+    >>> bca_quantile(np.arange(101.0), 50.0, 0.0, 0.05)
+    95.0
+    """
     n = len(found)
     below = (found < estimate).sum() + 0.5 * (found == estimate).sum()
     z0 = normal_quantile(min(max(float(below) / n, 0.5 / n), 1 - 0.5 / n))
@@ -202,6 +249,4 @@ def statistic_upper_bound(
     )
     apart = left[np.isfinite(left)]
     apart = apart.mean() - apart if len(apart) else np.zeros(1)
-    scale = float((apart**2).sum()) ** 1.5
-    acceleration = float((apart**3).sum()) / (6 * scale) if scale > 0 else 0.0
-    return _bca_quantile(found, estimate, acceleration, alpha)
+    return bca_quantile(found, estimate, acceleration_of(apart), alpha)

@@ -7,6 +7,7 @@ tests compare with; the core needs NumPy alone.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "normal_cdf",
     "normal_quantile",
     "t_quantile",
+    "t_tail",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -242,6 +244,7 @@ def normal_cdf(z: float) -> float:
     return NormalDist().cdf(z)
 
 
+@lru_cache(maxsize=4096)
 def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t distribution.
 
@@ -265,3 +268,27 @@ def t_quantile(probability: float, df: float) -> float:
     """
     x: Any = beta_quantile(2 * (1 - probability), df / 2, 0.5)
     return math.sqrt(df * (1 - x) / x)
+
+
+def t_tail(t: float, df: float) -> float:
+    """P(T > t) of Student's t distribution.
+
+    Parameters
+    ----------
+    t : float
+        At least 0.
+    df : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    probability : float
+
+    Examples
+    --------
+    >>> round(t_tail(1.812, 10), 3)
+    0.05
+    """
+    if math.isinf(t):
+        return 0.0
+    return 0.5 * float(beta_cdf(df / (df + t * t), df / 2, 0.5))

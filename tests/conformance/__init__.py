@@ -1,0 +1,1 @@
+"""ONNX's own tests, all of them, and a ledger of what becomes of each."""

@@ -1,0 +1,1 @@
+"""Random small graphs, run by trimtab and by two others, and compared."""

@@ -6,8 +6,7 @@
 #include <mutex>
 #include <new>
 
-#include <pthread.h>
-
+#include "base/fork.h"
 #include "base/threads.h"
 
 #ifdef TT_THREADS_OPENMP
@@ -44,6 +43,19 @@ class mark {
     const tt_arena *outer;
 };
 
+struct inside {
+    inside()
+    {
+        tt_fork_enter();
+    }
+    ~inside()
+    {
+        tt_fork_leave();
+    }
+    inside(const inside &) = delete;
+    inside &operator=(const inside &) = delete;
+};
+
 enum { MAX_RANGES = 1024 };
 
 /* The i-th of n_ranges nearly equal ranges of [0, n), without overflow. */
@@ -67,16 +79,28 @@ int64_t count_ranges(int64_t n, int64_t grain)
 
 extern "C" {
 
+void tt_threads_before_fork(bool is_empty)
+{
+    backend::before_fork(is_empty);
+}
+
+void tt_threads_after_fork_in_parent(void)
+{
+    backend::after_fork_in_parent();
+}
+
+void tt_threads_after_fork_in_child(void)
+{
+    backend::after_fork_in_child();
+}
+
 tt_status tt_arena_new(int n_threads, tt_arena **out, tt_error *err)
 {
-    static const int registered =
-        pthread_atfork(backend::before_fork, backend::after_fork_in_parent,
-                       backend::after_fork_in_child);
     tt_arena *arena;
     *out = nullptr;
-    if (registered != 0)
+    if (tt_fork_handlers() != 0)
         return tt_fail(err, TT_NO_MEMORY, "registering the fork handler: error %d",
-                       registered);
+                       tt_fork_handlers());
     if (n_threads < 1)
         return tt_fail(err, TT_BAD_INPUT, "threads must be at least 1, got %d",
                        n_threads);
@@ -101,10 +125,11 @@ tt_status tt_arena_run(tt_arena *arena, tt_status (*body)(void *), void *arg,
                        tt_error *err)
 {
     if (current_arena == arena) return body(arg);
+    inside here;
     try {
         tt_status status = TT_INTERNAL;
         arena->inner.run(arena->n_threads, [&] {
-            mark here(arena);
+            mark entered(arena);
             status = body(arg);
         });
         return status;

@@ -17,7 +17,7 @@ constexpr const char *name = "openmp";
  * would wait for it for ever, so its work is handed to a fresh thread. */
 thread_local bool lost_its_team = false;
 
-void before_fork() {}
+void before_fork(bool) {}
 
 void after_fork_in_parent() {}
 

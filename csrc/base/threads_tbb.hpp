@@ -1,12 +1,12 @@
 /* threads.cpp on TBB.
  *
  * Worker threads do not survive fork(), and a lock that one of them holds stays
- * locked in the child.  So the fork handler lets nobody in, waits for those who are
- * inside, and ends the scheduler: parent and child start a new one at their next use
- * (about 1 ms, measured 2026-11 on 2 cores).  Where another thread that has used TBB
- * keeps the scheduler alive, the workers are called together instead and held in a
- * place of ours, outside of TBB's locks, for the time of the fork; the child then
- * has no workers and computes the same on one thread. */
+ * locked in the child.  So once nobody is inside (fork.h), the scheduler is ended:
+ * parent and child start a new one at their next use (about 1 ms, measured 2026-11 on
+ * 2 cores).  Where another thread that has used TBB keeps the scheduler alive, the
+ * workers are called together instead and held in a place of ours, outside of TBB's
+ * locks, for the time of the fork; the child then has no workers and computes the same
+ * on one thread. */
 #ifndef TT_BASE_THREADS_TBB_HPP
 #define TT_BASE_THREADS_TBB_HPP
 
@@ -28,20 +28,17 @@ namespace backend {
 
 constexpr const char *name = "tbb";
 
-constexpr std::chrono::milliseconds FOR_CALLERS{2000}, FOR_WORKERS{200};
+constexpr std::chrono::milliseconds FOR_WORKERS{TT_FORK_WAITS_MS};
 constexpr std::chrono::microseconds BETWEEN_LOOKS{50};
 
 struct built_arena;
 std::mutex registry;     /* held by the fork handlers from before to after */
 built_arena *registered; /* every live arena of this generation */
-std::atomic<bool> is_forking{false};
-thread_local int my_depth = 0;       /* bodies that this thread is inside of */
 std::atomic<unsigned> generation{0}; /* of the process: plus one per fork */
 
-/* A TBB arena of one generation, and how many callers are inside. */
+/* A TBB arena of one generation. */
 struct built_arena {
     tbb::task_arena tasks;
-    std::atomic<int> n_inside{0};
     const unsigned born = generation.load(std::memory_order_relaxed);
     std::atomic<bool> is_orphan{false}; /* its thread ended during a fork */
     built_arena *next = nullptr, *previous = nullptr;
@@ -69,33 +66,6 @@ struct built_arena {
     {
         return born != generation.load(std::memory_order_relaxed);
     }
-    template <class Body> void run(Body body)
-    {
-        inside here(*this);
-        tasks.execute(body);
-    }
-
-  private:
-    /* Either the fork handler sees the caller, or the caller sees the handler. */
-    struct inside {
-        built_arena &arena;
-        explicit inside(built_arena &a) : arena(a)
-        {
-            arena.n_inside.fetch_add(1);
-            while (is_forking.load() && my_depth == 0) {
-                arena.n_inside.fetch_sub(1);
-                registry.lock();
-                registry.unlock();
-                arena.n_inside.fetch_add(1);
-            }
-            ++my_depth;
-        }
-        ~inside()
-        {
-            --my_depth;
-            arena.n_inside.fetch_sub(1, std::memory_order_release);
-        }
-    };
 };
 
 /* The destructor of a stale arena would wait for threads that do not exist: it
@@ -105,7 +75,7 @@ void discard(built_arena *built)
 {
     if (built == nullptr || built->is_stale()) return;
     while (!registry.try_lock()) {
-        if (is_forking.load()) {
+        if (tt_fork_is_near()) {
             built->is_orphan.store(true);
             return;
         }
@@ -125,13 +95,6 @@ void delete_orphans()
         a->unlink();
         delete a;
     }
-}
-
-bool is_anyone_inside()
-{
-    for (built_arena *a = registered; a != nullptr; a = a->next)
-        if (a->n_inside.load() != 0) return true;
-    return false;
 }
 
 /* Looks again and again until is_so(); false when `longest` has passed. */
@@ -174,13 +137,11 @@ void hold_workers()
 
 bool was_ended = false; /* between the handlers: no worker was left at the fork */
 
-void before_fork()
+void before_fork(bool is_empty)
 {
     registry.lock();
-    is_forking.store(true);
     was_ended = false;
-    if (registered == nullptr || my_depth > 0) return;
-    if (!wait_until([] { return !is_anyone_inside(); }, FOR_CALLERS)) return;
+    if (registered == nullptr || !is_empty) return;
     try {
         tbb::task_scheduler_handle scheduler{tbb::attach{}};
         for (built_arena *a = registered; a != nullptr; a = a->next)
@@ -195,7 +156,6 @@ void before_fork()
 void let_callers_in()
 {
     delete_orphans();
-    is_forking.store(false);
     registry.unlock();
 }
 
@@ -249,9 +209,10 @@ class arena {
     template <class Body> void run(int n_threads, Body body)
     {
         if (n_threads == 1)
-            single_arena().run(body);
+            single_arena().tasks.execute(body);
         else
-            built(n_threads).run([&] { tbb::this_task_arena::isolate(body); });
+            built(n_threads).tasks.execute(
+                [&] { tbb::this_task_arena::isolate(body); });
     }
 
   private:

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fork.h"
 
 enum { ROWS = 4, INNER = 64, COLUMNS = 32, SRC = 255, WEIGHT = 127 };
 
@@ -75,12 +76,12 @@ tt_status tt_dnnl_is_exact(tt_engine *engine, bool *out, tt_error *err)
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static enum { UNKNOWN, EXACT, SATURATES } answer;
     tt_status status = TT_OK;
-    pthread_mutex_lock(&lock);
+    tt_mutex_lock(&lock);
     if (answer == UNKNOWN) {
         status = test(engine, out, err);
         if (status == TT_OK) answer = *out ? EXACT : SATURATES;
     }
     *out = answer == EXACT;
-    pthread_mutex_unlock(&lock);
+    tt_mutex_unlock(&lock);
     return status;
 }

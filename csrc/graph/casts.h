@@ -41,6 +41,9 @@ tt_status tt_cast_new(tt_graph *graph, const char *name, int from, tt_dtype dtyp
 /* `value` in float32, made once: a constant where it is one.  May move the nodes. */
 tt_status tt_casts_widened(tt_casts *casts, const char *name, int value, int *out,
                            tt_error *err);
+/* Attention of bfloat16 that ends in node `at`: see mix_attention.c.  Before types are
+ * known.  May move the nodes. */
+tt_status tt_casts_mix_attention(tt_casts *casts, int at, tt_error *err);
 /* Lists of the node's own, to be edited. */
 tt_status tt_node_own_lists(tt_graph *graph, tt_node *node, tt_error *err);
 

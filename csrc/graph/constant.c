@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/fork.h"
 #include "graph/graph.h"
 
 typedef struct {
@@ -368,10 +369,10 @@ static tt_status pin_one(tt_constant *constant, tt_error *err)
 {
     lazy_part *lazy = constant->lazy;
     tt_status status = TT_OK;
-    pthread_mutex_lock(&lazy->lock);
+    tt_mutex_lock(&lazy->lock);
     if (tt_constant_data(constant) == NULL) status = make_bytes(constant, err);
     if (status == TT_OK) lazy->n_pins++;
-    pthread_mutex_unlock(&lazy->lock);
+    tt_mutex_unlock(&lazy->lock);
     return status;
 }
 
@@ -392,11 +393,11 @@ void tt_constant_unpin(tt_constant *constant)
 {
     lazy_part *lazy = constant->lazy;
     if (lazy == NULL) return;
-    pthread_mutex_lock(&lazy->lock);
+    tt_mutex_lock(&lazy->lock);
     if (--lazy->n_pins == 0) {
         void *block = (void *)(uintptr_t)tt_constant_data(constant);
         atomic_store_explicit(&constant->data, NULL, memory_order_release);
         tt_free_pages(block, lazy->bytes);
     }
-    pthread_mutex_unlock(&lazy->lock);
+    tt_mutex_unlock(&lazy->lock);
 }

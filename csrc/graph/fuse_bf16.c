@@ -156,8 +156,10 @@ tt_status tt_graph_mix_bf16(tt_graph *graph, bool is_native, tt_error *err)
     tt_casts w;
     if (!has_cast(graph)) return TT_OK;
     TT_TRY(tt_casts_begin(graph, is_native, &w, err));
-    for (int i = 0; i < n && status == TT_OK; ++i)
+    for (int i = 0; i < n && status == TT_OK; ++i) {
         status = mix(&w, i, err);
+        if (status == TT_OK) status = tt_casts_mix_attention(&w, i, err);
+    }
     tt_casts_end(&w);
     if (status == TT_OK) status = tt_graph_sort(graph, err);
     tt_graph_sweep(graph);

@@ -5,19 +5,29 @@
 #include "base/cpu.h"
 #include "base/threads.h"
 
-static const tt_attention_table *table(void)
+static const tt_attention_table *table(const tt_attention_kernel *k)
 {
 #ifdef __x86_64__
     tt_isa isa = tt_cpu_get()->isa;
+    if (k->rounds) return &tt_attention_avx512_bf16;
     if (isa == TT_ISA_AVX512) return &tt_attention_avx512;
     if (isa == TT_ISA_AVX2) return &tt_attention_avx2;
 #endif
+    (void)k;
     return &tt_attention_scalar;
 }
 
-const char *tt_attention_name(void)
+const char *tt_attention_name(const tt_attention_kernel *k)
 {
-    return table()->name;
+    return table(k)->name;
+}
+
+void tt_attention_settle_rounding(tt_attention_kernel *k)
+{
+    const tt_cpu *cpu = tt_cpu_get();
+    if (cpu->isa != TT_ISA_AVX512 || !cpu->has_avx512_bf16 || k->head_size % 2 != 0 ||
+        k->queries <= TT_ATTENTION_FEW)
+        k->rounds = false;
 }
 
 /* ---- splitting -------------------------------------------------------------------- */
@@ -192,7 +202,7 @@ static void run_item(const attention_call *call, int64_t item, float *scratch)
     for (int64_t i = 0; i < n; ++i)
         blocks[i] =
             block_of(call, batch, head + i, first, scratch + i * call->block_floats);
-    table()->run(blocks, n);
+    table(k)->run(blocks, n);
 }
 
 static void run_slots(void *arg, int64_t begin, int64_t end)

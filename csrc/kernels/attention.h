@@ -34,6 +34,7 @@ enum { TT_ATTENTION_FEW = 4, TT_ATTENTION_GROUP = 16 };
  * item; any of them.  Masks have unit stride along the keys. */
 typedef struct {
     tt_dtype dtype, value_dtype, mask_dtype; /* of Q, K and the results; V; the mask */
+    bool rounds; /* Q K^T and the product with V may be of bfloat16, summed in f32 */
     int64_t batch, heads;
     int64_t heads_per_key; /* query heads that share one head of K and V */
     int64_t queries, keys, head_size, value_size;
@@ -91,7 +92,11 @@ bool tt_attention_scratch_bytes(const tt_attention_kernel *kernel, size_t *out);
 /* A tt_kernel of plan/lower.h; all dtypes are f32. */
 tt_status tt_attention_run(const void *params, void *const *ptrs, tt_error *err);
 /* Name of the version that runs on this processor. */
-const char *tt_attention_name(void);
+const char *tt_attention_name(const tt_attention_kernel *kernel);
+/* Sets `rounds` to what this processor does: products of bfloat16 take AVX-512 BF16, an
+ * even head_size, and more than TT_ATTENTION_FEW queries, below which memory is what
+ * takes the time. */
+void tt_attention_settle_rounding(tt_attention_kernel *kernel);
 
 /* The same for any float dtypes and masks, by the definition in double. */
 tt_status tt_attention_plain_run(const void *params, void *const *ptrs, tt_error *err);
@@ -128,7 +133,7 @@ typedef struct {
 } tt_attention_table;
 
 extern const tt_attention_table tt_attention_scalar, tt_attention_avx2,
-    tt_attention_avx512;
+    tt_attention_avx512, tt_attention_avx512_bf16;
 
 enum {
     TT_ATTENTION_KEYS = 128, /* keys of a block */

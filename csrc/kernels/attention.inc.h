@@ -5,6 +5,14 @@
  * the last one are zero queries: tiles may run over the end. */
 #include "kernels/attention_products.inc.h"
 
+#ifdef ATTENTION_WORDS
+#define PACK_KEYS pack_key_words
+#define PACK_VALUES pack_words
+#else
+#define PACK_KEYS pack
+#define PACK_VALUES pack
+#endif
+
 #define MINUS_INF (-__builtin_inff())
 
 /* Where row `row` stands among the keys of a batch without offset. */
@@ -134,7 +142,11 @@ static void exponentials(float *x, int64_t n_vectors, float high, float *sum)
     vf shift = vf_set1(high > MINUS_INF ? high : 0.0f), total = vf_load(sum);
     for (int64_t i = 0; i < n_vectors; ++i) {
         vf e = exp_below(vf_load(x + i * VF_N) - shift);
+#ifdef ATTENTION_WORDS
+        store_words(x + words_of(i * VF_N), e);
+#else
         vf_store(x + i * VF_N, e);
+#endif
         total += e;
     }
     vf_store(sum, total);
@@ -170,13 +182,15 @@ static void begin_block(const attending *a)
     const tt_attention_block *b = a->b;
     const tt_attention_kernel *k = b->kernel;
     float *scratch = b->scratch, *q = scratch + a->at.q;
-    int64_t rows = padded(b->rows);
+    int64_t rows = padded(b->rows), width = words_of(k->head_size);
     pack(b->q + b->first * k->q[2], k->q[2], k->q[3], b->rows, k->head_size,
          k->head_size, q, k->head_size);
     for (int64_t i = 0; i < b->rows * k->head_size; ++i)
         q[i] *= k->scale;
-    memset(q + b->rows * k->head_size, 0,
-           (size_t)((rows - b->rows) * k->head_size) * sizeof *q);
+#ifdef ATTENTION_WORDS
+    row_words(q, b->rows * k->head_size, q);
+#endif
+    memset(q + b->rows * width, 0, (size_t)((rows - b->rows) * width) * sizeof *q);
     memset(scratch + a->at.dst, 0, (size_t)(rows * a->at.value_row) * sizeof *q);
     memset(scratch + a->at.sum, 0, (size_t)(b->rows * VF_N) * sizeof *q);
     for (int64_t r = 0; r < b->rows; ++r) {
@@ -202,7 +216,7 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
     const tt_attention_block *b = a->b;
     const tt_attention_kernel *k = b->kernel;
     float *scratch = b->scratch, *s = a->shared + a->at.scores;
-    float *q = scratch + a->at.q + row * k->head_size;
+    float *q = scratch + a->at.q + row * words_of(k->head_size);
     float *dst = scratch + a->at.dst + row * a->at.value_row;
     float *high = scratch + a->at.high + row, *sum = scratch + a->at.sum + row * VF_N;
     int64_t n_vectors = vectors_of(n), first = b->first + row;
@@ -215,8 +229,9 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
     if (a->is_few && k->k[3] == 1)
         few_scores(k, rows, q, &a->keys, n, s);
     else
-        product(rows, n_vectors, k->head_size, q, k->head_size, a->shared + a->at.k,
-                TT_ATTENTION_KEYS, s, TT_ATTENTION_KEYS, /*add=*/false);
+        product(rows, n_vectors, words_of(k->head_size), q, words_of(k->head_size),
+                a->shared + a->at.k, TT_ATTENTION_KEYS, s, TT_ATTENTION_KEYS,
+                /*add=*/false);
     if (!is_plain)
         for (int64_t r = 0; r < rows; ++r)
             finish_scores(b, first + r, key, n, s + r * TT_ATTENTION_KEYS,
@@ -228,8 +243,8 @@ static void attend(const attending *a, int64_t row, int64_t rows, int64_t key,
                    sum + r * VF_N, dst + r * a->at.value_row, a->at.value_row);
     for (int64_t r = 0; r < rows; ++r)
         exponentials(s + r * TT_ATTENTION_KEYS, n_vectors, high[r], sum + r * VF_N);
-    product(rows, vectors_of(k->value_size), n, s, TT_ATTENTION_KEYS, v, v_row, dst,
-            a->at.value_row, /*add=*/true);
+    product(rows, vectors_of(k->value_size), words_of(n), s, TT_ATTENTION_KEYS, v,
+            v_row, dst, a->at.value_row, /*add=*/true);
 }
 
 /* Where the n keys from `key` on lie: all in the past that lies apart, or none. */
@@ -254,11 +269,12 @@ static void attend_keys(attending *a, int64_t key, int64_t n)
     v = a->keys.v;
     v_row = a->keys.v_row;
     if (!a->is_few || k->k[3] != 1)
-        pack(a->keys.k, k->k[3], a->keys.k_row, k->head_size, n, vectors_of(n) * VF_N,
-             a->shared + a->at.k, TT_ATTENTION_KEYS);
+        PACK_KEYS(a->keys.k, k->k[3], a->keys.k_row, k->head_size, n,
+                  vectors_of(n) * VF_N, a->shared + a->at.k, TT_ATTENTION_KEYS);
     if (!a->is_few || k->v[3] != 1 || k->value_size % VF_N != 0) {
-        pack(v, v_row, k->v[3], n, k->value_size, vectors_of(k->value_size) * VF_N,
-             a->shared + a->at.v, a->at.value_row);
+        PACK_VALUES(v, v_row, k->v[3], n, k->value_size,
+                    vectors_of(k->value_size) * VF_N, a->shared + a->at.v,
+                    a->at.value_row);
         v = a->shared + a->at.v;
         v_row = a->at.value_row;
     }

@@ -1,6 +1,19 @@
 /* Products of a block of attention: tiles of rows, dot products of few rows with keys in
- * place, packing; compiled per instruction set (see simd.h). */
+ * place, packing; compiled per instruction set (see simd.h).
+ *
+ * Where ATTENTION_WORDS is defined, the products are of bfloat16, two of them in a word of
+ * the size of a float (attention_words.inc.h): so are queries, keys, exponentials and
+ * values in scratch, while scores, sums and results stay float. */
 #include "kernels/copy_transpose.h"
+#ifdef ATTENTION_WORDS
+#include "kernels/attention_words.inc.h"
+#else
+/* Words in n items. */
+static int64_t words_of(int64_t n)
+{
+    return n;
+}
+#endif
 #include "kernels/tile.inc.h"
 
 static int64_t vectors_of(int64_t n)
@@ -157,3 +170,48 @@ static void pack(const float *src, int64_t row, int64_t item, int64_t rows, int6
             to[j] = 0.0f;
     }
 }
+
+#ifdef ATTENTION_WORDS
+/* The same of bfloat16, two rows to a word: dst[i / 2][j] holds src[i][j] and
+ * src[i + 1][j]; a row that is missing is zeros. */
+static void pack_words(const float *src, int64_t row, int64_t item, int64_t rows,
+                       int64_t n, int64_t width, float *dst, int64_t dst_row)
+{
+    for (int64_t i = 0; i < rows; i += 2) {
+        const float *from = src + i * row;
+        const float *next = i + 1 < rows ? from + row : NULL;
+        float *to = dst + i / 2 * dst_row;
+        int64_t j = 0;
+        if (item == 1)
+            for (; j < n; j += VF_N) {
+                int64_t lanes = n - j < VF_N ? n - j : VF_N;
+                vf second = next != NULL ? vf_load_n(next + j, lanes) : vf_zero();
+                vf_store(to + j, join_words(vf_load_n(from + j, lanes), second));
+            }
+        for (; j < n; j += VF_N) {
+            vf first = gathered(from + j * item, item, n - j);
+            vf second =
+                next != NULL ? gathered(next + j * item, item, n - j) : vf_zero();
+            vf_store(to + j, join_words(first, second));
+        }
+        for (; j < width; ++j)
+            to[j] = 0.0f;
+    }
+}
+
+/* The same for keys, whose items of a head mostly lie side by side: words along them are
+ * made first, behind the result, and then transposed. */
+static void pack_key_words(const float *src, int64_t row, int64_t item, int64_t rows,
+                           int64_t n, int64_t width, float *dst, int64_t dst_row)
+{
+    int64_t words = words_of(rows);
+    float *made = dst + words * dst_row;
+    if (row != 1) {
+        pack_words(src, row, item, rows, n, width, dst, dst_row);
+        return;
+    }
+    for (int64_t j = 0; j < n; ++j)
+        row_words(src + j * item, rows, made + j * words);
+    pack(made, /*row=*/1, words, words, n, width, dst, dst_row);
+}
+#endif

@@ -13,9 +13,16 @@
  *
  * Rows are in floats.  Sums run over p in order, one fused multiply-add each.
  *
+ * TILE_FMA(a, b, sum) may be defined before: with words of two bfloat16 in place of floats
+ * in a and b, it adds the products of both halves.
+ *
  * tile_ahead also prefetches n_ahead vectors at `ahead` for every p, and then the same
  * further on by b_row: b's memory some blocks ahead, spread evenly over the work. */
 #include "kernels/simd.h"
+
+#ifndef TILE_FMA
+#define TILE_FMA vf_fma
+#endif
 
 #if defined(__AVX512F__)
 #define TILE_M(n_vectors) \
@@ -50,7 +57,7 @@ static inline __attribute__((always_inline)) void tile_ahead(
             vf item = vf_set1(a[i * a_row + p * a_item]);
 #pragma GCC unroll 16
             for (int j = 0; j < n_vectors; ++j)
-                sum[i][j] = vf_fma(item, column[j], sum[i][j]);
+                sum[i][j] = TILE_FMA(item, column[j], sum[i][j]);
         }
     }
 #pragma GCC unroll 16

@@ -325,6 +325,7 @@ static tt_status lower_attention(tt_lower *lower, const tt_node *node, tt_error 
     fill_kernel(&k, &a);
     k.dtype = tt_input_shape(&site, Q)->dtype;
     k.value_dtype = tt_input_shape(&site, V)->dtype;
+    k.rounds = tt_attribute_find(node, "mixed_bf16") != NULL;
     k.has_lengths = tt_has_input(&site, LENGTHS);
     TT_TRY(tt_lower_src(lower, node, Q, TT_ORDER_ANY, &o[TT_ATTENTION_Q], err));
     fills_past = a.past > 0 && tt_attention_takes_past(&k) && has_f32_mask(&site);

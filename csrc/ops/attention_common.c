@@ -103,6 +103,7 @@ tt_status tt_attention_lower(tt_lower *lower, const tt_node *node,
     if (!is_fast) work.cost_ns = work.flops * 2.0;
     if (tt_lower_is_parallel(lower, &work)) n_threads = tt_lower_threads(lower);
     if (is_fast) {
+        tt_attention_settle_rounding(kernel);
         tt_attention_join_heads(kernel);
         tt_attention_split(kernel, n_threads);
         fits = tt_attention_scratch_bytes(kernel, &bytes);
@@ -113,7 +114,7 @@ tt_status tt_attention_lower(tt_lower *lower, const tt_node *node,
         return tt_fail_at(node, err, TT_LIMIT, "its working memory is too large");
     TT_TRY(tt_lower_temporary(lower, bytes, &operands[TT_ATTENTION_SCRATCH], err));
     return tt_lower_kernel(
-        lower, node, is_fast ? tt_attention_name() : "attention:plain",
+        lower, node, is_fast ? tt_attention_name(kernel) : "attention:plain",
         is_fast ? tt_attention_run : tt_attention_plain_run, kernel, sizeof *kernel,
         operands, TT_ATTENTION_N_SRC, TT_ATTENTION_N - TT_ATTENTION_N_SRC, &work, err);
 }

@@ -22,6 +22,7 @@ static tt_status lower_fused(tt_lower *lower, const tt_node *node, tt_error *err
     tt_attention_begin(&k, operands);
     TT_TRY(tt_attribute_float(node, "scale", 1.0f, &k.scale, err));
     TT_TRY(tt_attribute_int(node, "is_row_major", 0, &is_row_major, err));
+    k.rounds = tt_attribute_find(node, "mixed_bf16") != NULL;
     for (int i = 0; i < 3; ++i)
         TT_TRY(tt_lower_src(lower, node, i, TT_ORDER_ANY, &operands[i], err));
     k.batch = rank == 4 ? dst.dims[0] : 1;

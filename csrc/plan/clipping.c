@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fork.h"
 #include "graph/match.h"
 #include "plan/lower_state.h"
 
@@ -35,7 +36,7 @@ tt_status tt_model_count_clipping(tt_model *model, bool on, tt_error *err)
     for (int i = 0; i < graph->n_nodes; ++i)
         is_quantized = is_quantized || tt_node_is(&graph->nodes[i], "QuantizeLinear");
     if (!is_quantized) return TT_OK; /* plans stay as they are */
-    pthread_mutex_lock(&model->lock);
+    tt_mutex_lock(&model->lock);
     if (on && model->clipping == NULL) {
         model->clipping =
             tt_calloc((size_t)graph->n_nodes + 1, sizeof *model->clipping);
@@ -49,16 +50,16 @@ tt_status tt_model_count_clipping(tt_model *model, bool on, tt_error *err)
             model->clipping[i].name = graph->values[node->inputs[0]].name;
     }
     if (status == TT_OK) atomic_store(&model->counts_clipping, on);
-    pthread_mutex_unlock(&model->lock);
+    tt_mutex_unlock(&model->lock);
     return status;
 }
 
 bool tt_model_clipping(tt_model *model, int node, tt_clipped *out)
 {
     const tt_clipping *c;
-    pthread_mutex_lock(&model->lock);
+    tt_mutex_lock(&model->lock);
     c = model->clipping;
-    pthread_mutex_unlock(&model->lock);
+    tt_mutex_unlock(&model->lock);
     if (c == NULL || node >= tt_model_graph(model)->n_nodes) return false;
     c += node;
     *out = (tt_clipped){.name = c->name,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fork.h"
 #include "plan/plan.h"
 
 enum { MAX_IDLE = 16 };
@@ -90,13 +91,13 @@ tt_status tt_context_lease(tt_plan *plan, tt_context **out, tt_error *err)
 {
     tt_context *context;
     tt_status status;
-    pthread_mutex_lock(&plan->lock);
+    tt_mutex_lock(&plan->lock);
     context = plan->idle;
     if (context != NULL) {
         plan->idle = context->next;
         plan->n_idle--;
     }
-    pthread_mutex_unlock(&plan->lock);
+    tt_mutex_unlock(&plan->lock);
     *out = context;
     if (context != NULL) return TT_OK;
     context = tt_calloc(1, sizeof *context);
@@ -117,14 +118,14 @@ tt_status tt_context_lease(tt_plan *plan, tt_context **out, tt_error *err)
 
 void tt_context_return(tt_plan *plan, tt_context *context)
 {
-    pthread_mutex_lock(&plan->lock);
+    tt_mutex_lock(&plan->lock);
     if (plan->n_idle < MAX_IDLE) {
         context->next = plan->idle;
         plan->idle = context;
         plan->n_idle++;
         context = NULL;
     }
-    pthread_mutex_unlock(&plan->lock);
+    tt_mutex_unlock(&plan->lock);
     tt_context_free(plan, context);
 }
 

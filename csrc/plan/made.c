@@ -3,6 +3,7 @@
 #include "plan/made.h"
 
 #include "base/alloc.h"
+#include "base/fork.h"
 #include "plan/lower_state.h"
 
 struct tt_made {
@@ -52,10 +53,10 @@ tt_status tt_lower_made(tt_lower *lower, const tt_node *node, tt_make make, int 
     tt_model *model = lower->model;
     tt_status status = TT_OK;
     tt_made *made;
-    pthread_mutex_lock(&model->packed_lock);
+    tt_mutex_lock(&model->packed_lock);
     made = find(model, node, make, variant);
     if (made == NULL) status = add(model, node, make, variant, &made, err);
-    pthread_mutex_unlock(&model->packed_lock);
+    tt_mutex_unlock(&model->packed_lock);
     TT_TRY(status);
     *data = tt_constant_data(made->constant);
     return tt_lower_constant(lower, tt_constant_ref(made->constant), out, err);

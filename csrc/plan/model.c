@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/cpu.h"
+#include "base/fork.h"
 #include "plan/made.h"
 #include "plan/packed.h"
 
@@ -260,11 +261,11 @@ tt_status tt_model_program(tt_model *model, const char *const *outputs, int n_ou
 {
     tt_status status = TT_OK;
     tt_program *program;
-    pthread_mutex_lock(&model->lock);
+    tt_mutex_lock(&model->lock);
     for (program = model->programs; program != NULL; program = program->next)
         if (same_request(program, outputs, n_outputs)) break;
     if (program == NULL) status = new_program(model, outputs, n_outputs, &program, err);
-    pthread_mutex_unlock(&model->lock);
+    tt_mutex_unlock(&model->lock);
     *out = status == TT_OK ? program : NULL;
     return status;
 }
@@ -286,11 +287,11 @@ tt_status tt_model_body(tt_model *model, tt_graph *body, tt_program **out,
 {
     tt_status status = TT_OK;
     tt_program *program;
-    pthread_mutex_lock(&model->lock);
+    tt_mutex_lock(&model->lock);
     for (program = model->programs; program != NULL; program = program->next)
         if (program->body == body) break;
     if (program == NULL) status = new_body(model, body, &program, err);
-    pthread_mutex_unlock(&model->lock);
+    tt_mutex_unlock(&model->lock);
     *out = status == TT_OK ? program : NULL;
     return status;
 }
@@ -328,39 +329,39 @@ void tt_model_stats_get(tt_model *model, tt_model_stats *stats)
     stats->n_contexts = atomic_load(&model->n_contexts);
     stats->n_compiles = atomic_load(&model->n_compiles);
     stats->n_runs = atomic_load(&model->n_runs);
-    pthread_mutex_lock(&model->lock);
+    tt_mutex_lock(&model->lock);
     for (tt_program *p = model->programs; p != NULL; p = p->next) {
-        pthread_mutex_lock(&p->lock);
+        tt_mutex_lock(&p->lock);
         stats->n_plans += p->n_plans;
         stats->plans_bytes += p->plan_bytes;
-        pthread_mutex_unlock(&p->lock);
+        tt_mutex_unlock(&p->lock);
     }
-    pthread_mutex_unlock(&model->lock);
+    tt_mutex_unlock(&model->lock);
 }
 
 static void trim_program(tt_program *program)
 {
-    pthread_mutex_lock(&program->lock);
+    tt_mutex_lock(&program->lock);
     for (tt_plan *plan = program->newest, *older; plan != NULL; plan = older) {
         older = plan->older;
-        pthread_mutex_lock(&plan->lock);
+        tt_mutex_lock(&plan->lock);
         tt_context *idle = plan->idle;
         plan->idle = NULL;
         plan->n_idle = 0;
-        pthread_mutex_unlock(&plan->lock);
+        tt_mutex_unlock(&plan->lock);
         while (idle != NULL) {
             tt_context *next = idle->next;
             tt_context_free(plan, idle);
             idle = next;
         }
     }
-    pthread_mutex_unlock(&program->lock);
+    tt_mutex_unlock(&program->lock);
 }
 
 void tt_model_trim(tt_model *model)
 {
-    pthread_mutex_lock(&model->lock);
+    tt_mutex_lock(&model->lock);
     for (tt_program *p = model->programs; p != NULL; p = p->next)
         trim_program(p);
-    pthread_mutex_unlock(&model->lock);
+    tt_mutex_unlock(&model->lock);
 }

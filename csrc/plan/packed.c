@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fork.h"
 #include "plan/lower_state.h"
 #include "plan/packed_file.h"
 
@@ -104,7 +105,7 @@ tt_status tt_model_write_packed(tt_model *model, int descriptor, int *n_written,
     tt_packed_piece *pieces = NULL;
     tt_status status = TT_OK;
     size_t n = 0, capacity = 0;
-    pthread_mutex_lock(&model->packed_lock);
+    tt_mutex_lock(&model->packed_lock);
     for (tt_packed *p = model->packed; p != NULL && status == TT_OK; p = p->next) {
         if (!p->has_key) continue;
         if (!tt_grow((void **)&pieces, &capacity, n + 1, sizeof *pieces))
@@ -112,7 +113,7 @@ tt_status tt_model_write_packed(tt_model *model, int descriptor, int *n_written,
         else
             pieces[n++] = (tt_packed_piece){p->key, p->data, p->bytes};
     }
-    pthread_mutex_unlock(&model->packed_lock); /* they stay as long as the model */
+    tt_mutex_unlock(&model->packed_lock); /* they stay as long as the model */
     if (status == TT_OK) status = tt_packed_file_write(descriptor, pieces, n, err);
     tt_free(pieces);
     *n_written = (int)n;
@@ -121,10 +122,10 @@ tt_status tt_model_write_packed(tt_model *model, int descriptor, int *n_written,
 
 bool tt_model_read_packed(tt_model *model, int descriptor, uint64_t offset)
 {
-    pthread_mutex_lock(&model->packed_lock);
+    tt_mutex_lock(&model->packed_lock);
     if (model->packed_file == NULL)
         model->packed_file = tt_packed_file_open(descriptor, offset);
-    pthread_mutex_unlock(&model->packed_lock);
+    tt_mutex_unlock(&model->packed_lock);
     return tt_packed_file_n(model->packed_file) > 0;
 }
 
@@ -197,9 +198,9 @@ static tt_status bind_packed(tt_lower *lower, const tt_operand_record *record,
     tt_block block = {.kind = TT_BLOCK_CONSTANT, .last_reader = INT_MAX};
     tt_status status;
     bool is_new;
-    pthread_mutex_lock(&model->packed_lock);
+    tt_mutex_lock(&model->packed_lock);
     status = find_or_make(model, wanted, &packed, &is_new, err);
-    pthread_mutex_unlock(&model->packed_lock);
+    tt_mutex_unlock(&model->packed_lock);
     if (status != TT_OK || !is_new) tt_layout_free(wanted->layout);
     TT_TRY(status);
     lower->plan->memory.packed_bytes += (int64_t)packed->bytes;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fork.h"
 #include "kernels/copy.h"
 #include "plan/plan.h"
 
@@ -165,7 +166,7 @@ tt_status tt_program_find(tt_program *program, const tt_tensor *inputs, tt_plan 
 {
     tt_status status = TT_OK;
     tt_plan *plan;
-    pthread_mutex_lock(&program->lock);
+    tt_mutex_lock(&program->lock);
     for (plan = program->newest; plan != NULL; plan = plan->older)
         if (tt_plan_accepts(plan, inputs)) break;
     if (plan != NULL && plan != program->newest) {
@@ -179,7 +180,7 @@ tt_status tt_program_find(tt_program *program, const tt_tensor *inputs, tt_plan 
         }
     }
     *out = status == TT_OK ? tt_plan_ref(plan) : NULL;
-    pthread_mutex_unlock(&program->lock);
+    tt_mutex_unlock(&program->lock);
     return status;
 }
 

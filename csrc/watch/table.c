@@ -1,6 +1,7 @@
 /* Tables: making, merging and reading them; see table.h. */
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/fork.h"
 #include "watch/table_state.h"
 
 static size_t registers_bytes(const tt_table_layout *layout)
@@ -63,18 +64,18 @@ size_t tt_table_memory_bytes(tt_table *table)
     const tt_table_layout *layout = table->layout;
     size_t counts_bytes = (size_t)layout->n_bins * sizeof *table->counts;
     bool is_wide;
-    pthread_mutex_lock(&table->lock);
+    tt_mutex_lock(&table->lock);
     is_wide = table->high != NULL;
-    pthread_mutex_unlock(&table->lock);
+    tt_mutex_unlock(&table->lock);
     return sizeof *table + (size_t)layout->n_columns * sizeof *table->sums +
            registers_bytes(layout) + counts_bytes + (is_wide ? counts_bytes : 0);
 }
 
 void tt_table_clear(tt_table *table)
 {
-    pthread_mutex_lock(&table->lock);
+    tt_mutex_lock(&table->lock);
     clear(table);
-    pthread_mutex_unlock(&table->lock);
+    tt_mutex_unlock(&table->lock);
 }
 
 tt_status tt_table_copy(tt_table *table, tt_table **out, tt_error *err)
@@ -178,11 +179,11 @@ tt_status tt_table_merge(tt_table *table, tt_table *from, tt_error *err)
                        "tables made for the same reference can be merged",
                        (long long)table->layout->n_columns,
                        (long long)from->layout->n_columns);
-    pthread_mutex_lock(&first->lock);
-    if (first != second) pthread_mutex_lock(&second->lock);
+    tt_mutex_lock(&first->lock);
+    if (first != second) tt_mutex_lock(&second->lock);
     status = merge(table, from, err);
-    if (first != second) pthread_mutex_unlock(&second->lock);
-    pthread_mutex_unlock(&first->lock);
+    if (first != second) tt_mutex_unlock(&second->lock);
+    tt_mutex_unlock(&first->lock);
     return status;
 }
 
@@ -191,9 +192,9 @@ tt_status tt_table_merge(tt_table *table, tt_table *from, tt_error *err)
 int64_t tt_table_n_rows(tt_table *table)
 {
     int64_t n_rows;
-    pthread_mutex_lock(&table->lock);
+    tt_mutex_lock(&table->lock);
     n_rows = tt_table_most_rows(table);
-    pthread_mutex_unlock(&table->lock);
+    tt_mutex_unlock(&table->lock);
     return n_rows;
 }
 
@@ -222,10 +223,10 @@ tt_table_summary tt_table_summarize(tt_table *table, int64_t column)
     tt_table_summary out;
     tt_table_sums sums;
     uint8_t own[TT_DISTINCT_REGISTERS];
-    pthread_mutex_lock(&table->lock);
+    tt_mutex_lock(&table->lock);
     sums = table->sums[column];
     memcpy(own, registers, sizeof own);
-    pthread_mutex_unlock(&table->lock);
+    tt_mutex_unlock(&table->lock);
     out = (tt_table_summary){.n = sums.n,
                              .n_missing = sums.n_missing,
                              .n_infinite = sums.n_infinite,
@@ -239,10 +240,10 @@ tt_table_summary tt_table_summarize(tt_table *table, int64_t column)
 void tt_table_counts(tt_table *table, int64_t column, int64_t *counts)
 {
     tt_table_cells cells;
-    pthread_mutex_lock(&table->lock);
+    tt_mutex_lock(&table->lock);
     cells = tt_table_cells_of(table, column);
     for (int64_t b = 0; b <= table->layout->columns[column].n; ++b)
         counts[b] = (int64_t)((uint64_t)(cells.high == NULL ? 0 : cells.high[b]) << 32 |
                               cells.counts[b]);
-    pthread_mutex_unlock(&table->lock);
+    tt_mutex_unlock(&table->lock);
 }

@@ -4,6 +4,7 @@
  * 2^32 rows or more), then column by column its sums, counts and registers. */
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/fork.h"
 #include "watch/table_state.h"
 
 static const uint64_t table_magic = 0x0001656c62617474;  /* "ttable", version 1 */
@@ -80,7 +81,7 @@ void tt_table_write(tt_table *table, tt_writer *writer)
 {
     const tt_table_layout *layout = table->layout;
     bool is_wide;
-    pthread_mutex_lock(&table->lock);
+    tt_mutex_lock(&table->lock);
     is_wide = tt_table_most_rows(table) > UINT32_MAX;
     tt_write_u64(writer, table_magic);
     tt_write_u64(writer, layout->digest.word[0]);
@@ -88,7 +89,7 @@ void tt_table_write(tt_table *table, tt_writer *writer)
     tt_write_u64(writer, is_wide ? sizeof(uint64_t) : sizeof(uint32_t));
     for (int64_t c = 0; c < layout->n_columns; ++c)
         write_column(table, c, is_wide, writer);
-    pthread_mutex_unlock(&table->lock);
+    tt_mutex_unlock(&table->lock);
 }
 
 /* ---- what can be ----------------------------------------------------------------------------- */

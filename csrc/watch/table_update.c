@@ -5,6 +5,7 @@
  * in the cache. */
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/fork.h"
 #include "watch/table_codes.h"
 #include "watch/table_kernels.h"
 
@@ -239,9 +240,9 @@ static tt_status update(tt_table *table, const work *job, tt_error *err)
     tt_table *own;
     if (job->n_items == 0) return TT_OK;
     if (job->n_items < TT_TABLE_FEW_ITEMS) {
-        pthread_mutex_lock(&table->lock);
+        tt_mutex_lock(&table->lock);
         status = add(table, job, err);
-        pthread_mutex_unlock(&table->lock);
+        tt_mutex_unlock(&table->lock);
         return status;
     }
     TT_TRY(tt_table_new(table->layout, &own, err));

@@ -293,6 +293,8 @@ def profile_program(
         name, op_type, fused, implementation, dtype, flops, n_bytes, n_threads = step
         if op_type in _BYTES_INSIDE:
             dtype = "int8"
+        elif implementation and implementation.endswith("_bf16"):
+            dtype = "bfloat16"  # of float32, rounded for its products
         own = peaks if n_threads > 1 else one_thread
         bound_s = own.least_s(flops, n_bytes, dtype)
         least_s += peaks.least_s(flops, n_bytes, dtype)

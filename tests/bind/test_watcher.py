@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -432,6 +433,25 @@ def test_a_fork_while_another_thread_is_looking_leaves_a_usable_child(doubled) -
                 lambda: (len(program(x[:7])), watcher.swap()["inputs"][0].n_rows)
             )
             assert child == [7, 7]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_fork_while_another_thread_makes_plans_leaves_a_usable_child(doubled) -> None:
+    program, stop = doubled().core.program(), threading.Event()
+
+    def call() -> None:
+        for rows in itertools.cycle(range(1, 200)):
+            if stop.is_set():
+                return
+            program(draw(rows))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        for rows in range(300, 330):
+            assert in_child(lambda: (len(program(draw(rows))),)) == [rows]  # noqa: B023
     finally:
         stop.set()
         thread.join()

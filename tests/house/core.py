@@ -121,6 +121,16 @@ def test_memory_comes_from_the_one_allocator(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", C_FILES, ids=relative)
+def test_locks_are_taken_where_a_fork_sees_it(path: Path) -> None:
+    """By base/fork.h; a watcher's lock lies in a page that a fork wipes."""
+    if path.name in {"fork.h", "fork.c", "watcher.c", "watched.c"}:
+        return
+    code = code_of(path)
+    taken = re.search(r"\bpthread_(mutex_(try|timed)?lock|rwlock|spin)", code)
+    assert not taken, f"{relative(path)}:{line_of(code, taken.start())}"
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=relative)
 def test_arrays_have_constant_lengths(path: Path) -> None:
     """No VLA: a length in brackets is a number, a constant, or nothing.
 

@@ -8,11 +8,14 @@ A layer that computes in bfloat16 is written with ONNX's own operators::
 Sums are kept in float32 by whoever runs it. Everything between layers computes in
 float32: activations, normalisations, softmax, losses; integers, shapes and positions
 are not touched. The engine puts the casts into the layers (csrc/graph/fuse_bf16.c).
+
+The two products of attention have no weights; where the whole model computes in
+bfloat16 they do too (csrc/graph/mix_attention.c).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from trimtab.errors import InputError
 from trimtab.graph import DTYPES, Constant, Graph, Model, Node
@@ -26,6 +29,9 @@ BF16_LAYERS: dict[str, int] = {
     "MatMul": 1,
     "Gemm": 1,
 }
+# Operators between the scores of attention and its softmax.
+_MOST_BETWEEN = 3
+_NAMES = {number: name for name, (number, *_) in DTYPES.items()}
 _BF16, _F32 = DTYPES["bfloat16"][0], DTYPES["float32"][0]
 
 
@@ -78,12 +84,65 @@ def bf16_layers(graph: Model) -> list[str]:
     return [_name(node) for node in main.nodes if _is_layer(main, node)]
 
 
-def _chosen(model: Model, layers: Collection[str] | None) -> set[int]:
-    """Positions of the nodes that are to compute in bfloat16."""
+def _scores(softmax: Node, made_by: Mapping[str, Node]) -> Node | None:
+    """Find the product behind a softmax, past a scale and a mask."""
+    name = softmax.inputs[0]
+    for _ in range(_MOST_BETWEEN + 1):
+        node = made_by.get(name)
+        if node is None or node.op_type == "MatMul":
+            return node
+        if node.op_type not in ("Add", "Mul", "Div"):
+            return None
+        name = next((x for x in node.inputs if x in made_by), "")
+    return None
+
+
+def _is_all_f32(graph: Graph) -> bool:
+    """Say whether no tensor of the graph can be of another floating type."""
+    dtypes = {value.dtype for value in graph.inputs}
+    dtypes |= {constant.dtype for constant in graph.constants.values()}
+    dtypes |= {
+        _NAMES.get(node.attributes.get("to"), "float64")
+        for node in graph.nodes
+        if node.op_type == "Cast"
+    }
+    return not any("float" in (dtype or "") and dtype != "float32" for dtype in dtypes)
+
+
+def _attention(graph: Graph) -> dict[int, int]:
+    """Find the products of attention: their places, and how many inputs are rounded."""
+    if not _is_all_f32(graph):
+        return {}
+    made_by = {name: node for node in graph.nodes for name in node.outputs if name}
+    places = {id(node): i for i, node in enumerate(graph.nodes)}
+    found: dict[int, int] = {}
+    for i, node in enumerate(graph.nodes):
+        if node.domain not in ("", "ai.onnx") or any(
+            name not in made_by for name in node.inputs[:2]
+        ):
+            continue
+        if node.op_type == "Attention" and not any(
+            (*node.inputs[4:], *node.outputs[1:])
+        ):
+            found[i] = 3
+        softmax = made_by[node.inputs[0]] if node.op_type == "MatMul" else None
+        if softmax is None or softmax.op_type != "Softmax":
+            continue
+        scores = _scores(softmax, made_by)
+        if scores is not None and all(name in made_by for name in scores.inputs):
+            found[i] = found[places[id(scores)]] = 2
+    return found
+
+
+def _chosen(model: Model, layers: Collection[str] | None) -> dict[int, int]:
+    """Nodes that are to compute in bfloat16: their places, and how many inputs are."""
     main = model.graph
     able = [i for i, node in enumerate(main.nodes) if _is_layer(main, node)]
     if layers is None:
-        return set(able)
+        attention = _attention(main)
+        return {
+            i: attention.get(i, len(main.nodes[i].inputs)) for i in (*able, *attention)
+        }
     wanted = set(layers)
     found = {i for i in able if wanted & {_name(main.nodes[i]), *main.nodes[i].outputs}}
     known = {x for i in found for x in (_name(main.nodes[i]), *main.nodes[i].outputs)}
@@ -93,7 +152,7 @@ def _chosen(model: Model, layers: Collection[str] | None) -> set[int]:
             "expected names of convolutions and matrix products by constant "
             "float32 weights, as trimtab.optimize.bf16.bf16_layers lists them"
         )
-    return found
+    return {i: len(main.nodes[i].inputs) for i in found}
 
 
 class _Casts:
@@ -126,11 +185,12 @@ class _Casts:
         return self._bf16.get(name, "")
 
 
-def _convert(node: Node, casts: _Casts) -> None:
+def _convert(node: Node, n_inputs: int, casts: _Casts) -> None:
     """Append the layer in bfloat16 and the cast of its result."""
     result = node.outputs[0]
     made = casts.new_name(result)
-    inputs = [casts.rounded(name) for name in node.inputs]
+    inputs = [casts.rounded(name) for name in node.inputs[:n_inputs]]
+    inputs += node.inputs[n_inputs:]
     attributes = dict(node.attributes)
     casts.nodes.append(
         Node(node.op_type, inputs, [made], node.name, node.domain, attributes)
@@ -148,7 +208,8 @@ def to_bf16(graph: Model, layers: Collection[str] | None = None) -> Model:
     graph : trimtab.graph.Model
         It is not changed.
     layers : collection of str, optional
-        Names of nodes, or of their outputs; by default all that `bf16_layers` finds.
+        Names of nodes, or of their outputs; by default all that `bf16_layers` finds,
+        and the products of attention.
 
     Returns
     -------
@@ -178,7 +239,7 @@ def to_bf16(graph: Model, layers: Collection[str] | None = None) -> Model:
     casts = _Casts(model.graph)
     for i, node in enumerate(model.graph.nodes):
         if i in chosen:
-            _convert(node, casts)
+            _convert(node, chosen[i], casts)
         else:
             casts.nodes.append(node)
     model.graph.nodes[:] = casts.nodes

@@ -16,6 +16,7 @@ bfloat16 they do too (csrc/graph/mix_attention.c).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import cast
 
 from trimtab.errors import InputError
 from trimtab.graph import DTYPES, Constant, Graph, Model, Node
@@ -102,9 +103,9 @@ def _is_all_f32(graph: Graph) -> bool:
     dtypes = {value.dtype for value in graph.inputs}
     dtypes |= {constant.dtype for constant in graph.constants.values()}
     dtypes |= {
-        _NAMES.get(node.attributes.get("to"), "float64")
+        _NAMES.get(cast("int", node.attributes["to"]), "float64")
         for node in graph.nodes
-        if node.op_type == "Cast"
+        if node.op_type == "Cast" and "to" in node.attributes
     }
     return not any("float" in (dtype or "") and dtype != "float32" for dtype in dtypes)
 

@@ -136,7 +136,7 @@ def test_q_attention(kind, past, signed):
         floats(rng, 24),
         np.array(0.03, np.float32),
         np.array(0.02, np.float32),
-        mask_index(rng, kind, 2, 5, total),
+        mask_index(rng, kind, 2, 5, total, causal=False),
         np.array(40, np.uint8),
         np.array(3, kinds),
         None if past is None else floats(rng, 2, 2, 2, past, 4),

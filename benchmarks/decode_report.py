@@ -8,10 +8,9 @@ from typing import Any
 
 from benchmarks.optimize_targets import NOTHING
 from benchmarks.report import number, table, target_table
-from benchmarks.sections import ORDER
+from benchmarks.sections import heading
 from benchmarks.targets import Figure, Target, compute
 
-TITLE = ORDER["decode"]
 Document = Mapping[str, Any]
 
 
@@ -87,16 +86,15 @@ def section(document: Document, source: Path) -> str:
     -------
     text : str
     """
-    machine, versions = document["machine"], document["versions"]
     parts = [
-        TITLE,
-        f"Made by `python -m benchmarks.bench_decode` on {document['date']} at commit "
-        f"{document['commit']}\n([{source.name}](results/{source.name})).",
-        f"- Machine: {machine['cpu']}, {machine['n_cpus']} cores, {machine['isa']}; "
-        "1 thread\n- "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + "\n- onnxruntime makes int8 of the row where it takes DequantizeLinear for "
-        "itself, which is the difference of its outputs",
+        heading(
+            "decode",
+            document,
+            source,
+            "onnxruntime makes int8 of the row where it takes DequantizeLinear for "
+            "itself, which is the difference of its outputs",
+            threads="1 thread",
+        ),
         "## Targets of decoding",
         target_table(compute(document, TARGETS)),
         "## Calls",

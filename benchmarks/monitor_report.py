@@ -8,10 +8,9 @@ from typing import Any
 
 from benchmarks.optimize_targets import NOTHING
 from benchmarks.report import number, table, target_table
-from benchmarks.sections import ORDER
+from benchmarks.sections import heading
 from benchmarks.targets import Figure, Target, compute
 
-TITLE = ORDER["monitor"]
 Document = Mapping[str, Any]
 
 
@@ -161,17 +160,8 @@ def section(document: Document, source: Path) -> str:
     -------
     text : str
     """
-    machine, versions = document["machine"], document["versions"]
-    minutes = sum(stage["minutes"] for stage in document["stages"].values())
     parts = [
-        TITLE,
-        f"Made by `python -m benchmarks.bench_monitor` on {document['date']} at "
-        "commit "
-        f"{document['commit']}\n([{source.name}](results/{source.name})); "
-        f"{minutes:.0f} minutes in all.",
-        f"- Machine: {machine['cpu']}, {machine['n_cpus']} cores, {machine['isa']}; "
-        "one thread a call\n- "
-        + ", ".join(f"{name} {version}" for name, version in versions.items()),
+        heading("monitor", document, source, threads="one thread a call"),
         "## Targets of monitoring",
         target_table(compute(document, TARGETS)),
         "## Shifts found and false alarms",

@@ -10,11 +10,11 @@ from typing import Any
 from benchmarks.common import quartiles
 from benchmarks.optimize_measure import PAIRS, VARIANTS
 from benchmarks.report import number, table, target_table
-from benchmarks.sections import ORDER
+from benchmarks.sections import heading
+
+SLACK = 1.0  # a node may take at most so much of its f32 twin's time
 
 Document = dict[str, Any]
-TITLE = ORDER["optimize"]
-SLACK = 1.0  # a node may take at most so much of its f32 twin's time
 
 
 def node_figures(path: Path) -> dict[str, Any]:
@@ -39,23 +39,16 @@ def section(document: Document, source: Path) -> str:
     source : Path
         The file that it stands in.
     """
-    versions = ", ".join(f"{k} {v}" for k, v in document["versions"].items())
-    machine = document["machine"]
-    minutes = sum(x.get("minutes", 0) for x in document["stages"].values())
-    heading = f"""\
-{TITLE}
-
-Made by `{document["command"]}` on {document["date"]} at commit {document["commit"]}
-([{source.name}](results/{source.name})); {minutes:.0f} minutes in all.
-
-- Machine: {machine["cpu"]}, {machine["n_cpus"]} cores, {machine["isa"]}; \
-{document["threads"]} thread(s) a call, batch 1
-- {versions}
-- Calibration on 32 samples (Whisper: 8), judged on others; `drop` is the loss of
-  accuracy against f32 on labelled samples that no tool has seen, `bound` the upper end
-  of its paired one-sided 95 % interval (Tango 1998)"""
     parts = [
-        heading,
+        heading(
+            "optimize",
+            document,
+            source,
+            "Calibration on 32 samples (Whisper: 8), judged on others; `drop` is the "
+            "loss of accuracy against f32 on labelled samples that no tool has seen, "
+            "`bound` the upper end of its paired one-sided 95 % interval (Tango 1998)",
+            threads=f"{document['threads']} thread(s) a call, batch 1",
+        ),
         "## Targets of optimised models",
         target_table(document["targets"]),
     ]

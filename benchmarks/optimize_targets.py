@@ -75,10 +75,11 @@ def _over_nncf(model: str) -> Callable[[Document, int], Figure]:
         if ours is None or theirs is None:
             return Figure(found["median"], f"against {base}; SQNR not measured")
         detail = f"against {base}; SQNR {ours:.1f} dB against {theirs:.1f}"
+        timed = document["latency"][model]["engines"]
         errors = document["latency"][model]["errors"]
         # what this processor cannot do, no peer can
-        missing = [x for x in NNCF if x not in errors and x != base]
-        if len(missing) < len(NNCF) - 1:
+        missing = [x for x in NNCF if x not in timed and x not in errors]
+        if any(x in errors for x in NNCF):
             detail += "; bf16 not measured: no peer has it on this processor"
         # a faster model that is worse does not count
         return Figure(found["median"] if ours >= theirs else None, detail, not missing)

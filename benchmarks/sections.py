@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["ORDER", "PAGE", "put_section"]
+__all__ = ["ORDER", "PAGE", "heading", "put_section"]
 
 PAGE = Path(__file__).parent / "RESULTS.md"
 #: Name of the benchmark -> title; behind the comparison with other engines.
@@ -17,6 +19,49 @@ ORDER = {
     "monitor": "# Monitoring",
     "optimize": "# Optimised models",
 }
+
+
+def heading(
+    name: str,
+    document: Mapping[str, Any],
+    source: Path,
+    *notes: str,
+    threads: str = "",
+) -> str:
+    """Begin a section: what made it, when, where and with what.
+
+    Parameters
+    ----------
+    name : str
+        Of `ORDER`.
+    document : mapping
+    source : Path
+        The file that it stands in.
+    *notes : str
+        More items of the list.
+    threads : str, optional
+        How many a call has.
+
+    Returns
+    -------
+    text : str
+    """
+    machine, versions = document["machine"], document["versions"]
+    where = [f"{machine['cpu']}, {machine['n_cpus']} cores, {machine['isa']}", threads]
+    timed = [run.get("minutes", 0) for run in document.get("stages", {}).values()]
+    took = f"; {sum(timed):.0f} minutes in all" if timed else ""
+    items = [
+        "Machine: " + "; ".join(part for part in where if part),
+        ", ".join(f"{package} {version}" for package, version in versions.items()),
+        *notes,
+    ]
+    listed = "\n".join(f"- {item}" for item in items)
+    return f"""{ORDER[name]}
+
+Made by `{document["command"]}` on {document["date"]} at commit {document["commit"]}
+([{source.name}](results/{source.name})){took}.
+
+{listed}"""
 
 
 def put_section(name: str, text: str, page: Path = PAGE) -> Path:

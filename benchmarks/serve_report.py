@@ -8,10 +8,9 @@ from typing import Any
 
 from benchmarks.optimize_targets import NOTHING
 from benchmarks.report import number, table, target_table
-from benchmarks.sections import ORDER
+from benchmarks.sections import heading
 from benchmarks.targets import Figure, Target, compute
 
-TITLE = ORDER["serve"]
 Document = Mapping[str, Any]
 
 
@@ -118,16 +117,13 @@ def section(document: Document, source: Path) -> str:
     -------
     text : str
     """
-    machine, versions = document["machine"], document["versions"]
-    minutes = sum(stage["minutes"] for stage in document["stages"].values())
     parts = [
-        TITLE,
-        f"Made by `python -m benchmarks.bench_serve` on {document['date']} at commit "
-        f"{document['commit']}\n([{source.name}](results/{source.name})); "
-        f"{minutes:.0f} minutes in all.",
-        f"- Machine: {machine['cpu']}, {machine['n_cpus']} cores, {machine['isa']}\n- "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + "\n- 8 Python threads ask, each as fast as it is answered",
+        heading(
+            "serve",
+            document,
+            source,
+            "8 Python threads ask, each as fast as it is answered",
+        ),
         "## Targets of serving",
         target_table(compute(document, TARGETS)),
         "## Requests run together",

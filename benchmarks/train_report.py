@@ -8,11 +8,10 @@ from typing import Any
 
 from benchmarks.optimize_targets import NOTHING
 from benchmarks.report import number, table, target_table
-from benchmarks.sections import ORDER
+from benchmarks.sections import heading
 from benchmarks.targets import Figure, Target, compute
 from benchmarks.train_cases import CASES
 
-TITLE = ORDER["train"]
 Document = Mapping[str, Any]
 
 
@@ -72,16 +71,15 @@ def section(document: Document, source: Path) -> str:
     -------
     text : str
     """
-    machine, versions = document["machine"], document["versions"]
     n_threads = {entry["threads"] for entry in document["steps"].values()}
     parts = [
-        TITLE,
-        f"Made by `{document['command']}` on {document['date']} at commit "
-        f"{document['commit']}\n([{source.name}](results/{source.name})).",
-        f"- Machine: {machine['cpu']}, {machine['n_cpus']} cores, {machine['isa']}; "
-        f"{', '.join(map(str, sorted(n_threads)))} threads\n- "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + "\n- PyTorch without torch.compile, with its fused optimizers",
+        heading(
+            "train",
+            document,
+            source,
+            "PyTorch without torch.compile, with its fused optimizers",
+            threads=f"{', '.join(map(str, sorted(n_threads)))} threads",
+        ),
         "## Targets of training",
         target_table(compute(document, TARGETS)),
         "## Steps",

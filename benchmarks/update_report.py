@@ -8,11 +8,11 @@ from typing import Any
 
 from benchmarks.optimize_targets import NOTHING
 from benchmarks.report import number, table, target_table
-from benchmarks.sections import ORDER
+from benchmarks.sections import heading
 from benchmarks.targets import Figure, Target, compute
 
-TITLE = ORDER["update"]
 Document = Mapping[str, Any]
+
 # Accuracy on the new domain that is usual at so many new labels.
 _USUAL = {50: 0.734, 200: 0.808, 1000: 0.892}
 
@@ -120,15 +120,8 @@ def section(document: Document, source: Path) -> str:
     -------
     text : str
     """
-    machine, versions = document["machine"], document["versions"]
-    minutes = sum(stage["minutes"] for stage in document["stages"].values())
     parts = [
-        TITLE,
-        f"Made by `python -m benchmarks.bench_update` on {document['date']} at "
-        f"commit {document['commit']}\n([{source.name}](results/{source.name})); "
-        f"{minutes:.0f} minutes in all.",
-        f"- Machine: {machine['cpu']}, {machine['n_cpus']} cores, {machine['isa']}\n- "
-        + ", ".join(f"{name} {version}" for name, version in versions.items()),
+        heading("update", document, source),
         "## Targets of updates",
         target_table(compute(document, TARGETS)),
         "## Digits under shift",

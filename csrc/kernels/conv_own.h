@@ -1,5 +1,5 @@
-/* What the own convolutions (winograd.h, conv_direct.h, conv_dot.h) are given: one
- * description, and pointers in one order. */
+/* What the own convolutions (winograd.h, conv_direct.h, conv_dot.h, depthwise.h) are
+ * given: one description, and pointers in one order. */
 #ifndef TT_KERNELS_CONV_OWN_H
 #define TT_KERNELS_CONV_OWN_H
 
@@ -16,6 +16,7 @@ typedef struct {
     /* elements from image to image, channel to channel, row to row, pixel to pixel;
      * channels of dst touch */
     int64_t src_n, src_c, src_y, src_x, dst_n, dst_y, dst_x;
+    bool is_src_bf16, is_dst_bf16; /* else f32; depthwise.h alone has bf16 */
     int n_slots; /* pieces the work is dealt to, each with scratch of its own */
     tt_post_ops posts;
 } tt_conv_own;

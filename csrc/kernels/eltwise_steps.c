@@ -266,7 +266,8 @@ static void add_store(state *s, int k)
     tt_eltwise_step step;
     if (at.ref == operand) return;
     if (dtype != s->b->registers[reg]) {
-        tt_eltwise_fn fn = dtype == TT_F16 ? s->table->store_f16 : s->table->store_bf16;
+        tt_eltwise_fn fn =
+            dtype == TT_F16 ? s->table->store_f16 : tt_eltwise_store_bf16(s->table);
         uint8_t dst = !is_strided && !at.is_scalar ? (uint8_t)operand
                                                    : take_slot(s, sizeof(float), false);
         step = call_step(at.is_scalar, fn, dst, at.ref);

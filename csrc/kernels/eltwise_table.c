@@ -25,3 +25,12 @@ double tt_eltwise_op_ns(tt_eltwise_op op, tt_dtype dtype, tt_isa isa)
     (void)isa;
     return 0.05;
 }
+
+tt_eltwise_fn tt_eltwise_store_bf16(const tt_eltwise_table *table)
+{
+#ifdef __x86_64__
+    if (table == &tt_eltwise_avx512 && tt_cpu_get()->has_avx512_bf16)
+        return tt_eltwise_store_bf16_avx512;
+#endif
+    return table->store_bf16;
+}

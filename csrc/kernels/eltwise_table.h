@@ -42,7 +42,12 @@ typedef struct {
 extern const tt_eltwise_table tt_eltwise_scalar;
 #ifdef __x86_64__
 extern const tt_eltwise_table tt_eltwise_avx2, tt_eltwise_avx512;
+/* store_bf16 for processors with AVX-512 BF16 */
+void tt_eltwise_store_bf16_avx512(int64_t n, void *dst, const void *a, const void *b,
+                                  const void *c, const tt_eltwise_immediate *immediate);
 #endif
+/* The table's store_bf16, or a faster one that this processor has. */
+tt_eltwise_fn tt_eltwise_store_bf16(const tt_eltwise_table *table);
 
 /* The table of an instruction set, which the processor must have; the scalar one
  * where this build has no other. */

@@ -3,8 +3,10 @@
  *
  * The rules look at shapes alone and come from measurements (DECISIONS.md).  Post-ops
  * that the kernels cannot apply themselves leave the convolution to oneDNN. */
+#include "base/cpu.h"
 #include "kernels/conv_direct.h"
 #include "kernels/conv_dot.h"
+#include "kernels/depthwise.h"
 #include "kernels/winograd.h"
 #include "ops/conv_common.h"
 
@@ -257,6 +259,73 @@ static tt_status lower_direct(own_state *s, tt_error *err)
                     tt_conv_direct_scratch_bytes(&s->kernel), err);
 }
 
+/* ---- depthwise ---------------------------------------------------------------------- */
+
+static bool is_depthwise(const tt_conv_geometry *g)
+{
+    return g->groups > 1 && g->src_channels == 1 && g->dst_channels == 1;
+}
+
+static bool has_operand(const tt_post_ops *posts)
+{
+    for (int i = 0; i < posts->n; ++i)
+        if (posts->items[i].kind >= TT_POST_OP_ADD) return true;
+    return false;
+}
+
+static tt_dtype dtype_of(const own_state *s, int value)
+{
+    return tt_lower_graph(s->lower)->values[value].shape.dtype;
+}
+
+static bool is_float(tt_dtype dtype)
+{
+    return dtype == TT_F32 || dtype == TT_BF16;
+}
+
+static bool wants_depthwise(const own_state *s)
+{
+    const tt_node *node = s->node;
+    const tt_window *w = &s->geometry->window;
+    bool is_f32 = dtype_of(s, node->inputs[0]) == TT_F32 &&
+                  dtype_of(s, node->outputs[0]) == TT_F32;
+    if (!is_depthwise(s->geometry) || w->rank > 2 ||
+        !is_float(dtype_of(s, node->inputs[1])) ||
+        (node->inputs[2] >= 0 && dtype_of(s, node->inputs[2]) != TT_F32) ||
+        (!is_f32 && has_operand(&s->posts)))
+        return false;
+    for (int i = 0; i < w->rank; ++i)
+        if (w->dilations[i] != 1 || w->kernel[i] > TT_DEPTHWISE_EXTENT_MAX ||
+            w->strides[i] > TT_DEPTHWISE_EXTENT_MAX ||
+            w->pads_begin[i] > TT_DEPTHWISE_EXTENT_MAX)
+            return false;
+    return tt_cpu_get()->isa == TT_ISA_AVX512 || !tt_lower_wants_primitives(s->lower);
+}
+
+static void depthwise_pack(const tt_md *plain, const void *weights, void *made)
+{
+    int64_t dims[4], strides[4];
+    four(plain->dims, plain->ndims, 1, dims);
+    four(plain->strides, plain->ndims, 0, strides);
+    tt_depthwise_pack(plain->dtype, weights, dims, strides, made);
+}
+
+static tt_status lower_depthwise(own_state *s, tt_error *err)
+{
+    tt_conv_own *k = &s->kernel;
+    const tt_shape *weights;
+    int64_t dims[4];
+    TT_TRY(start(s, TT_ORDER_CHANNELS_LAST, err));
+    k->dst_channels = s->geometry->groups;
+    k->is_src_bf16 = dtype_of(s, s->node->inputs[0]) == TT_BF16;
+    k->is_dst_bf16 = dtype_of(s, s->node->outputs[0]) == TT_BF16;
+    weights = tt_operand_shape(s->lower, s->operands[TT_CONV_OWN_WEIGHTS]);
+    four(weights->dims, weights->rank, 1, dims);
+    TT_TRY(pack_weights(s, depthwise_pack, tt_depthwise_packed_bytes(dims), err));
+    return add_step(s, tt_depthwise_name(k), tt_depthwise_run,
+                    tt_depthwise_scratch_bytes(k), err);
+}
+
 /* ---- dot products ------------------------------------------------------------------- */
 
 static bool wants_dot(const own_state *s)
@@ -287,6 +356,12 @@ static tt_status lower_dot(own_state *s, tt_error *err)
     return add_step(s, tt_conv_dot_name(), tt_conv_dot_run, /*scratch_bytes=*/0, err);
 }
 
+static bool has_floats(const own_state *s)
+{
+    return is_float(dtype_of(s, s->node->inputs[0])) &&
+           is_float(dtype_of(s, s->node->outputs[0]));
+}
+
 tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
                             const tt_conv_geometry *geometry, const tt_work *work,
                             bool *done, tt_error *err)
@@ -295,12 +370,15 @@ tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
     own_state s = {.lower = lower, .node = node, .geometry = geometry, .work = *work};
     *done = false;
     if (!tt_lower_wants_kernels(lower) || geometry->is_transposed ||
-        geometry->groups != 1 || work->flops == 0.0)
-        return TT_OK;
-    if (graph->values[node->outputs[0]].shape.dtype != TT_F32 ||
-        graph->values[node->inputs[0]].shape.dtype != TT_F32 ||
+        work->flops == 0.0 || !has_floats(&s) ||
         tt_graph_constant(graph, node->inputs[1]) == NULL ||
         !translate_posts(graph, node, &s.posts, &s.first_post))
+        return TT_OK;
+    *done = true;
+    if (wants_depthwise(&s)) return lower_depthwise(&s, err);
+    *done = false;
+    if (geometry->groups != 1 || dtype_of(&s, node->inputs[0]) != TT_F32 ||
+        dtype_of(&s, node->outputs[0]) != TT_F32)
         return TT_OK;
     *done = true;
     if (wants_winograd(&s)) return lower_winograd(&s, err);

@@ -61,9 +61,10 @@ static void work_of(const tt_shape *shape, tt_work *work)
 static void view_along(const tt_shape *shape, const int64_t *strides, int axis,
                        tt_softmax_kernel *k)
 {
+    int64_t numel = tt_shape_numel(shape);
     k->n = shape->dims[axis];
-    k->inner = k->n > 1 ? strides[axis] : 1;
-    k->rows = k->n > 0 ? tt_shape_numel(shape) / (k->n * k->inner) : 0;
+    k->inner = k->n > 1 && numel > 0 ? strides[axis] : 1; /* strides of nothing are 0 */
+    k->rows = numel > 0 ? numel / (k->n * k->inner) : 0;
 }
 
 static void view_flattened(const tt_shape *shape, int axis, tt_softmax_kernel *k)

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "kernels/item.h"
 #include "kernels/sort.h"
 #include "ops/fail.h"
 #include "ops/ml_common.h"
+#include "ops/tree_lists.h"
 
 static const char *const modes[] = {
 #define NAME(code, name) [code] = name,
@@ -85,51 +85,20 @@ void tt_tree_table_sort_items(tt_tree_table *t, tt_table_node *node)
 /* ---- attributes ------------------------------------------------------------------- */
 
 /* A list of numbers: `name` of floats, or `name`_as_tensor. */
-typedef struct {
-    tt_dtype dtype;
-    const void *data;
-    int64_t n; /* 0: there is none */
-} numbers;
-
 static tt_status read_numbers(const tt_node *node, const char *name, const char *tensor,
-                              numbers *out, tt_error *err)
+                              tt_tree_numbers *out, tt_error *err)
 {
-    const tt_attribute *found = tt_attribute_find(node, tensor);
     const float *floats;
     int n;
-    *out = (numbers){TT_F32, NULL, 0};
     TT_TRY(tt_attribute_floats(node, name, &floats, &n, err));
-    if (n > 0) *out = (numbers){TT_F32, floats, n};
-    if (found == NULL) return TT_OK;
-    if (found->kind != TT_ATTRIBUTE_TENSOR || n > 0)
+    *out = (tt_tree_numbers){TT_F32, n > 0 ? floats : NULL, n > 0 ? n : 0};
+    if (tt_attribute_find(node, tensor) == NULL) return TT_OK;
+    if (n > 0)
         return tt_fail_at(node, err, TT_BAD_MODEL,
                           "%s must be a tensor, given without %s", tensor, name);
-    const tt_shape *shape = tt_constant_shape(found->as.tensor);
-    if (shape->dtype != TT_F32 && shape->dtype != TT_F64)
-        return tt_fail_at(node, err, TT_BAD_MODEL, "%s must be float32 or float64",
-                          tensor);
-    *out = (numbers){shape->dtype, tt_constant_data(found->as.tensor),
-                     tt_shape_numel(shape)};
-    if (out->data == NULL && out->n > 0)
-        return tt_fail_at(node, err, TT_UNSUPPORTED, "%s is kept in a file of its own",
-                          tensor);
-    return TT_OK;
-}
-
-static double number_at(const numbers *list, int64_t i)
-{
-    return tt_item_load(list->dtype, list->data, i);
-}
-
-/* A list of exactly n ints. */
-static tt_status read_ints(const tt_node *node, const char *name, int64_t wanted,
-                           const int64_t **out, tt_error *err)
-{
-    int n;
-    TT_TRY(tt_attribute_ints(node, name, out, &n, err));
-    if ((n < 0 ? 0 : n) == wanted) return TT_OK;
-    return tt_fail_at(node, err, TT_BAD_MODEL, "%s has %d items, expected %lld", name,
-                      n < 0 ? 0 : n, (long long)wanted);
+    TT_TRY(tt_tree_tensor(node, tensor, out, err));
+    if (out->dtype == TT_F32 || out->dtype == TT_F64) return TT_OK;
+    return tt_fail_at(node, err, TT_BAD_MODEL, "%s must be float32 or float64", tensor);
 }
 
 /* ---- the rule of the scores ------------------------------------------------------- */
@@ -145,7 +114,7 @@ static tt_status read_single_score(const tt_node *node, tt_score_rule *rule,
                                    tt_error *err)
 {
     const int64_t *ids;
-    numbers weights, base;
+    tt_tree_numbers weights, base;
     bool is_positive = true;
     int n;
     TT_TRY(tt_attribute_ints(node, "class_ids", &ids, &n, err));
@@ -156,7 +125,7 @@ static tt_status read_single_score(const tt_node *node, tt_score_rule *rule,
     for (int i = 1; i < n; ++i)
         if (ids[i] != ids[0]) return TT_OK;
     for (int64_t i = 0; i < weights.n; ++i)
-        is_positive = is_positive && number_at(&weights, i) >= 0;
+        is_positive = is_positive && tt_tree_number(&weights, i) >= 0;
     rule->threshold = is_positive ? 0.5 : 0;
     rule->kind = TT_SCORES_SECOND;
     if (ids[0] != 0) return TT_OK;
@@ -247,7 +216,7 @@ typedef struct {
     node_names names;
     const int64_t *columns, *on_true, *on_false, *missing; /* missing may be NULL */
     const tt_attribute *modes;
-    numbers thresholds;
+    tt_tree_numbers thresholds;
 } node_lists;
 
 static tt_status read_lists(const tt_node *node, node_lists *l, tt_error *err)
@@ -256,10 +225,10 @@ static tt_status read_lists(const tt_node *node, node_lists *l, tt_error *err)
     memset(l, 0, sizeof *l);
     TT_TRY(tt_attribute_ints(node, "nodes_nodeids", &l->names.ids, &n, err));
     l->names.n = n < 0 ? 0 : n;
-    TT_TRY(read_ints(node, "nodes_treeids", l->names.n, &l->names.trees, err));
-    TT_TRY(read_ints(node, "nodes_featureids", l->names.n, &l->columns, err));
-    TT_TRY(read_ints(node, "nodes_truenodeids", l->names.n, &l->on_true, err));
-    TT_TRY(read_ints(node, "nodes_falsenodeids", l->names.n, &l->on_false, err));
+    TT_TRY(tt_tree_ints(node, "nodes_treeids", l->names.n, &l->names.trees, err));
+    TT_TRY(tt_tree_ints(node, "nodes_featureids", l->names.n, &l->columns, err));
+    TT_TRY(tt_tree_ints(node, "nodes_truenodeids", l->names.n, &l->on_true, err));
+    TT_TRY(tt_tree_ints(node, "nodes_falsenodeids", l->names.n, &l->on_false, err));
     TT_TRY(read_numbers(node, "nodes_values", "nodes_values_as_tensor", &l->thresholds,
                         err));
     TT_TRY(tt_attribute_ints(node, "nodes_missing_value_tracks_true", &l->missing, &n,
@@ -296,7 +265,7 @@ static tt_status fill_node(const tt_node *node, const node_lists *l, tt_tree_tab
         return tt_fail_at(node, err, TT_BAD_MODEL, "a node compares feature %lld",
                           (long long)l->columns[i]);
     to->column = (int32_t)l->columns[i];
-    to->threshold = number_at(&l->thresholds, i);
+    to->threshold = tt_tree_number(&l->thresholds, i);
     to->missing_is_true = l->missing != NULL && l->missing[i] != 0;
     to->on_true = find_node(&l->names, tree, l->on_true[i]);
     to->on_false = find_node(&l->names, tree, l->on_false[i]);
@@ -331,7 +300,7 @@ static void find_roots(const node_names *names, tt_tree_table *t)
 
 typedef struct {
     const int64_t *trees, *ids, *scores;
-    numbers weights;
+    tt_tree_numbers weights;
 } weight_lists;
 
 static tt_status read_weights(const tt_node *node, weight_lists *w, tt_error *err)
@@ -341,12 +310,12 @@ static tt_status read_weights(const tt_node *node, weight_lists *w, tt_error *er
         read_numbers(node, is_class ? "class_weights" : "target_weights",
                      is_class ? "class_weights_as_tensor" : "target_weights_as_tensor",
                      &w->weights, err));
-    TT_TRY(read_ints(node, is_class ? "class_treeids" : "target_treeids", w->weights.n,
-                     &w->trees, err));
-    TT_TRY(read_ints(node, is_class ? "class_nodeids" : "target_nodeids", w->weights.n,
-                     &w->ids, err));
-    return read_ints(node, is_class ? "class_ids" : "target_ids", w->weights.n,
-                     &w->scores, err);
+    TT_TRY(tt_tree_ints(node, is_class ? "class_treeids" : "target_treeids",
+                        w->weights.n, &w->trees, err));
+    TT_TRY(tt_tree_ints(node, is_class ? "class_nodeids" : "target_nodeids",
+                        w->weights.n, &w->ids, err));
+    return tt_tree_ints(node, is_class ? "class_ids" : "target_ids", w->weights.n,
+                        &w->scores, err);
 }
 
 static tt_status fill_weights(const tt_node *node, const weight_lists *w,
@@ -361,7 +330,7 @@ static tt_status fill_weights(const tt_node *node, const weight_lists *w,
                               "expected a leaf and a score below %lld",
                               (long long)w->ids[i], (long long)w->trees[i],
                               (long long)score, (long long)t->n_scores);
-        t->weights[i] = (tt_table_weight){at, score, number_at(&w->weights, i)};
+        t->weights[i] = (tt_table_weight){at, score, tt_tree_number(&w->weights, i)};
     }
     return TT_OK;
 }
@@ -369,14 +338,14 @@ static tt_status fill_weights(const tt_node *node, const weight_lists *w,
 /* One base value per score.  With one for two classes it is the first one's. */
 static tt_status fill_base(const tt_node *node, tt_tree_table *t, tt_error *err)
 {
-    numbers base;
+    tt_tree_numbers base;
     TT_TRY(read_numbers(node, "base_values", "base_values_as_tensor", &base, err));
     if (base.n == 0) return TT_OK;
     if (base.n != t->n_scores && !(is_classifier(node) && base.n == 1))
         return tt_fail_at(node, err, TT_BAD_MODEL, "%lld base_values for %lld scores",
                           (long long)base.n, (long long)t->n_scores);
     for (int64_t i = 0; i < base.n; ++i)
-        t->base[i] = number_at(&base, i);
+        t->base[i] = tt_tree_number(&base, i);
     return TT_OK;
 }
 

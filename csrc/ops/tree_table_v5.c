@@ -1,9 +1,9 @@
 /* TreeEnsemble (ai.onnx.ml 5) as a table of nodes: inner ones first, then the leaves. */
 #include <string.h>
 
-#include "kernels/item.h"
 #include "ops/fail.h"
 #include "ops/ml_common.h"
+#include "ops/tree_lists.h"
 #include "ops/tree_table.h"
 
 static const tt_forest_aggregate aggregates[] = {TT_FOREST_AVERAGE, TT_FOREST_SUM,
@@ -15,54 +15,13 @@ enum { N_AGGREGATES = 4, N_TRANSFORMS = 5, SUM = 1 };
 
 /* ---- attributes ------------------------------------------------------------------- */
 
-/* A tensor of numbers; n is 0 when it is missing and may be. */
-typedef struct {
-    tt_dtype dtype;
-    const void *data;
-    int64_t n;
-} tensor;
-
-static tt_status read_tensor(const tt_node *node, const char *name, bool must,
-                             tensor *out, tt_error *err)
+/* A tensor that may be missing. */
+static tt_status read_optional(const tt_node *node, const char *name,
+                               tt_tree_numbers *out, tt_error *err)
 {
-    const tt_attribute *found = tt_attribute_find(node, name);
-    const tt_shape *shape;
-    *out = (tensor){TT_F32, NULL, 0};
-    if (found == NULL && !must) return TT_OK;
-    if (found == NULL || found->kind != TT_ATTRIBUTE_TENSOR)
-        return tt_fail_at(node, err, TT_BAD_MODEL, "%s must be a tensor", name);
-    shape = tt_constant_shape(found->as.tensor);
-    switch ((int)shape->dtype) {
-    case TT_F32:
-    case TT_F64:
-    case TT_F16:
-    case TT_U8:
-        break;
-    default:
-        return tt_fail_at(node, err, TT_BAD_MODEL, "%s is of %s", name,
-                          tt_dtype_name(shape->dtype));
-    }
-    *out = (tensor){shape->dtype, tt_constant_data(found->as.tensor),
-                    tt_shape_numel(shape)};
-    if (out->data == NULL && out->n > 0)
-        return tt_fail_at(node, err, TT_UNSUPPORTED, "%s is kept in a file of its own",
-                          name);
-    return TT_OK;
-}
-
-static double number_at(const tensor *list, int64_t i)
-{
-    return tt_item_load(list->dtype, list->data, i);
-}
-
-static tt_status read_ints(const tt_node *node, const char *name, int64_t wanted,
-                           const int64_t **out, tt_error *err)
-{
-    int n;
-    TT_TRY(tt_attribute_ints(node, name, out, &n, err));
-    if ((n < 0 ? 0 : n) == wanted) return TT_OK;
-    return tt_fail_at(node, err, TT_BAD_MODEL, "%s has %d items, expected %lld", name,
-                      n < 0 ? 0 : n, (long long)wanted);
+    *out = (tt_tree_numbers){TT_F32, NULL, 0};
+    return tt_attribute_find(node, name) == NULL ? TT_OK
+                                                 : tt_tree_tensor(node, name, out, err);
 }
 
 static tt_status read_choice(const tt_node *node, const char *name, int64_t fallback,
@@ -94,24 +53,24 @@ typedef struct {
     int64_t n_inner, n_leaves, n_roots;
     const int64_t *roots, *columns, *on_true, *on_false, *missing;
     const int64_t *true_is_leaf, *false_is_leaf, *scores;
-    tensor modes, splits, weights, members;
+    tt_tree_numbers modes, splits, weights, members;
 } lists;
 
 static tt_status read_lists(const tt_node *node, lists *l, tt_error *err)
 {
     int n;
-    TT_TRY(read_tensor(node, "nodes_modes", true, &l->modes, err));
-    TT_TRY(read_tensor(node, "nodes_splits", true, &l->splits, err));
-    TT_TRY(read_tensor(node, "leaf_weights", true, &l->weights, err));
-    TT_TRY(read_tensor(node, "membership_values", false, &l->members, err));
+    TT_TRY(tt_tree_tensor(node, "nodes_modes", &l->modes, err));
+    TT_TRY(tt_tree_tensor(node, "nodes_splits", &l->splits, err));
+    TT_TRY(tt_tree_tensor(node, "leaf_weights", &l->weights, err));
+    TT_TRY(read_optional(node, "membership_values", &l->members, err));
     l->n_inner = l->modes.n;
     l->n_leaves = l->weights.n;
-    TT_TRY(read_ints(node, "nodes_featureids", l->n_inner, &l->columns, err));
-    TT_TRY(read_ints(node, "nodes_truenodeids", l->n_inner, &l->on_true, err));
-    TT_TRY(read_ints(node, "nodes_falsenodeids", l->n_inner, &l->on_false, err));
-    TT_TRY(read_ints(node, "nodes_trueleafs", l->n_inner, &l->true_is_leaf, err));
-    TT_TRY(read_ints(node, "nodes_falseleafs", l->n_inner, &l->false_is_leaf, err));
-    TT_TRY(read_ints(node, "leaf_targetids", l->n_leaves, &l->scores, err));
+    TT_TRY(tt_tree_ints(node, "nodes_featureids", l->n_inner, &l->columns, err));
+    TT_TRY(tt_tree_ints(node, "nodes_truenodeids", l->n_inner, &l->on_true, err));
+    TT_TRY(tt_tree_ints(node, "nodes_falsenodeids", l->n_inner, &l->on_false, err));
+    TT_TRY(tt_tree_ints(node, "nodes_trueleafs", l->n_inner, &l->true_is_leaf, err));
+    TT_TRY(tt_tree_ints(node, "nodes_falseleafs", l->n_inner, &l->false_is_leaf, err));
+    TT_TRY(tt_tree_ints(node, "leaf_targetids", l->n_leaves, &l->scores, err));
     TT_TRY(tt_attribute_ints(node, "nodes_missing_value_tracks_true", &l->missing, &n,
                              err));
     if (n <= 0) l->missing = NULL;
@@ -146,7 +105,7 @@ static void take_members(const lists *l, tt_tree_table *t, tt_table_node *to,
 {
     to->first_item = t->n_items;
     for (; *at < l->members.n; ++*at) {
-        double member = number_at(&l->members, *at);
+        double member = tt_tree_number(&l->members, *at);
         if (member != member) break;
         t->items[t->n_items++] = member;
     }
@@ -158,7 +117,7 @@ static tt_status fill_node(const tt_node *node, const lists *l, tt_tree_table *t
                            int64_t i, int64_t *member, tt_error *err)
 {
     tt_table_node *to = &t->nodes[i];
-    double mode = number_at(&l->modes, i);
+    double mode = tt_tree_number(&l->modes, i);
     if (!(mode >= 0 && mode < TT_BRANCH_LEAF) || mode != (double)(int)mode)
         return tt_fail_at(node, err, TT_BAD_MODEL, "no mode of a node is %g", mode);
     if (l->columns[i] < 0 || l->columns[i] >= INT32_MAX)
@@ -166,7 +125,7 @@ static tt_status fill_node(const tt_node *node, const lists *l, tt_tree_table *t
                           (long long)l->columns[i]);
     to->mode = (tt_branch)mode;
     to->column = (int32_t)l->columns[i];
-    to->threshold = number_at(&l->splits, i);
+    to->threshold = tt_tree_number(&l->splits, i);
     to->missing_is_true = l->missing != NULL && l->missing[i] != 0;
     TT_TRY(
         read_child(node, l, l->on_true[i], l->true_is_leaf[i] != 0, &to->on_true, err));
@@ -198,8 +157,8 @@ static tt_status fill(const tt_node *node, const lists *l, tt_tree_table *t,
                               "leaf %lld is for target %lld of %lld", (long long)i,
                               (long long)l->scores[i], (long long)t->n_scores);
         t->nodes[l->n_inner + i].mode = TT_BRANCH_LEAF;
-        t->weights[i] =
-            (tt_table_weight){l->n_inner + i, l->scores[i], number_at(&l->weights, i)};
+        t->weights[i] = (tt_table_weight){l->n_inner + i, l->scores[i],
+                                          tt_tree_number(&l->weights, i)};
     }
     for (int64_t i = 0; i < l->n_roots; ++i)
         TT_TRY(read_child(node, l, l->roots[i], false, &t->roots[i], err));

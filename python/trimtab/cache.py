@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab import _core
 from trimtab.folders import user_cache_folder
-from trimtab.graph import WeightFile
 from trimtab.record import FrozenRecord
+from trimtab.weight_file import WeightFile
 
 if TYPE_CHECKING:
     from trimtab.options import Options

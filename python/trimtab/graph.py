@@ -8,17 +8,15 @@ it for the engine.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
-from trimtab import _core
-from trimtab.errors import ModelFormatError
 from trimtab.packed import pack, unpack
 from trimtab.record import ComparedRecord, Record
 from trimtab.types import Array, element_type, numpy_dtype
+from trimtab.weight_file import Stored
 
 if TYPE_CHECKING:
     from trimtab.formats.native import Artefact
@@ -32,9 +30,8 @@ __all__ = [
     "Graph",
     "Model",
     "Node",
-    "Stored",
     "Value",
-    "WeightFile",
+    "trimmed",
 ]
 
 #: Element types: name -> (code of TensorProto.DataType, bits of one element).
@@ -103,108 +100,6 @@ class Value(ComparedRecord):
         self.dtype = dtype
         self.shape = shape
         self.kind = kind
-
-
-class WeightFile:
-    """An open file that weights are read from when they are needed.
-
-    It is open for as long as a weight refers to it, so a file that was removed or
-    replaced can still be read. One that was written to is refused.
-
-    Parameters
-    ----------
-    descriptor : int
-        Of the open file; closed with this object.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryFile() as file:
-    ...     _ = file.write(b"abcd"), file.flush()
-    ...     weights = WeightFile(os.dup(file.fileno()))
-    >>> weights.n_bytes, weights.read(1, 2).tobytes()
-    (4, b'bc')
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._keeper = _core.keep_descriptor(descriptor)
-        status = os.fstat(descriptor)
-        self.n_bytes = status.st_size
-        self._mtime_ns = status.st_mtime_ns
-
-    def lend(self) -> tuple[WeightFile, int, int, int]:
-        """Give what the engine needs to read the file by itself.
-
-        Examples
-        --------
-        >>> weights.lend()                                 # doctest: +SKIP
-        (<WeightFile>, 5, 90316, 1764195845123456789)
-        """
-        return self, self.descriptor, self.n_bytes, self._mtime_ns
-
-    def read(self, offset: int, n_bytes: int) -> Array:
-        """Read a range into a new array of bytes.
-
-        Parameters
-        ----------
-        offset, n_bytes : int
-            Where the range begins in the file, and how long it is.
-
-        Returns
-        -------
-        array : ndarray of uint8 of shape (n_bytes,)
-
-        Raises
-        ------
-        ModelFormatError
-            The file was written to since it was opened.
-
-        Examples
-        --------
-        >>> weights.read(0, 16)                            # doctest: +SKIP
-        array([...], dtype=uint8)
-        """
-        out = np.empty(n_bytes, np.uint8)
-        view = memoryview(out.data)
-        done = 0
-        while done < n_bytes:
-            n = os.preadv(self.descriptor, [view[done:]], offset + done)
-            if n == 0:
-                raise ModelFormatError("the file became shorter while it was read")
-            done += n
-        status = os.fstat(self.descriptor)
-        if (status.st_size, status.st_mtime_ns) != (self.n_bytes, self._mtime_ns):
-            raise ModelFormatError("the model's file has changed since it was loaded")
-        return out
-
-
-class Stored(Record):
-    """Elements that lie in a file.
-
-    Parameters
-    ----------
-    file : WeightFile
-    offset, nbytes : int
-        Where in the file.
-    """
-
-    __slots__ = ("file", "nbytes", "offset")
-
-    def __init__(self, file: WeightFile, offset: int, nbytes: int) -> None:
-        self.file = file
-        self.offset = offset
-        self.nbytes = nbytes
-
-    def read(self) -> Array:
-        """Read them into a new array of bytes.
-
-        Examples
-        --------
-        >>> constant.data.read()                           # doctest: +SKIP
-        array([...], dtype=uint8)
-        """
-        return self.file.read(self.offset, self.nbytes)
 
 
 class Constant(Record):
@@ -369,6 +264,26 @@ class Node(ComparedRecord):
         []
         """
         return [v for v in self.attributes.values() if isinstance(v, Graph)]
+
+
+def trimmed(names: Sequence[str]) -> list[str]:
+    """Leave out the empty names at the end: inputs that a node does not have.
+
+    Parameters
+    ----------
+    names : sequence of str
+
+    Returns
+    -------
+    names : list of str
+
+    Examples
+    --------
+    >>> trimmed(["x", "", "bias", "", ""])
+    ['x', '', 'bias']
+    """
+    n = next((i for i in range(len(names), 0, -1) if names[i - 1]), 0)
+    return list(names[:n])
 
 
 class Graph(Record):

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from trimtab.errors import InputError, ModelFormatError
-from trimtab.graph import WeightFile
+from trimtab.weight_file import WeightFile
 
 if TYPE_CHECKING:
     from trimtab import _core

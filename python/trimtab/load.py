@@ -196,7 +196,7 @@ def _from_cache(source: Source, options: Options) -> Model | None:
     import os
 
     from trimtab.cache import cache_for
-    from trimtab.graph import WeightFile
+    from trimtab.weight_file import WeightFile
 
     path = source.path or ""
     file = WeightFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))

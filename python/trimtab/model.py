@@ -17,11 +17,11 @@ from trimtab.types import Array
 if TYPE_CHECKING:
     from trimtab.formats.native import Artefact
     from trimtab.graph import Model as GraphModel
-    from trimtab.graph import WeightFile
     from trimtab.memory import MemoryReport
     from trimtab.profile import Profile
     from trimtab.stream import Stream
     from trimtab.taps import Taps
+    from trimtab.weight_file import WeightFile
 
 __all__ = ["Model"]
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from trimtab.cache import Cached, Place
 from trimtab.errors import ModelFormatError, TrimtabError
 from trimtab.golden import BUDGET_S, Replay, Verification, compare, is_usual, read_pairs
-from trimtab.graph import DTYPES, Constant, Stored
+from trimtab.graph import DTYPES, Constant
 from trimtab.precision import largest_allowed
 from trimtab.signature import probe_inputs
+from trimtab.weight_file import Stored
 
 if TYPE_CHECKING:
     from trimtab.cache import CacheFile
     from trimtab.formats.native import Artefact
-    from trimtab.graph import WeightFile
     from trimtab.model import Model
     from trimtab.types import Array
+    from trimtab.weight_file import WeightFile
 
 __all__ = ["recall", "write_cache"]
 

@@ -15,18 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from trimtab.errors import ModelFormatError
-from trimtab.graph import (
-    DTYPES,
-    KINDS,
-    Constant,
-    Graph,
-    Model,
-    Node,
-    Stored,
-    Value,
-    WeightFile,
-)
+from trimtab.graph import DTYPES, KINDS, Constant, Graph, Model, Node, Value
 from trimtab.types import Array
+from trimtab.weight_file import Stored, WeightFile
 
 __all__ = ["encode", "list_kind"]
 

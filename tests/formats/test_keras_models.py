@@ -26,8 +26,8 @@ import trimtab
 from trimtab.fetch import fetch_package_file
 from trimtab.formats import read_model
 from trimtab.formats.keras import read_keras
-from trimtab.graph import Stored
 from trimtab.limits import Limits
+from trimtab.weight_file import Stored
 
 L = keras.layers
 

@@ -85,3 +85,17 @@ def test_a_column_of_a_convolution_can_be_multiplied():
     y = model.run({"w": w, "v": np.float32([2])})["y"]
     padded = np.pad(x, [(0, 0), (0, 0), (1, 1)])[:, :, :3].reshape(2, 4, 3, 3)
     np.testing.assert_allclose(y, 2 * (padded * w).sum((2, 3)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("op_type", ["Softmax", "LogSoftmax", "Hardmax"])
+def test_a_softmax_of_nothing_that_was_expanded_is_nothing(op_type):
+    """An expanded dim has no steps in memory, which were divided by."""
+    model = load(
+        [
+            helper.make_node("Expand", ["x", "shape"], ["e"]),
+            helper.make_node(op_type, ["e"], ["y"], axis=0),
+        ],
+        [("x", TensorProto.FLOAT, (0,))],
+        {"shape": np.array([2, 0])},
+    )
+    assert model.run({"x": np.zeros(0, np.float32)})["y"].shape == (2, 0)

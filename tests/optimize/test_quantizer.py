@@ -9,6 +9,7 @@ import pytest
 from tests.optimize.graphs import Net, onnx_model, sqnr_db, weights
 
 import trimtab
+from trimtab import _core
 from trimtab.optimize.quantizer import Quantizer
 from trimtab.optimize.samples import Samples
 
@@ -73,3 +74,42 @@ def test_stages_are_told(smooth: Any) -> None:
     told: list[str] = []
     made(*smooth, on_step=told.append)
     assert told == ["equalised", "smoothed", "calibrated", "rounded"]
+
+
+@pytest.fixture
+def attending() -> Any:
+    """Attention of one head between products by weights."""
+    net = Net("net")
+    x = net.input("x", "float32", ("n", 24, 32))
+    q, k, v = (
+        net.op("MatMul", [x, net.constant(weights(32, 32, seed=i), f"w{i}")], name=name)
+        for i, name in enumerate("qkv")
+    )
+    scores = net.op("MatMul", [q, net.op("Transpose", [k], perm=[0, 2, 1])])
+    y = net.op("MatMul", [net.op("Softmax", [scores], axis=-1), v])
+    last = net.op(
+        "MatMul", [y, net.constant(weights(32, 8, seed=3), "w3")], name="last"
+    )
+    model = trimtab.load_model(onnx_model(net.done(last)), threads=1)
+    x = np.random.default_rng(0).standard_normal((8, 24, 32)).astype(np.float32)
+    return model, x
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_attention_rounds_where_layers_do(attending: Any, precision: str) -> None:
+    model, x = attending
+    samples = Samples([{"x": x[i : i + 1]} for i in range(len(x))])
+    quantizer = Quantizer(model, samples, precisions=("f32", "bf16", "int8"))
+    choices = {layer.name: "f32" for layer in quantizer.layers} | {"last": precision}
+    built, f32 = quantizer.build(choices), quantizer.build({})
+    assert sqnr_db(model(x), built(x)) > 20
+    cpu = _core.cpu_info()
+    if not (cpu["avx512_bf16"] and cpu["isa"] == "avx512"):
+        return
+
+    def versions(made: Any) -> set[str]:
+        steps = made.core.program().steps(x[:1])
+        return {step[3] for step in steps if step[1].startswith("Attention")}
+
+    assert versions(built) == {"attention:avx512_bf16"}
+    assert versions(f32) == {"attention:avx512"}

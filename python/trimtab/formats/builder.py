@@ -11,7 +11,16 @@ from collections.abc import Sequence
 
 import numpy.typing as npt
 
-from trimtab.graph import Attribute, Constant, Dims, Graph, Model, Node, Value
+from trimtab.graph import (
+    Attribute,
+    Constant,
+    Dims,
+    Graph,
+    Model,
+    Node,
+    Value,
+    trimmed,
+)
 
 __all__ = ["OPSET", "GraphBuilder"]
 
@@ -218,6 +227,7 @@ class GraphBuilder:
         ----------
         op_type : str
         inputs : sequence of str
+            Empty ones at the end are left out.
         n_outputs : int
         name : str, optional
         outputs : sequence of str, optional
@@ -240,7 +250,7 @@ class GraphBuilder:
         self._own.update(found)
         self._computed.update(found)
         self._graph.nodes.append(
-            Node(op_type, list(inputs), found, name or found[0], domain, attributes)
+            Node(op_type, trimmed(inputs), found, name or found[0], domain, attributes)
         )
         return found
 

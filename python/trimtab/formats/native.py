@@ -173,7 +173,7 @@ class Artefact:
         >>> artefact.key_of("w")                           # doctest: +SKIP
         (1024, 48)
         """
-        from trimtab.graph import Stored
+        from trimtab.weight_file import Stored
 
         data = self.file.data(what) if isinstance(what, str) else what.data
         if isinstance(data, Stored):

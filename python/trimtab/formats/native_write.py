@@ -15,8 +15,9 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError
 from trimtab.formats.native import RESERVED, STORED_AS
-from trimtab.graph import DTYPES, Constant, Graph, Model, Node, Stored, Value
+from trimtab.graph import DTYPES, Constant, Graph, Model, Node, Value
 from trimtab.types import Array
+from trimtab.weight_file import Stored
 
 __all__ = ["GraphWriter"]
 

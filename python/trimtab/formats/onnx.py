@@ -25,10 +25,11 @@ from trimtab.formats.onnx_functions import inline_functions
 from trimtab.formats.onnx_graph import GraphReader
 from trimtab.formats.onnx_schema_functions import expand_schema_functions
 from trimtab.formats.onnx_tensor import TensorReader
-from trimtab.graph import Graph, Model, Stored, WeightFile
+from trimtab.graph import Graph, Model
 from trimtab.limits import Limits
 from trimtab.record import Record
 from trimtab.types import Array
+from trimtab.weight_file import Stored, WeightFile
 
 __all__ = ["Reading", "open_onnx", "read_onnx", "read_onnx_file", "read_onnx_message"]
 

@@ -58,8 +58,6 @@ def _write_heads(
     parts = split(w, node, joined, _widths(w, node), 2)
     caches = _unjoined(w, node, past) if past else ["", ""]
     inputs = [*parts, "", mask, bias, *caches]
-    while inputs and not inputs[-1]:
-        inputs.pop()
     more = {k: v for k, v in node.attributes.items() if k in _KEPT}
     outputs = [node.outputs[0]]
     w.op(node, "MultiHeadAttention", inputs, outputs[0], domain=MICROSOFT, **more)
@@ -115,8 +113,6 @@ def write_q_attention(w: MlWriter, node: Node) -> None:
     """
     _check(node)
     product = [*node.inputs[:2], maybe(node, 6), maybe(node, 7)]
-    while product and not product[-1]:
-        product.pop()
     sums = w.floats(node, w.op(node, "MatMulInteger", product))
     scale = w.op(node, "Mul", node.inputs[3:5])
     joined = w.op(node, "Mul", [sums, scale])

@@ -149,8 +149,6 @@ def write_matmul_nbits(w: MlWriter, node: Node) -> None:
     for i in (2, 3, 5):
         inputs += [""] if i == 5 else []
         inputs.append(_as_float32(w, node, maybe(node, i)))
-    while inputs and not inputs[-1]:
-        inputs.pop()
     more = dict(node.attributes)
     y = w.op(node, "MatMulNBits", inputs, domain=node.domain, **more)
     w.op(node, "Cast", [y], node.outputs[0], to=DTYPE_CODES["float16"])

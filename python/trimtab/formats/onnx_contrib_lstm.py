@@ -54,7 +54,5 @@ def write_dynamic_lstm(w: MlWriter, node: Node) -> None:
         _weights(w, node, 2, 10),
         *(maybe(node, i) for i in range(3, 8)),
     ]
-    while inputs and not inputs[-1]:
-        inputs.pop()
     w.op(node, "LSTM", inputs, node.outputs[0], **node.attributes)
     w.nodes[-1].outputs = list(node.outputs)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trimtab.errors import ModelLimitError
-from trimtab.graph import Stored, WeightFile
 from trimtab.limits import Limits
 from trimtab.types import Array
+from trimtab.weight_file import Stored, WeightFile
 
 __all__ = ["OnnxFile", "Span"]
 

@@ -18,9 +18,10 @@ from trimtab.formats.onnx_tensor import (
     TensorReader,
     constant_of_attribute,
 )
-from trimtab.graph import KINDS, Dims, Graph, Node, Stored, Value
+from trimtab.graph import KINDS, Dims, Graph, Node, Value
 from trimtab.limits import Limits
 from trimtab.types import Array
+from trimtab.weight_file import Stored
 
 __all__ = ["GraphReader"]
 

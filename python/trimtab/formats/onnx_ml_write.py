@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.graph import Constant, Dims, Graph, Node, Value
+from trimtab.graph import Constant, Dims, Graph, Node, Value, trimmed
 from trimtab.types import Array
 
 __all__ = ["CORE_DOMAIN", "DOMAIN", "Keep", "MlWriter", "attribute"]
@@ -218,6 +218,7 @@ class MlWriter:
         node : Node
         op_type : str
         inputs : list of str
+            Empty ones at the end are left out.
         output : str, optional
             Tensor that it gives; a new one by default.
         domain : str, optional
@@ -230,9 +231,8 @@ class MlWriter:
         tensor : str
         """
         found = output or self.free(f"{node.name}.{op_type}")
-        self.nodes.append(
-            Node(op_type, inputs, [found], f"{node.name}.{op_type}", domain, more)
-        )
+        name = f"{node.name}.{op_type}"
+        self.nodes.append(Node(op_type, trimmed(inputs), [found], name, domain, more))
         return found
 
     def reduce(self, node: Node, op_type: str, tensor: str, output: str = "") -> str:

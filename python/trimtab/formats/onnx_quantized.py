@@ -182,8 +182,6 @@ def _write_integer_product(
 ) -> None:
     """MatMulInteger, and its sums times both scales plus a bias."""
     inputs = [a[0], b[0], a[2], b[2]]
-    while not inputs[-1]:
-        inputs.pop()
     sums = w.op(node, "MatMulInteger", inputs)
     real = w.op(node, "Cast", [sums], to=_FLOAT)
     scale = _product(w, node, a[1], b[1])

@@ -13,11 +13,12 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError, ModelLimitError, UnsupportedOpError
 from trimtab.formats.external import ExternalFiles
-from trimtab.graph import DTYPES, Constant, Stored
+from trimtab.graph import DTYPES, Constant
 from trimtab.limits import Limits
 from trimtab.packed import pack
 from trimtab.texts import pack_texts
 from trimtab.types import Array
+from trimtab.weight_file import Stored
 
 __all__ = ["DTYPE_NAMES", "TensorReader", "constant_of_attribute"]
 

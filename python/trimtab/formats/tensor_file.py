@@ -15,9 +15,9 @@ from typing import Any
 
 from trimtab.errors import ModelFormatError, ModelLimitError
 from trimtab.formats.json_keys import repeated_key
-from trimtab.graph import Stored, WeightFile
 from trimtab.limits import Limits
 from trimtab.types import Array
+from trimtab.weight_file import Stored, WeightFile
 
 __all__ = [
     "ITEM_BYTES",

@@ -16,11 +16,18 @@ bfloat16 they do too (csrc/graph/mix_attention.c).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import cast
 
 from trimtab.errors import InputError
 from trimtab.graph import DTYPES, Constant, Graph, Model, Node
 
-__all__ = ["BF16_LAYERS", "bf16_layers", "to_bf16"]
+__all__ = [
+    "BF16_LAYERS",
+    "attention_products",
+    "bf16_layers",
+    "round_attention",
+    "to_bf16",
+]
 
 #: Operators whose layers may compute in bfloat16 -> number of the input of weights.
 BF16_LAYERS: dict[str, int] = {
@@ -102,9 +109,9 @@ def _is_all_f32(graph: Graph) -> bool:
     dtypes = {value.dtype for value in graph.inputs}
     dtypes |= {constant.dtype for constant in graph.constants.values()}
     dtypes |= {
-        _NAMES.get(node.attributes.get("to"), "float64")
+        _NAMES.get(cast("int", node.attributes["to"]), "float64")
         for node in graph.nodes
-        if node.op_type == "Cast"
+        if node.op_type == "Cast" and "to" in node.attributes
     }
     return not any("float" in (dtype or "") and dtype != "float32" for dtype in dtypes)
 
@@ -232,8 +239,64 @@ def to_bf16(graph: Model, layers: Collection[str] | None = None) -> Model:
     >>> [node.op_type for node in to_bf16(Model(graph, {"": 23})).graph.nodes]
     ['Cast', 'Cast', 'MatMul', 'Cast']
     """
+    return _converted(graph, _chosen(graph, layers))
+
+
+def attention_products(graph: Model) -> dict[str, int]:
+    """Find the products of attention.
+
+    Parameters
+    ----------
+    graph : trimtab.graph.Model
+
+    Returns
+    -------
+    products : dict of str to int
+        Result of a product of two tensors that are no weights, or of the operator
+        Attention -> how many of its inputs are multiplied.
+
+    Examples
+    --------
+    >>> attention_products(graph)                          # doctest: +SKIP
+    {'scores': 2, 'context': 2}
+    """
+    main = graph.graph
+    return {main.nodes[i].outputs[0]: n for i, n in _attention(main).items()}
+
+
+def round_attention(graph: Model, products: Mapping[str, int]) -> Model:
+    """Let products of attention compute in bfloat16.
+
+    Parameters
+    ----------
+    graph : trimtab.graph.Model
+        It is not changed.
+    products : mapping of str to int
+        As `attention_products` gives them, also for a graph that this one was made of.
+
+    Returns
+    -------
+    model : trimtab.graph.Model
+
+    Examples
+    --------
+    >>> round_attention(graph, attention_products(graph))  # doctest: +SKIP
+    Model(...)
+    """
+    main = graph.graph
+    return _converted(
+        graph,
+        {
+            i: products[node.outputs[0]]
+            for i, node in enumerate(main.nodes)
+            if node.outputs and node.outputs[0] in products
+        },
+    )
+
+
+def _converted(graph: Model, chosen: Mapping[int, int]) -> Model:
+    """Copy the graph with these nodes between casts."""
     model = graph.copy()
-    chosen = _chosen(graph, layers)
     if not chosen:
         return model
     casts = _Casts(model.graph)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trimtab.graph import Model, Node
+from trimtab.graph import Model, Node, trimmed
 from trimtab.optimize.wiring import Wiring
 from trimtab.types import Array
 
@@ -116,9 +116,7 @@ def _move_attributes(wiring: Wiring, node: Node, version: int) -> None:
         if node.op_type == "TopK":
             value = value.reshape(1)
         made.append(wiring.add_constant(value, f"{node.op_type.lower()}_{name}"))
-    while made and not made[-1]:
-        made.pop()
-    node.inputs[1:] = made
+    node.inputs[1:] = trimmed(made)
 
 
 def _flattened(wiring: Wiring, node: Node) -> list[Node]:

@@ -118,7 +118,8 @@ class Quantizer:
     samples : Samples
         For calibration.
     precisions : sequence of str
-        That will be asked for.
+        That will be asked for. With "bf16" the products of attention, which have no
+        weights, compute in it wherever some layer is not in float32.
     ranges : str, default="auto"
         Key of `trimtab.optimize.ranges.RANGES`; "auto": the rule that leaves least
         noise on calibration samples where all layers are in int8.
@@ -160,6 +161,9 @@ class Quantizer:
         self._layers: Sequence[Any] = _find("layers.find_layers")(graph)
         self._by_name = {layer.name: layer for layer in self._layers}
         self._rounded: Mapping[str, Any] = {}
+        self._attention: Mapping[str, int] = {}
+        if "bf16" in precisions:
+            self._attention = _find("bf16.attention_products")(graph)
         if self._statistics:
             if ranges == "auto":
                 self._ranges = self._best_ranges()
@@ -236,6 +240,8 @@ class Quantizer:
             graph = _find("bias_correction.correct_biases")(
                 graph, self._graph, self._refining
             )
+        if chosen:
+            graph = _find("bf16.round_attention")(graph, self._attention)
         return graph
 
     def _made(self, graph: GraphModel) -> Model:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.errors import InputError
-from trimtab.graph import Constant, Graph, Model, Node
+from trimtab.graph import Constant, Graph, Model, Node, trimmed
 from trimtab.optimize.blocks import round_to_nearest
 from trimtab.optimize.gptq import Hessian, gptq
 from trimtab.types import Array
@@ -168,9 +168,7 @@ def _drop_unread(graph: Model) -> None:
 
 def _replace(layer: _Layer, op_type: str, domain: str, inputs: list[str]) -> None:
     node = layer.node
-    while not inputs[-1]:
-        inputs.pop()
-    node.op_type, node.domain, node.inputs = op_type, domain, inputs
+    node.op_type, node.domain, node.inputs = op_type, domain, trimmed(inputs)
     node.attributes = {}
 
 

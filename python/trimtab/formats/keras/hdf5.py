@@ -14,8 +14,9 @@ import numpy as np
 
 from trimtab.errors import ModelFormatError
 from trimtab.formats.isolate import run_isolated
-from trimtab.graph import DTYPES, Constant, Stored, WeightFile
+from trimtab.graph import DTYPES, Constant
 from trimtab.limits import Limits
+from trimtab.weight_file import Stored, WeightFile
 
 __all__ = ["Hdf5", "read_hdf5"]
 

@@ -181,8 +181,6 @@ def _operator(
         inputs += [
             _stack(context, states[i :: cell.n_states]) for i in range(cell.n_states)
         ]
-    while inputs[-1] == "":
-        inputs.pop()
     names = context.ops(
         cell.kind,
         inputs,

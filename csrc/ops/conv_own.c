@@ -299,7 +299,9 @@ static bool wants_depthwise(const own_state *s)
             w->strides[i] > TT_DEPTHWISE_EXTENT_MAX ||
             w->pads_begin[i] > TT_DEPTHWISE_EXTENT_MAX)
             return false;
-    return tt_cpu_get()->isa == TT_ISA_AVX512 || !tt_lower_wants_primitives(s->lower);
+    if (!tt_lower_wants_primitives(s->lower)) return true;
+    /* steps behind the clamp take as long as the sums */
+    return tt_cpu_get()->isa == TT_ISA_AVX512 && s->posts.n == 0;
 }
 
 static void depthwise_pack(const tt_md *plain, const void *weights, void *made)

@@ -153,7 +153,7 @@ void before_fork(bool is_empty)
     }
 }
 
-void let_callers_in()
+void release_registry()
 {
     delete_orphans();
     registry.unlock();
@@ -166,7 +166,7 @@ void after_fork_in_parent()
         delete held;
         held = nullptr;
     }
-    let_callers_in();
+    release_registry();
 }
 
 void after_fork_in_child()
@@ -176,7 +176,7 @@ void after_fork_in_child()
         generation.fetch_add(1, std::memory_order_relaxed);
         registered = nullptr;
     }
-    let_callers_in();
+    release_registry();
 }
 
 /* One slot for each thread that runs single-threaded plans: such callers never

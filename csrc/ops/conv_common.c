@@ -327,6 +327,17 @@ static tt_status find_prim(tt_lower *lower, const tt_node *node, conv_state *s,
     return create(lower, s, out, err);
 }
 
+bool tt_conv_is_depthwise(const tt_conv_geometry *g, int64_t most)
+{
+    const tt_window *w = &g->window;
+    if (g->groups < 2 || g->src_channels != 1 || g->dst_channels != 1 || w->rank > 2)
+        return false;
+    for (int i = 0; i < w->rank; ++i)
+        if (w->dilations[i] != 1 || w->kernel[i] > most || w->strides[i] > most)
+            return false;
+    return true;
+}
+
 tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
                         const tt_conv_geometry *geometry, tt_error *err)
 {

@@ -42,6 +42,10 @@ tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
                             const tt_conv_geometry *geometry, const tt_work *work,
                             bool *done, tt_error *err);
 
+/* One channel to one, windows of one or two dims without dilation, and windows and steps
+ * of at most `most`? */
+bool tt_conv_is_depthwise(const tt_conv_geometry *geometry, int64_t most);
+
 /* A depthwise one of u8 through a kernel of our own (conv_depthwise.c). */
 tt_status tt_conv_lower_depthwise(tt_lower *lower, const tt_node *node,
                                   const tt_conv_geometry *geometry, const tt_work *work,

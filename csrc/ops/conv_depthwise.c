@@ -40,18 +40,12 @@ static bool is_wanted(const tt_lower *lower, const tt_node *node,
                       const tt_conv_geometry *g)
 {
     const tt_graph *graph = tt_lower_graph(lower);
-    const tt_window *w = &g->window;
     int bias = node->inputs[2];
     if (tt_quantized_of(node) == NULL || !tt_lower_wants_kernels(lower) ||
-        g->is_transposed || g->src_channels != 1 || g->dst_channels != 1 ||
-        g->groups < 2 || w->rank > 2 ||
+        g->is_transposed || !tt_conv_is_depthwise(g, EXTENT_MAX) ||
         graph->values[node->inputs[0]].shape.dtype != TT_U8 ||
         (bias >= 0 && tt_graph_constant(graph, bias) == NULL))
         return false;
-    for (int i = 0; i < w->rank; ++i)
-        if (w->dilations[i] != 1 || w->kernel[i] > EXTENT_MAX ||
-            w->strides[i] > EXTENT_MAX)
-            return false;
     return tt_conv_depthwise_is_fast() || !tt_lower_wants_primitives(lower);
 }
 

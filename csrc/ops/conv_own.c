@@ -261,11 +261,6 @@ static tt_status lower_direct(own_state *s, tt_error *err)
 
 /* ---- depthwise ---------------------------------------------------------------------- */
 
-static bool is_depthwise(const tt_conv_geometry *g)
-{
-    return g->groups > 1 && g->src_channels == 1 && g->dst_channels == 1;
-}
-
 static bool has_operand(const tt_post_ops *posts)
 {
     for (int i = 0; i < posts->n; ++i)
@@ -289,16 +284,13 @@ static bool wants_depthwise(const own_state *s)
     const tt_window *w = &s->geometry->window;
     bool is_f32 = dtype_of(s, node->inputs[0]) == TT_F32 &&
                   dtype_of(s, node->outputs[0]) == TT_F32;
-    if (!is_depthwise(s->geometry) || w->rank > 2 ||
+    if (!tt_conv_is_depthwise(s->geometry, TT_DEPTHWISE_EXTENT_MAX) ||
         !is_float(dtype_of(s, node->inputs[1])) ||
         (node->inputs[2] >= 0 && dtype_of(s, node->inputs[2]) != TT_F32) ||
         (!is_f32 && has_operand(&s->posts)))
         return false;
     for (int i = 0; i < w->rank; ++i)
-        if (w->dilations[i] != 1 || w->kernel[i] > TT_DEPTHWISE_EXTENT_MAX ||
-            w->strides[i] > TT_DEPTHWISE_EXTENT_MAX ||
-            w->pads_begin[i] > TT_DEPTHWISE_EXTENT_MAX)
-            return false;
+        if (w->pads_begin[i] > TT_DEPTHWISE_EXTENT_MAX) return false;
     if (!tt_lower_wants_primitives(s->lower)) return true;
     /* steps behind the clamp take as long as the sums */
     return tt_cpu_get()->isa == TT_ISA_AVX512 && s->posts.n == 0;
@@ -376,9 +368,8 @@ tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
         tt_graph_constant(graph, node->inputs[1]) == NULL ||
         !translate_posts(graph, node, &s.posts, &s.first_post))
         return TT_OK;
-    *done = true;
-    if (wants_depthwise(&s)) return lower_depthwise(&s, err);
-    *done = false;
+    *done = wants_depthwise(&s);
+    if (*done) return lower_depthwise(&s, err);
     if (geometry->groups != 1 || dtype_of(&s, node->inputs[0]) != TT_F32 ||
         dtype_of(&s, node->outputs[0]) != TT_F32)
         return TT_OK;

@@ -7,16 +7,14 @@ and 1,000 rows. A row ends with the median of the ratios of the rounds.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from benchmarks.common import ratio_of_rounds, to_plain
-
-Call: TypeAlias = Callable[[], Any]
+from benchmarks.common import to_plain
+from benchmarks.turns import in_turns
 
 BATCHES = (1, 10, 1000)
 N_FEATURES, N_ROWS = 20, 4000
@@ -67,16 +65,6 @@ def exported(estimator: Any) -> bytes:
     return content
 
 
-def _turn(call: Call) -> float:
-    """Seconds of one call: the fastest of a few."""
-    best, end = float("inf"), time.perf_counter() + TURN_S
-    while time.perf_counter() < end:
-        begin = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - begin)
-    return best
-
-
 def measure(n_rounds: int) -> list[dict[str, Any]]:
     """Ratios of every estimator at every number of rows.
 
@@ -105,15 +93,14 @@ def measure(n_rounds: int) -> list[dict[str, Any]]:
         for n in BATCHES:
             x = rows[:n].astype(np.float32)
             ours, theirs = partial(model, x), partial(session.run, None, {"X": x})
-            times = [(_turn(ours), _turn(theirs)) for _ in range(n_rounds)]
-            mine, other = ([pair[i] for pair in times] for i in range(2))
+            mine, other, ratio = in_turns(ours, theirs, n_rounds, TURN_S)
             entries.append(
                 {
                     "model": name,
                     "rows": n,
-                    "trimtab_s": min(mine),
-                    "onnxruntime_s": min(other),
-                    "ratio": ratio_of_rounds(mine, other),
+                    "trimtab_s": mine,
+                    "onnxruntime_s": other,
+                    "ratio": ratio,
                 }
             )
     plain: list[dict[str, Any]] = to_plain(entries)

@@ -8,15 +8,13 @@ the bit but for cubic and area.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from benchmarks.common import ratio_of_rounds, to_plain
-
-Call: TypeAlias = Callable[[], Any]
+from benchmarks.common import to_plain
+from benchmarks.turns import Call, in_turns
 
 #: Sizes (height, width) from and to: a video frame, a web photo, enlarging, a crop.
 SIZES = (
@@ -104,16 +102,6 @@ def normalize_calls(image: Any) -> dict[str, tuple[str, Call, Call]]:
     return {"normalize": ("torch", lambda: step(image, {}), theirs)}
 
 
-def _turn(call: Call) -> float:
-    """Seconds of one call: the fastest of a few."""
-    best, end = float("inf"), time.perf_counter() + TURN_S
-    while time.perf_counter() < end:
-        begin = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - begin)
-    return best
-
-
 def measure(n_rounds: int) -> list[dict[str, Any]]:
     """Ratios of every row at every size.
 
@@ -135,17 +123,16 @@ def measure(n_rounds: int) -> list[dict[str, Any]]:
         calls = {**resize_calls(image, target), **normalize_calls(image)}
         for method, (peer, ours, theirs) in calls.items():
             ours(), theirs()
-            times = [(_turn(ours), _turn(theirs)) for _ in range(n_rounds)]
-            mine, other = ([pair[i] for pair in times] for i in range(2))
+            mine, other, ratio = in_turns(ours, theirs, n_rounds, TURN_S)
             entries.append(
                 {
                     "method": method,
                     "from": source,
                     "to": source if method == "normalize" else target,
                     "peer": peer,
-                    "trimtab_s": min(mine),
-                    "peer_s": min(other),
-                    "ratio": ratio_of_rounds(mine, other),
+                    "trimtab_s": mine,
+                    "peer_s": other,
+                    "ratio": ratio,
                 }
             )
     plain: list[dict[str, Any]] = to_plain(entries)

@@ -13,7 +13,8 @@ static const tt_depthwise_table *table_of(const tt_conv_own *k)
 {
 #ifdef __x86_64__
     const tt_cpu *cpu = tt_cpu_get();
-    if (cpu->isa == TT_ISA_AVX512 && cpu->has_avx512_bf16 && k->is_dst_bf16)
+    if (cpu->isa == TT_ISA_AVX512 && cpu->has_avx512_bf16 &&
+        (k->is_src_bf16 || k->is_dst_bf16))
         return &tt_depthwise_avx512_bf16;
     if (cpu->isa == TT_ISA_AVX512) return &tt_depthwise_avx512;
     if (cpu->isa == TT_ISA_AVX2) return &tt_depthwise_avx2;
@@ -161,8 +162,7 @@ static const uint32_t *pairs_of(const depthwise_call *call)
 {
     const tt_conv_own *k = call->kernel;
     const char *packed = call->ptrs[TT_CONV_OWN_WEIGHTS];
-    if (!k->is_src_bf16 || !k->is_dst_bf16 || !k->is_weights_bf16 || k->posts.n > 0)
-        return NULL;
+    if (!k->is_src_bf16 || !k->is_weights_bf16 || k->posts.n > 0) return NULL;
     return (const void *)(packed +
                           floats_bytes(k->dst_channels, k->kernel_h * k->kernel_w));
 }

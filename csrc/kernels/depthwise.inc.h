@@ -195,6 +195,17 @@ INLINE void run_strip(const strip *s, const int window, const int stride,
         outputs(s, 1, window, stride, i, is_bf16, ANY_END);
 }
 
+INLINE void run_ending(const strip *s, const int window, const int stride,
+                       const bool is_bf16, ending end)
+{
+    if (end == PLAIN_F32)
+        run_strip(s, window, stride, is_bf16, PLAIN_F32);
+    else if (end == PLAIN_BF16)
+        run_strip(s, window, stride, is_bf16, PLAIN_BF16);
+    else
+        run_strip(s, window, stride, is_bf16, ANY_END);
+}
+
 /* The share of these channels in what is ahead. */
 INLINE void fetch(const tt_depthwise_row *row, int64_t channel, int64_t n_channels)
 {
@@ -232,14 +243,10 @@ INLINE void run_row(const tt_depthwise_row *row, const int window, const int str
         if (row->bias != NULL) s.bias = vf_load_n(row->bias + c, s.n_channels);
         fetch(row, c, VF_N);
         ending end = s.n_channels < VF_N ? ANY_END : plain;
-        if (k->is_src_bf16 && end == PLAIN_BF16)
-            run_strip(&s, window, stride, /*is_bf16=*/true, PLAIN_BF16);
-        else if (k->is_src_bf16)
-            run_strip(&s, window, stride, /*is_bf16=*/true, ANY_END);
-        else if (end == PLAIN_F32)
-            run_strip(&s, window, stride, /*is_bf16=*/false, PLAIN_F32);
+        if (k->is_src_bf16)
+            run_ending(&s, window, stride, /*is_bf16=*/true, end);
         else
-            run_strip(&s, window, stride, /*is_bf16=*/false, ANY_END);
+            run_ending(&s, window, stride, /*is_bf16=*/false, end);
     }
 }
 

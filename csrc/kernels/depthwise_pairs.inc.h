@@ -30,18 +30,30 @@ INLINE void pair_dot(__m512 *sum, __m512i pixels, __m512i weights)
 }
 
 /* Both halves of the sums of 32 channels, as they lie in memory. */
-INLINE void pair_store(const pair_strip *s, __m512 first, __m512 second, uint16_t *to)
+INLINE void pair_store(const pair_strip *s, __m512 first, __m512 second, int64_t at,
+                       const bool is_dst_bf16)
 {
-    const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
     first = _mm512_min_ps(s->high, _mm512_max_ps(s->low, first));
     second = _mm512_min_ps(s->high, _mm512_max_ps(s->low, second));
-    __m512i words = (__m512i)_mm512_cvtne2ps_pbh(second, first);
-    _mm512_storeu_si512(to, _mm512_permutexvar_epi64(order, words));
+    if (is_dst_bf16) {
+        const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+        __m512i words = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+        _mm512_storeu_si512((uint16_t *)s->row->dst + at,
+                            _mm512_permutexvar_epi64(order, words));
+    } else {
+        const __m512i left = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+        const __m512i right = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+        float *to = (float *)s->row->dst + at;
+        __m512i a = _mm512_castps_si512(first), b = _mm512_castps_si512(second);
+        _mm512_storeu_si512(to, _mm512_permutex2var_epi64(a, left, b));
+        _mm512_storeu_si512(to + LANES, _mm512_permutex2var_epi64(a, right, b));
+    }
 }
 
 /* n outputs from pixel x on. */
 INLINE void pair_tile(const pair_strip *s, int64_t x, const bool is_edge, const int n,
-                      const int window, const int stride, int64_t at)
+                      const int window, const int stride, int64_t at,
+                      const bool is_dst_bf16)
 {
     const tt_conv_own *k = s->row->kernel;
     const int n_pixels = (n - 1) * stride + window, n_pairs = (window + 1) / 2;
@@ -101,19 +113,33 @@ INLINE void pair_tile(const pair_strip *s, int64_t x, const bool is_edge, const 
     step = k->dst_x;
 #pragma GCC unroll 8
     for (int i = 0; i < n; ++i, at += step)
-        pair_store(s, first[i], second[i], (uint16_t *)s->row->dst + at);
+        pair_store(s, first[i], second[i], at, is_dst_bf16);
 }
 
 INLINE void pair_outputs(const pair_strip *s, const int n, const int window,
-                         const int stride, int64_t i)
+                         const int stride, int64_t i, const bool is_dst_bf16)
 {
     const tt_conv_own *k = s->row->kernel;
     int64_t x = i * k->stride_w - k->pad_w, width = (n - 1) * k->stride_w + k->kernel_w;
     int64_t at = s->row->at + i * k->dst_x + s->channel;
     if (x < 0 || x + width > k->src_w)
-        pair_tile(s, x, /*is_edge=*/true, n, window, stride, at);
+        pair_tile(s, x, /*is_edge=*/true, n, window, stride, at, is_dst_bf16);
     else
-        pair_tile(s, x, /*is_edge=*/false, n, window, stride, at);
+        pair_tile(s, x, /*is_edge=*/false, n, window, stride, at, is_dst_bf16);
+}
+
+INLINE void pair_run(const pair_strip *s, const int window, const int stride,
+                     const bool is_dst_bf16)
+{
+    int64_t i = 0, n = s->row->kernel->dst_w;
+    for (; i + TILE <= n; i += TILE)
+        pair_outputs(s, TILE, window, stride, i, is_dst_bf16);
+    if (i < n && i > 0) {
+        pair_outputs(s, TILE, window, stride, n - TILE, is_dst_bf16);
+        return;
+    }
+    for (; i < n; ++i)
+        pair_outputs(s, 1, window, stride, i, is_dst_bf16);
 }
 
 /* Blocks of 32 channels of a row; gives the first channel that is left. */
@@ -128,7 +154,6 @@ INLINE int64_t pair_row(const tt_depthwise_row *row, const int window, const int
                         .low = (__m512)low,
                         .high = (__m512)high,
                         .channel = c};
-        int64_t i = 0;
         for (int half = 0; half < 2; ++half) {
             float bias[LANES] = {0};
             for (int lane = 0; row->bias != NULL && lane < LANES; ++lane)
@@ -136,14 +161,10 @@ INLINE int64_t pair_row(const tt_depthwise_row *row, const int window, const int
             s.bias[half] = _mm512_loadu_ps(bias);
         }
         fetch(row, c, WORDS);
-        for (; i + TILE <= k->dst_w; i += TILE)
-            pair_outputs(&s, TILE, window, stride, i);
-        if (i < k->dst_w && i > 0) {
-            pair_outputs(&s, TILE, window, stride, k->dst_w - TILE);
-            continue;
-        }
-        for (; i < k->dst_w; ++i)
-            pair_outputs(&s, 1, window, stride, i);
+        if (k->is_dst_bf16)
+            pair_run(&s, window, stride, /*is_dst_bf16=*/true);
+        else
+            pair_run(&s, window, stride, /*is_dst_bf16=*/false);
     }
     return c;
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import ml_dtypes
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 from tests.ops.check import run_with_isa
 from tests.ops.test_conv_own import FORCED, POSTS, WITHOUT, implementation, model_of
 
@@ -110,27 +114,51 @@ def rounded(x):
     return x.astype(ml_dtypes.bfloat16).astype(np.float32)
 
 
-def check_bfloat16(rng, shape, window, strides=(1, 1), pads=(0, 0, 0, 0), nan=False):
+def with_copy(content, channels):
+    """Another depthwise convolution behind, that changes nothing."""
+    model = onnx.load_from_string(content)
+    (last,) = model.graph.output
+    ones = np.ones((channels, 1, 1, 1), np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(ones, "ones"))
+    node = helper.make_node(
+        "Conv", [last.name, "ones"], ["out"], "copy", group=channels
+    )
+    model.graph.node.append(node)
+    last.name = "out"
+    return model.SerializeToString()
+
+
+def check_bfloat16(
+    rng, shape, window, strides=(1, 1), pads=(0, 0, 0, 0), nan=False, layers=("conv",)
+):
     """Only the result is rounded; the same bits with any number of threads."""
     x, w, b, attributes, _ = drawn(rng, shape, window, strides, pads)
     x, w = rounded(x), rounded(w)
     if nan:
         x[tuple(rng.integers(shape))] = np.nan
     want = defined(x, w, b, strides, pads).clip(0, 6)
-    content = model_of(x, w, b, attributes, "relu6")
+    content = with_copy(model_of(x, w, b, attributes, "relu6"), shape[1])
     first = None
     for threads in (1, 3):
-        model = trimtab.load_model(content, threads=threads).rewritten(to_bf16)
-        (got,) = model.run({"x": x}).values()
+        model = trimtab.load_model(content, threads=threads)
+        (got,) = model.rewritten(partial(to_bf16, layers=layers)).run({"x": x}).values()
         first = np.array(got) if first is None else first
         np.testing.assert_array_equal(got, first)
     np.testing.assert_allclose(first, want, rtol=2**-8, atol=1e-4)
 
 
+LAYERS = {
+    "to_float32": ("conv",),
+    "to_bfloat16": ("conv", "copy"),
+    "from_float32": ("copy",),
+}
+
+
 @pytest.mark.parametrize("nan", [False, True])
+@pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize("case", CASES)
-def test_in_bfloat16_only_the_result_is_rounded(rng, case, nan):
-    check_bfloat16(rng, *CASES[case], nan=nan)
+def test_in_bfloat16_only_the_result_is_rounded(rng, case, layers, nan):
+    check_bfloat16(rng, *CASES[case], nan=nan, layers=LAYERS[layers])
 
 
 @settings(max_examples=80, deadline=None)
@@ -144,7 +172,9 @@ def test_any_shape_in_bfloat16_equals_the_definition(data):
     shape = (draw(st.integers(1, 2)), draw(st.integers(2, 100)), *size)
     strides = [draw(st.integers(1, 3)) for _ in range(2)]
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    check_bfloat16(rng, shape, window, strides, pads, nan=draw(st.booleans()))
+    layers = LAYERS[draw(st.sampled_from(list(LAYERS)))]
+    nan = draw(st.booleans())
+    check_bfloat16(rng, shape, window, strides, pads, nan=nan, layers=layers)
 
 
 def test_nan_stays_where_the_definition_puts_it(rng):
@@ -173,7 +203,9 @@ def test_it_runs_where_it_was_measured_to_win(rng):
     assert implementation(model, {"x": x}) == "depthwise:avx512"
 
 
-@pytest.mark.skipif(not _core.cpu_info()["avx512_bf16"], reason="a processor with bfloat16")
+@pytest.mark.skipif(
+    not _core.cpu_info()["avx512_bf16"], reason="a processor with bfloat16"
+)
 def test_in_bfloat16_it_runs_where_it_was_measured_to_win(rng):
     x, w, b, attributes, _ = drawn(rng, *CASES["3x3"])
     model = trimtab.load_model(model_of(x, w, b, attributes, "relu"), threads=1)

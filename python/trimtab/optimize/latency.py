@@ -119,9 +119,7 @@ class Timer:
                     times = {name: LayerTime(share) for name in names}
                 found[key].append(times)
         return {
-            key: {
-                name: _least([times[name] for times in rounds]) for name in rounds[0]
-            }
+            key: {name: _least([times[name] for times in rounds]) for name in rounds[0]}
             for key, rounds in found.items()
         }
 

@@ -39,7 +39,7 @@ from benchmarks.common import (
     to_plain,
     write_json,
 )
-from benchmarks.optimize_build import TOOLS
+from benchmarks.optimize_build import ONLY, TOOLS
 from benchmarks.optimize_cases import CASES, Case
 from benchmarks.optimize_measure import VARIANTS
 from benchmarks.optimize_report import node_figures, section
@@ -108,6 +108,8 @@ def build(run: Run) -> None:
     for name in run.models:
         answers = run.part("build").setdefault(name, {})
         for tool in run.tools:
+            if tool in ONLY and name not in ONLY[tool]:
+                continue
             command = [sys.executable, "-m", "benchmarks.optimize_build", tool, name]
             command += [str(run.folder / name / tool), "--threads", str(run.threads)]
             answers[tool] = _answer(command)

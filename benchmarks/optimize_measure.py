@@ -12,17 +12,20 @@ import numpy.typing as npt
 
 from benchmarks.common import ratio_of_rounds, to_plain
 from benchmarks.labelled import Arrays
+from benchmarks.optimize_build import ONLY
 from benchmarks.optimize_cases import Case
 from benchmarks.paired import agreement, cosine, drop_of, signal_to_noise
 from benchmarks.rounds import Crew, Effort, Rounds, take_rounds
 from benchmarks.worker import WorkerError
 
 OPTIMISED, F32 = "trimtab#optimised", "trimtab"
+PROBABILITY = "trimtab#probability"
 # a worker's label -> the tool that made its file; None is the model as it is
 VARIANTS: dict[str, str | None] = {
     "trimtab": None,
     "trimtab_bf16": None,
     "trimtab#optimised": "trimtab",
+    "trimtab#probability": "trimtab_probability",
     "onnxruntime": None,
     "onnxruntime#static": "onnxruntime_static",
     "onnxruntime#default": "onnxruntime_default",
@@ -36,6 +39,7 @@ VARIANTS: dict[str, str | None] = {
 PAIRS = (
     ("trimtab_bf16", F32),
     (OPTIMISED, F32),
+    (PROBABILITY, F32),
     (OPTIMISED, "onnxruntime#static"),
     (OPTIMISED, "openvino#nncf"),
     (OPTIMISED, "openvino_bf16#nncf"),
@@ -82,6 +86,8 @@ def load(
     ready, errors = [], {}
     for label in workers:
         tool = VARIANTS[label]
+        if tool in ONLY and case.name not in ONLY[tool]:
+            continue
         answer = built.get(tool, {"error": "not built"}) if tool else {}
         if "error" in answer:
             errors[label] = str(answer["error"])

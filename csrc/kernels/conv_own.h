@@ -16,7 +16,8 @@ typedef struct {
     /* elements from image to image, channel to channel, row to row, pixel to pixel;
      * channels of dst touch */
     int64_t src_n, src_c, src_y, src_x, dst_n, dst_y, dst_x;
-    bool is_src_bf16, is_dst_bf16; /* else f32; depthwise.h alone has bf16 */
+    /* else f32; depthwise.h alone has bf16 */
+    bool is_src_bf16, is_weights_bf16, is_dst_bf16;
     int n_slots; /* pieces the work is dealt to, each with scratch of its own */
     tt_post_ops posts;
 } tt_conv_own;

@@ -7,13 +7,14 @@
 #include "base/threads.h"
 #include "kernels/item.h"
 
-enum { LANES = TT_DEPTHWISE_LANES };
+enum { LANES = TT_DEPTHWISE_LANES, WORDS = TT_DEPTHWISE_PAIR_CHANNELS };
 
 static const tt_depthwise_table *table_of(const tt_conv_own *k)
 {
 #ifdef __x86_64__
     const tt_cpu *cpu = tt_cpu_get();
-    if (cpu->isa == TT_ISA_AVX512 && cpu->has_avx512_bf16 && k->is_dst_bf16)
+    if (cpu->isa == TT_ISA_AVX512 && cpu->has_avx512_bf16 &&
+        (k->is_src_bf16 || k->is_dst_bf16))
         return &tt_depthwise_avx512_bf16;
     if (cpu->isa == TT_ISA_AVX512) return &tt_depthwise_avx512;
     if (cpu->isa == TT_ISA_AVX2) return &tt_depthwise_avx2;
@@ -34,23 +35,77 @@ static int64_t round_up(int64_t n, int64_t to)
     return (n + to - 1) / to * to;
 }
 
-size_t tt_depthwise_packed_bytes(const int64_t dims[4])
+static size_t floats_bytes(int64_t channels, int64_t taps)
 {
-    return (size_t)(round_up(dims[0], LANES) * dims[2] * dims[3]) * sizeof(float);
+    return (size_t)(round_up(channels, LANES) * taps) * sizeof(float);
+}
+
+size_t tt_depthwise_packed_bytes(tt_dtype dtype, const int64_t dims[4])
+{
+    size_t bytes = floats_bytes(dims[0], dims[2] * dims[3]);
+    if (dtype == TT_BF16)
+        bytes += (size_t)(dims[0] / WORDS * tt_depthwise_pair_words(dims[2], dims[3])) *
+                 sizeof(uint32_t);
+    return bytes;
+}
+
+typedef struct {
+    const uint16_t *weights;
+    const int64_t *dims, *strides;
+} bf16_weights;
+
+/* Two weights of a channel; 0 stands for those outside. */
+static uint32_t pair_of(const bf16_weights *w, int64_t channel, int64_t y, int64_t x,
+                        int64_t y2, int64_t x2, bool has_first)
+{
+    const uint16_t *from = w->weights + channel * w->strides[0];
+    uint32_t first = has_first ? from[y * w->strides[2] + x * w->strides[3]] : 0;
+    return first | (uint32_t)from[y2 * w->strides[2] + x2 * w->strides[3]] << 16;
+}
+
+/* A column of two rows, or two columns of the last row, for 32 channels. */
+static uint32_t *pack_pair(const bf16_weights *w, int64_t channel, int64_t y, int64_t x,
+                           int64_t y2, int64_t x2, bool has_first, uint32_t *to)
+{
+    for (int half = 0; half < 2; ++half)
+        for (int lane = 0; lane < LANES; ++lane)
+            *to++ = pair_of(w, channel + tt_depthwise_pair_channel(half, lane), y, x,
+                            y2, x2, has_first);
+    return to;
+}
+
+static void pack_pairs(const bf16_weights *w, uint32_t *to)
+{
+    int64_t h = w->dims[2], width = w->dims[3];
+    for (int64_t c = 0; c + WORDS <= w->dims[0]; c += WORDS) {
+        int64_t y = 0;
+        for (; y + 1 < h; y += 2)
+            for (int64_t x = 0; x < width; ++x)
+                to = pack_pair(w, c, y, x, y + 1, x, /*has_first=*/true, to);
+        for (int j = 0; y < h && j < (width + 1) / 2; ++j) {
+            int64_t x = tt_depthwise_pair_column((int)width, j);
+            to = pack_pair(w, c, y, x, y, x + 1, 2 * j + 1 < width, to);
+        }
+    }
 }
 
 void tt_depthwise_pack(tt_dtype dtype, const void *weights, const int64_t dims[4],
-                       const int64_t strides[4], float *packed)
+                       const int64_t strides[4], void *packed)
 {
     int64_t taps = dims[2] * dims[3];
-    memset(packed, 0, tt_depthwise_packed_bytes(dims));
+    float *floats = packed;
+    memset(packed, 0, tt_depthwise_packed_bytes(dtype, dims));
     for (int64_t c = 0; c < dims[0]; ++c)
         for (int64_t y = 0; y < dims[2]; ++y)
             for (int64_t x = 0; x < dims[3]; ++x)
-                packed[(c / LANES * taps + y * dims[3] + x) * LANES + c % LANES] =
+                floats[(c / LANES * taps + y * dims[3] + x) * LANES + c % LANES] =
                     (float)tt_item_load(dtype, weights,
                                         c * strides[0] + y * strides[2] +
                                             x * strides[3]);
+    /* windows of one column have no pairs */
+    if (dtype == TT_BF16 && dims[3] > 1)
+        pack_pairs(&(bf16_weights){weights, dims, strides},
+                   (uint32_t *)packed + floats_bytes(dims[0], taps) / sizeof(uint32_t));
 }
 
 /* ---- running -------------------------------------------------------------------- */
@@ -102,6 +157,16 @@ static void look_ahead(const depthwise_call *call, int64_t image, int64_t y,
     row->ahead_bytes = n * k->src_y * item_bytes(k);
 }
 
+/* Pairs of the packed weights, if the kernel may use them. */
+static const uint32_t *pairs_of(const depthwise_call *call)
+{
+    const tt_conv_own *k = call->kernel;
+    const char *packed = call->ptrs[TT_CONV_OWN_WEIGHTS];
+    if (!k->is_src_bf16 || !k->is_weights_bf16 || k->posts.n > 0) return NULL;
+    return (const void *)(packed +
+                          floats_bytes(k->dst_channels, k->kernel_h * k->kernel_w));
+}
+
 static void run_slots(void *arg, int64_t begin, int64_t end)
 {
     const depthwise_call *call = arg;
@@ -119,6 +184,7 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
                                     .rows = rows,
                                     .weights = call->ptrs[TT_CONV_OWN_WEIGHTS],
                                     .bias = call->ptrs[TT_CONV_OWN_BIAS],
+                                    .pairs = pairs_of(call),
                                     .operands = operands,
                                     .dst = call->ptrs[TT_CONV_OWN_DST],
                                     .at = image * k->dst_n + y * k->dst_y};

@@ -13,10 +13,10 @@
 /* Longest window, stride and padding. */
 enum { TT_DEPTHWISE_EXTENT_MAX = 16 };
 
-/* Packed weights [channels, 1, h, w] of f32 or bf16. */
-size_t tt_depthwise_packed_bytes(const int64_t dims[4]);
+/* Packed weights [channels, 1, h, w] of f32 or bf16; those of bf16 also in pairs. */
+size_t tt_depthwise_packed_bytes(tt_dtype dtype, const int64_t dims[4]);
 void tt_depthwise_pack(tt_dtype dtype, const void *weights, const int64_t dims[4],
-                       const int64_t strides[4], float *packed);
+                       const int64_t strides[4], void *packed);
 
 /* dst_channels are the channels of both, src_channels is 1. */
 size_t tt_depthwise_scratch_bytes(const tt_conv_own *kernel);
@@ -28,14 +28,38 @@ const char *tt_depthwise_name(const tt_conv_own *kernel);
 
 enum {
     TT_DEPTHWISE_LANES = 16, /* of the packed weights [channels / 16][h][w][16] */
-    TT_DEPTHWISE_TILE = 7    /* outputs */
+    TT_DEPTHWISE_TILE = 7,   /* outputs */
+    TT_DEPTHWISE_PAIR_CHANNELS = 32
 };
+
+/* Pairs of weights [channels / 32][rows / 2, columns or pairs of the last row][half][lane]
+ * [2], of whole blocks of channels alone. */
+
+/* Which channel of a block a lane has. */
+static inline int tt_depthwise_pair_channel(int half, int lane)
+{
+    return lane / 4 * 8 + half * 4 + lane % 4;
+}
+
+/* Column of the first of the j-th pair of a row; the last of an odd number of columns
+ * stands second in a pair whose first weight is 0. */
+static inline int tt_depthwise_pair_column(int window, int j)
+{
+    return 2 * j + 1 < window ? 2 * j : window - 2;
+}
+
+/* Words of 32 bits of a block. */
+static inline int64_t tt_depthwise_pair_words(int64_t h, int64_t w)
+{
+    return (h / 2 * w + h % 2 * ((w + 1) / 2)) * TT_DEPTHWISE_PAIR_CHANNELS;
+}
 
 /* A row of dst. */
 typedef struct {
     const tt_conv_own *kernel;
     const void *const *rows; /* kernel_h of the image, or of zeros */
     const float *weights, *bias;
+    const uint32_t *pairs;        /* of weights; NULL: not to be used */
     const float *const *operands; /* of post-ops */
     const char *ahead;            /* what the next row of dst needs besides, .. */
     int64_t ahead_bytes;          /* .. to be fetched; 0: nothing */

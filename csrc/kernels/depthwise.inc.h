@@ -195,25 +195,43 @@ INLINE void run_strip(const strip *s, const int window, const int stride,
         outputs(s, 1, window, stride, i, is_bf16, ANY_END);
 }
 
-/* The share of this vector of channels in what is ahead. */
-INLINE void fetch(const tt_depthwise_row *row, int64_t channel)
+INLINE void run_ending(const strip *s, const int window, const int stride,
+                       const bool is_bf16, ending end)
+{
+    if (end == PLAIN_F32)
+        run_strip(s, window, stride, is_bf16, PLAIN_F32);
+    else if (end == PLAIN_BF16)
+        run_strip(s, window, stride, is_bf16, PLAIN_BF16);
+    else
+        run_strip(s, window, stride, is_bf16, ANY_END);
+}
+
+/* The share of these channels in what is ahead. */
+INLINE void fetch(const tt_depthwise_row *row, int64_t channel, int64_t n_channels)
 {
     enum { LINE = 64 };
     int64_t n = row->kernel->dst_channels,
-            end = channel + VF_N < n ? channel + VF_N : n;
+            end = channel + n_channels < n ? channel + n_channels : n;
     int64_t at = row->ahead_bytes * channel / n, last = row->ahead_bytes * end / n;
     for (; at < last; at += LINE)
         __builtin_prefetch(row->ahead + at, 0, /*into L2*/ 2);
 }
 
+#ifdef DEPTHWISE_WORDS
+#include "kernels/depthwise_pairs.inc.h"
+#endif
+
 INLINE void run_row(const tt_depthwise_row *row, const int window, const int stride)
 {
     const tt_conv_own *k = row->kernel;
-    int64_t taps = k->kernel_h * k->kernel_w;
+    int64_t taps = k->kernel_h * k->kernel_w, c = 0;
     ending plain = k->posts.n > 0 ? ANY_END : k->is_dst_bf16 ? PLAIN_BF16 : PLAIN_F32;
     vf low = vf_set1(k->posts.has_clamp ? k->posts.low : -__builtin_inff());
     vf high = vf_set1(k->posts.has_clamp ? k->posts.high : __builtin_inff());
-    for (int64_t c = 0; c < k->dst_channels; c += VF_N) {
+#ifdef DEPTHWISE_WORDS
+    if (window > 0 && row->pairs != NULL) c = pair_row(row, window, stride, low, high);
+#endif
+    for (; c < k->dst_channels; c += VF_N) {
         strip s = {.row = row,
                    .weights = row->weights + c / LANES * taps * LANES + c % LANES,
                    .bias = vf_zero(),
@@ -223,16 +241,12 @@ INLINE void run_row(const tt_depthwise_row *row, const int window, const int str
                    .n_channels =
                        k->dst_channels - c < VF_N ? k->dst_channels - c : VF_N};
         if (row->bias != NULL) s.bias = vf_load_n(row->bias + c, s.n_channels);
-        fetch(row, c);
+        fetch(row, c, VF_N);
         ending end = s.n_channels < VF_N ? ANY_END : plain;
-        if (k->is_src_bf16 && end == PLAIN_BF16)
-            run_strip(&s, window, stride, /*is_bf16=*/true, PLAIN_BF16);
-        else if (k->is_src_bf16)
-            run_strip(&s, window, stride, /*is_bf16=*/true, ANY_END);
-        else if (end == PLAIN_F32)
-            run_strip(&s, window, stride, /*is_bf16=*/false, PLAIN_F32);
+        if (k->is_src_bf16)
+            run_ending(&s, window, stride, /*is_bf16=*/true, end);
         else
-            run_strip(&s, window, stride, /*is_bf16=*/false, ANY_END);
+            run_ending(&s, window, stride, /*is_bf16=*/false, end);
     }
 }
 

@@ -91,6 +91,7 @@ typedef struct {
     const tt_eltwise_tiling *tiling;
     tt_eltwise_place places[TT_ELTWISE_MAX_REGISTERS];
     int last_use[TT_ELTWISE_MAX_REGISTERS]; /* index of an instruction */
+    int stores[TT_ELTWISE_MAX_OPERANDS];    /* register that destination i takes */
     bool is_slot_busy[TT_ELTWISE_MAX_SLOTS], is_slot_fixed[TT_ELTWISE_MAX_SLOTS];
     int n_slots;
     size_t widest; /* bytes of an element of the widest register in a slot */

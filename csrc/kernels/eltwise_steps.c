@@ -154,7 +154,7 @@ static uint8_t find_destination(const state *s, int index, int reg)
     const tt_eltwise_builder *b = s->b;
     for (int k = 0; k < b->n_stores; ++k) {
         int operand = b->n_loads + k;
-        if (b->stores[k] != reg || b->store_dtypes[k] != b->registers[reg]) continue;
+        if (s->stores[k] != reg || b->store_dtypes[k] != b->registers[reg]) continue;
         if (s->tiling->kinds[operand] != TT_TILE_CONTIGUOUS) continue;
         if (may_write_through(s, index, k)) return (uint8_t)operand;
     }
@@ -258,7 +258,7 @@ static void copy_aside(state *s, int reg)
 
 static void add_store(state *s, int k)
 {
-    const int reg = s->b->stores[k], operand = s->b->n_loads + k;
+    const int reg = s->stores[k], operand = s->b->n_loads + k;
     const tt_dtype dtype = s->b->store_dtypes[k];
     const bool is_strided = s->tiling->kinds[operand] != TT_TILE_CONTIGUOUS;
     const size_t width = tt_dtype_bytes(dtype);
@@ -298,13 +298,29 @@ static int64_t encode_constant(tt_dtype dtype, double value)
     return bits;
 }
 
+/* A store of f16 or bf16 rounds: what was rounded for it alone is stored as it was. */
+static void find_stored(state *s)
+{
+    const tt_eltwise_builder *b = s->b;
+    for (int k = 0; k < b->n_stores; ++k) {
+        s->stores[k] = b->stores[k];
+        if (b->store_dtypes[k] == b->registers[b->stores[k]]) continue;
+        for (int i = 0; i < b->n_instructions; ++i) {
+            const tt_eltwise_instruction *at = &b->instructions[i];
+            if (at->result == b->stores[k] && at->op == TT_ELTWISE_CAST &&
+                at->cast_to == b->store_dtypes[k] && at->dtype == TT_F32)
+                s->stores[k] = at->args[0];
+        }
+    }
+}
+
 static void find_uses(state *s)
 {
     const tt_eltwise_builder *b = s->b;
     for (int i = 0; i < b->n_registers; ++i)
         s->last_use[i] = NEVER;
     for (int i = 0; i < b->n_stores; ++i)
-        s->last_use[b->stores[i]] = AT_END;
+        s->last_use[s->stores[i]] = AT_END;
     for (int i = b->n_instructions - 1; i >= 0; --i) {
         const tt_eltwise_instruction *at = &b->instructions[i];
         if (s->last_use[at->result] == NEVER) continue;
@@ -326,12 +342,13 @@ void tt_eltwise_draft_make(const tt_eltwise_table *table, const tt_eltwise_build
         s->places[reg] = (place){(uint8_t)(TT_DRAFT_FIRST_CONSTANT + i), true, true};
         s->constants[i] = encode_constant(b->registers[reg], b->constants[i].value);
     }
+    find_stored(s);
     find_uses(s);
     for (int i = 0; i < b->n_instructions; ++i)
         if (s->last_use[b->instructions[i].result] != NEVER) add_instruction(s, i);
     for (int i = 0; i < b->n_stores; ++i) {
-        fetch(s, b->stores[i]);
-        if (b->n_stores > 1) copy_aside(s, b->stores[i]);
+        fetch(s, s->stores[i]);
+        if (b->n_stores > 1) copy_aside(s, s->stores[i]);
     }
     for (int i = 0; i < b->n_stores; ++i)
         add_store(s, i);

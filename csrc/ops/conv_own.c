@@ -313,9 +313,11 @@ static tt_status lower_depthwise(own_state *s, tt_error *err)
     k->dst_channels = s->geometry->groups;
     k->is_src_bf16 = dtype_of(s, s->node->inputs[0]) == TT_BF16;
     k->is_dst_bf16 = dtype_of(s, s->node->outputs[0]) == TT_BF16;
+    k->is_weights_bf16 = dtype_of(s, s->node->inputs[1]) == TT_BF16;
     weights = tt_operand_shape(s->lower, s->operands[TT_CONV_OWN_WEIGHTS]);
     four(weights->dims, weights->rank, 1, dims);
-    TT_TRY(pack_weights(s, depthwise_pack, tt_depthwise_packed_bytes(dims), err));
+    TT_TRY(pack_weights(s, depthwise_pack,
+                        tt_depthwise_packed_bytes(weights->dtype, dims), err));
     return add_step(s, tt_depthwise_name(k), tt_depthwise_run,
                     tt_depthwise_scratch_bytes(k), err);
 }

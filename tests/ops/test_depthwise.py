@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import ml_dtypes
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 from tests.ops.check import run_with_isa
 from tests.ops.test_conv_own import FORCED, POSTS, WITHOUT, implementation, model_of
 
@@ -69,6 +74,8 @@ CASES = {
     "7x7": ((1, 24, 16, 9), (7, 7), (1, 1), (3, 3, 3, 3)),
     "tall": ((1, 16, 30, 6), (9, 1), (3, 1), (4, 0, 4, 0)),
     "smaller_than_its_window": ((1, 19, 2, 3), (5, 5), (1, 1), (2, 2, 2, 2)),
+    "96_channels": ((1, 96, 20, 23), (3, 3), (2, 2), (1, 1, 1, 1)),
+    "72_channels": ((2, 72, 14, 14), (5, 5), (1, 1), (2, 2, 2, 2)),
     "nothing_but_padding": ((1, 16, 1, 1), (3, 3), (2, 2), (4, 4, 4, 4)),
 }
 
@@ -102,6 +109,74 @@ def test_in_bfloat16_it_is_as_near_as_that_can_be(rng, case):
     assert np.abs(got - want).max() <= BOUND_BF16 * max(np.ptp(y), 1.0)
 
 
+def rounded(x):
+    """The nearest numbers of bfloat16."""
+    return x.astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def with_copy(content, channels):
+    """Another depthwise convolution behind, that changes nothing."""
+    model = onnx.load_from_string(content)
+    (last,) = model.graph.output
+    ones = np.ones((channels, 1, 1, 1), np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(ones, "ones"))
+    node = helper.make_node(
+        "Conv", [last.name, "ones"], ["out"], "copy", group=channels
+    )
+    model.graph.node.append(node)
+    last.name = "out"
+    return model.SerializeToString()
+
+
+def check_bfloat16(
+    rng, shape, window, strides=(1, 1), pads=(0, 0, 0, 0), nan=False, layers=("conv",)
+):
+    """Only the result is rounded; the same bits with any number of threads."""
+    x, w, b, attributes, _ = drawn(rng, shape, window, strides, pads)
+    x, w = rounded(x), rounded(w)
+    if nan:
+        x[tuple(rng.integers(shape))] = np.nan
+    want = defined(x, w, b, strides, pads).clip(0, 6)
+    content = with_copy(model_of(x, w, b, attributes, "relu6"), shape[1])
+    first = None
+    for threads in (1, 3):
+        model = trimtab.load_model(content, threads=threads)
+        (got,) = model.rewritten(partial(to_bf16, layers=layers)).run({"x": x}).values()
+        first = np.array(got) if first is None else first
+        np.testing.assert_array_equal(got, first)
+    np.testing.assert_allclose(first, want, rtol=2**-8, atol=1e-4)
+
+
+LAYERS = {
+    "to_float32": ("conv",),
+    "to_bfloat16": ("conv", "copy"),
+    "from_float32": ("copy",),
+}
+
+
+@pytest.mark.parametrize("nan", [False, True])
+@pytest.mark.parametrize("layers", LAYERS)
+@pytest.mark.parametrize("case", CASES)
+def test_in_bfloat16_only_the_result_is_rounded(rng, case, layers, nan):
+    check_bfloat16(rng, *CASES[case], nan=nan, layers=LAYERS[layers])
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_any_shape_in_bfloat16_equals_the_definition(data):
+    draw = data.draw
+    window = [draw(st.integers(1, 6)), draw(st.sampled_from([3, 5, 1, 2, 4]))]
+    pads = [draw(st.integers(0, 5)) for _ in range(4)]
+    least = [max(1, k - pads[i] - pads[i + 2]) for i, k in enumerate(window)]
+    size = [draw(st.integers(n, n + 20)) for n in least]
+    shape = (draw(st.integers(1, 2)), draw(st.integers(2, 100)), *size)
+    strides = [draw(st.integers(1, 3)) for _ in range(2)]
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    layers = LAYERS[draw(st.sampled_from(list(LAYERS)))]
+    nan = draw(st.booleans())
+    check_bfloat16(rng, shape, window, strides, pads, nan=nan, layers=layers)
+
+
 def test_nan_stays_where_the_definition_puts_it(rng):
     x, w, b, attributes, _ = drawn(rng, *CASES["5x5"])
     x[0, 3, 5, 6] = np.nan
@@ -126,6 +201,16 @@ def test_it_runs_where_it_was_measured_to_win(rng):
     x, w, b, attributes, _ = drawn(rng, *CASES["3x3"])
     model = trimtab.load_model(model_of(x, w, b, attributes), threads=1)
     assert implementation(model, {"x": x}) == "depthwise:avx512"
+
+
+@pytest.mark.skipif(
+    not _core.cpu_info()["avx512_bf16"], reason="a processor with bfloat16"
+)
+def test_in_bfloat16_it_runs_where_it_was_measured_to_win(rng):
+    x, w, b, attributes, _ = drawn(rng, *CASES["3x3"])
+    model = trimtab.load_model(model_of(x, w, b, attributes, "relu"), threads=1)
+    profile = model.rewritten(to_bf16).profile({"x": x}, repeat=1)
+    assert "depthwise:avx512_bf16" in [node.implementation for node in profile.nodes]
 
 
 @pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])

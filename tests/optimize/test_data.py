@@ -234,6 +234,46 @@ def test_scores_are_what_their_names_say() -> None:
     assert agree.sum() == 0
 
 
+def test_how_far_a_probability_moves_does_not_depend_on_its_form() -> None:
+    logits = RNG.standard_normal((50, 6)) * 3
+    moved = logits + RNG.standard_normal(logits.shape) * 0.2
+    p, q = (np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (logits, moved))
+    top = logits.argmax(1)
+    want = 1 - np.abs(p - q)[np.arange(50), top]
+    score = METRICS["top_1_probability"].score
+    assert score(logits, moved) == pytest.approx(want)
+    assert score(p, q) == pytest.approx(want)
+    steps = score(logits.reshape(10, 5, 6), moved.reshape(10, 5, 6))
+    assert steps == pytest.approx(want.reshape(10, 5).mean(1))
+    with pytest.raises(InputError, match="two classes or more"):
+        check_labels(METRICS["top_1_probability"], None, np.zeros((4, 1)))
+
+
+@pytest.mark.parametrize("size", [0.05, 0.3, 1.0])
+def test_changes_of_answers_are_forecast_from_margins(size: float) -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.standard_normal((20000, 5)) * 2
+    moved = scores + rng.standard_normal(scores.shape) * size
+    metric = METRICS["top_1_agreement"]
+    expected = metric.forecast(scores, moved)
+    seen = 1 - metric.score(scores, moved).mean()
+    # only the second largest score counts, where more of them can win
+    assert 0.75 * seen < expected < 1.1 * seen
+    assert metric.forecast(scores, scores) == 0
+    one = rng.random((20000, 1))
+    shaken = one + rng.standard_normal(one.shape) * 0.05
+    expected = metric.forecast(one, shaken)
+    assert expected == pytest.approx(1 - metric.score(one, shaken).mean(), rel=0.15)
+
+
+def test_a_forecast_counts_samples_that_did_not_change_by_luck() -> None:
+    metric, same = METRICS["top_1_agreement"], Scored(np.ones(500))
+    lucky = Scored(np.ones(500), expected=0.012)
+    few, more = (predict_bound(metric, same, x, 500) for x in (same, lucky))
+    assert few == pytest.approx(clopper_pearson_upper(0, 500))
+    assert more == pytest.approx(clopper_pearson_upper(6, 500))
+
+
 def test_a_single_score_is_a_class_too() -> None:
     scores = np.array([[0.2], [0.7], [0.4]])
     labels = np.array([0, 1, 1])

@@ -104,6 +104,33 @@ def test_models_are_timed_in_turns_and_compared_by_round() -> None:
     assert models[0].n_calls == models[1].n_calls
 
 
+class Disturbed:
+    """A model of one layer, each of whose profiles but one takes far too long."""
+
+    def __init__(self, us: float, quiet: int) -> None:
+        self.us, self.quiet, self.n_profiles = us, quiet, 0
+
+    def _graph_again(self) -> Any:
+        return SimpleNamespace(graph=Graph("g", nodes=[product("a", "x", "y")]))
+
+    def run(self, inputs: Any) -> None:
+        pass
+
+    def profile(self, inputs: Any, repeat: int) -> Any:
+        is_quiet = self.n_profiles == self.quiet
+        self.n_profiles += 1
+        return SimpleNamespace(nodes=[step("a", self.us + (0 if is_quiet else 4000))])
+
+
+def test_the_round_that_was_disturbed_least_counts() -> None:
+    models = {"f32": Disturbed(900, quiet=3), "int8": Disturbed(500, quiet=1)}
+    found = Timer().layers(models, ["a"], {})
+    assert {key: row["a"].time_us for key, row in found.items()} == {
+        "f32": 900,
+        "int8": 500,
+    }
+
+
 def test_layers_of_a_real_model_are_timed(tmp_path) -> None:
     import trimtab
     from trimtab.formats.builder import GraphBuilder

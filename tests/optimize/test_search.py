@@ -1,6 +1,7 @@
 """The search over precisions: what it chooses, when it stops, what it proves."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +91,25 @@ def test_a_layer_slower_than_in_float32_is_not_kept() -> None:
     assert outcome.choices["layer2"] == "f32"
     assert "slower beside its neighbours: 20.0 against 10.0" in outcome.why["layer2"]
     assert outcome.choices["layer0"] == "int8"
+
+
+class BesideInt8(FakeTimer):
+    """A layer that is slow while another one is in int8."""
+
+    def layers(self, models: Any, names: Any, inputs: Any) -> Any:
+        chosen = getattr(models.get("chosen"), "choices", {})
+        self.slow = ["layer1"] if chosen.get("layer0") == "int8" else []
+        return super().layers(models, names, inputs)
+
+
+def test_a_layer_is_fast_again_where_its_neighbour_went_back() -> None:
+    backend = TableBackend(TABLE, [20.0, 0.2, 0.2])
+    timer = BesideInt8(backend)
+    goal = Goal(0.02)
+    outcome = make_search(backend, LABELS, SEARCH, GUARD, goal, timer=timer).run()
+    assert outcome.choices["layer0"] != "int8"
+    assert outcome.choices["layer1"] == "bf16"  # the safest that is faster
+    assert outcome.choices["layer2"] == "int8"
 
 
 def test_a_model_slower_as_a_whole_is_not_returned() -> None:

@@ -44,7 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--labels", metavar="NAME", help=f"of labels in --data ({', '.join(LABELS)})"
     )
     parser.add_argument(
-        "--metric", help="accuracy, top_1_agreement, cosine, sqnr, mse, cross_entropy"
+        "--metric",
+        help="accuracy, cross_entropy, mse; top_1_agreement, top_1_probability, "
+        "cosine, sqnr",
     )
     parser.add_argument(
         "--max-drop",

@@ -36,7 +36,7 @@ def calibrate(
     *,
     channels: Sequence[str] | Mapping[str, int] = (),
     progress: Callable[[int, int | None], None] | None = None,
-    run_bytes: int = 32 << 20,
+    run_bytes: int = 16 << 20,
 ) -> dict[str, TensorStatistics]:
     """Collect statistics of tensors while the model runs over data.
 
@@ -56,7 +56,7 @@ def calibrate(
     progress : callable, optional
         Called as ``progress(n_done, n_batches)`` after each batch; `n_batches` is
         None when it is not known. An exception that it raises ends the calibration.
-    run_bytes : int, default=32 MiB
+    run_bytes : int, default=16 MiB
         Bytes of tensors that one run fetches. When those of one sample need more, it
         is run several times.
 

@@ -80,11 +80,14 @@ class Scored:
         Of shape (n,), or () where the metric gives one number.
     truth, outputs : ndarray
         Kept for metrics of one number, which resampling computes again.
+    expected : float, default=0.0
+        See `Metric.forecast`.
     """
 
     scores: Array
     truth: Any = None
     outputs: Any = None
+    expected: float = 0.0
 
     @property
     def value(self) -> float:
@@ -300,9 +303,10 @@ def predict_bound(
         return drop + 1.645 * float(lost.std()) / math.sqrt(n)
     n10, n01, width = pairs
     grow = n / len(lost)
+    n_worse = min(n, math.ceil(max(n10 * grow, after.expected * n)))
     return width * drop_upper_bound(
-        min(n, math.ceil(n10 * grow)),
-        min(n - min(n, math.ceil(n10 * grow)), math.floor(n01 * grow)),
+        n_worse,
+        min(n - n_worse, math.floor(n01 * grow)),
         n,
         alpha=alpha,
         # A forecast: near enough where there are some pairs, and much faster.

@@ -69,7 +69,7 @@ class Timer:
     ----------
     repeat : int, default=10
         Calls of each round, at most.
-    n_rounds : int, default=3
+    n_rounds : int, default=5
         Rounds, in each of which every model has its turn.
     clock : callable
         Seconds.
@@ -78,7 +78,7 @@ class Timer:
     def __init__(
         self,
         repeat: int = 10,
-        n_rounds: int = 3,
+        n_rounds: int = 5,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._repeat = repeat
@@ -104,8 +104,8 @@ class Timer:
         Returns
         -------
         times : dict of str to dict of str to LayerTime
-            By model, then by layer. Layers of a model whose steps cannot be timed one
-            by one get equal shares of the whole.
+            By model, then by layer: the least of the rounds' medians. Layers of a model
+            whose steps cannot be timed one by one get equal shares of the whole.
         """
         graphs = {key: model._graph_again().graph for key, model in models.items()}
         found: dict[str, list[dict[str, LayerTime]]] = {key: [] for key in models}
@@ -119,9 +119,7 @@ class Timer:
                     times = {name: LayerTime(share) for name in names}
                 found[key].append(times)
         return {
-            key: {
-                name: _median([times[name] for times in rounds]) for name in rounds[0]
-            }
+            key: {name: _least([times[name] for times in rounds]) for name in rounds[0]}
             for key, rounds in found.items()
         }
 
@@ -182,9 +180,9 @@ class Timer:
         ]
 
 
-def _median(times: Sequence[LayerTime]) -> LayerTime:
-    middle = float(np.median([one.time_us for one in times]))
-    return LayerTime(middle, times[0].implementation)
+def _least(times: Sequence[LayerTime]) -> LayerTime:
+    """The round that others disturbed least: what they take can only be added."""
+    return min(times, key=lambda one: one.time_us)
 
 
 def layer_times(

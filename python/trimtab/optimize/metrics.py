@@ -6,6 +6,7 @@ a score for each sample, the larger the better; or one number for all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,9 @@ class Metric:
         Scores are 0 or 1: drops are proven by discordant pairs.
     summary : str
         What a drop of it means.
+    forecast : callable, optional
+        (outputs of float32, outputs) -> share of samples like these to be expected
+        worse. Where answers seldom change it says more than counting those that did.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Metric:
     truth: str = "labels"
     is_binary: bool = False
     summary: str = ""
+    forecast: Callable[[Array, Array], float] | None = None
 
     @property
     def can_improve(self) -> bool:
@@ -89,6 +94,30 @@ def _agreement(reference: Array, outputs: Array) -> Array:
     return _same(_classes(reference), _classes(outputs))
 
 
+def _changes(reference: Array, outputs: Array) -> float:
+    """Expected share of samples whose largest score becomes another one.
+
+    The errors of two scores of a sample are taken as normal and independent, of the
+    power that all errors of the sample have (a single score: those of all samples); so
+    its answer changes with probability Phi(-margin / error), where the margin is that
+    of the two largest scores.
+    """
+    if reference.dtype.kind != "f" or outputs.dtype.kind != "f":
+        return 0.0
+    scores = reference.astype(np.float64).reshape(len(reference), -1)
+    errors = outputs.astype(np.float64).reshape(scores.shape) - scores
+    size = np.sqrt((errors**2).mean(axis=1))
+    if reference.ndim == 1 or reference.shape[-1] == 1:
+        margins = np.abs(scores - 0.5).min(axis=1)
+        size = np.full_like(size, math.sqrt((size**2).mean()))
+    else:
+        rows = scores.reshape(len(scores), -1, reference.shape[-1])
+        top = np.partition(rows, -2, axis=-1)[..., -2:]
+        margins, size = (top[..., 1] - top[..., 0]).min(axis=1), size * math.sqrt(2)
+    far = np.divide(margins, size, out=np.full_like(size, np.inf), where=size > 0)
+    return float(np.mean([0.5 * math.erfc(x / math.sqrt(2)) for x in far]))
+
+
 def _rows(values: Array) -> list[Array]:
     return [np.asarray(row, np.float64).reshape(-1) for row in values]
 
@@ -114,17 +143,27 @@ def _mse(labels: Array, outputs: Array) -> Array:
     return -np.asarray([float(((a - b) ** 2).mean()) for a, b in pairs])
 
 
-def _cross_entropy(labels: Array, outputs: Array) -> Array:
+def _log_probabilities(outputs: Array) -> Array:
+    """Of classes along the last axis, from probabilities or from logits."""
     scores = np.asarray(outputs, np.float64)
-    is_probable = (scores >= 0).all() and np.allclose(scores.sum(axis=-1), 1, atol=1e-3)
-    if is_probable:
-        log = np.log(np.maximum(scores, 1e-12))
-    else:
-        log = scores - scores.max(axis=-1, keepdims=True)
-        log = log - np.log(np.exp(log).sum(axis=-1, keepdims=True))
+    if (scores >= 0).all() and np.allclose(scores.sum(axis=-1), 1, atol=1e-3):
+        return np.asarray(np.log(np.maximum(scores, 1e-12)))
+    log = scores - scores.max(axis=-1, keepdims=True)
+    return np.asarray(log - np.log(np.exp(log).sum(axis=-1, keepdims=True)))
+
+
+def _cross_entropy(labels: Array, outputs: Array) -> Array:
+    log = _log_probabilities(outputs)
     chosen = np.asarray(labels, np.int64).reshape(*log.shape[:-1], 1)
     found = np.take_along_axis(log, chosen, axis=-1).reshape(len(log), -1)
     return np.asarray(found.mean(axis=1))
+
+
+def _top_1_probability(reference: Array, outputs: Array) -> Array:
+    before, after = (np.exp(_log_probabilities(x)) for x in (reference, outputs))
+    chosen = before.argmax(axis=-1)[..., None]
+    change = np.take_along_axis(np.abs(before - after), chosen, axis=-1)
+    return np.asarray(1 - change.reshape(len(change), -1).mean(axis=1))
 
 
 #: Name -> metric.
@@ -138,6 +177,13 @@ METRICS: dict[str, Metric] = {
             "f32",
             True,
             "share of answers that float32 does not give",
+            _changes,
+        ),
+        Metric(
+            "top_1_probability",
+            _top_1_probability,
+            "f32",
+            summary="how far the probability of float32's answer moves, in the mean",
         ),
         Metric("cosine", _cosine, "f32", False, "1 - cosine with float32's output"),
         Metric(
@@ -258,6 +304,13 @@ def check_labels(metric: Metric, labels: Array | None, outputs: Array) -> None:
     --------
     >>> check_labels(METRICS["accuracy"], np.array([0, 2]), np.ones((2, 3)))
     """
+    if metric.name == "top_1_probability" and (
+        outputs.dtype.kind != "f" or outputs.ndim < 2 or outputs.shape[-1] < 2
+    ):
+        raise InputError(
+            f"metric {metric.name!r}: expected outputs of two classes or more along "
+            f"the last axis, got {outputs.dtype}{list(outputs.shape)}"
+        )
     if metric.truth == "f32":
         return
     if labels is None:

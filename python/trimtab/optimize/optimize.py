@@ -96,10 +96,11 @@ def optimize_model(
         or split where they are most of them. By default a part of the calibration
         data. A tuple of two is inputs and labels; labels may be None.
     metric : str or callable, optional
-        "accuracy", "cross_entropy", "mse" (with labels), "top_1_agreement", "cosine",
-        "sqnr" (with the model in float32), or a function of ``(y_true, y_pred)`` that
-        gives a score for each sample, or one number; larger is better. By default
-        accuracy or mse where there are labels, else agreement with float32.
+        "accuracy", "cross_entropy", "mse" (with labels), "top_1_agreement",
+        "top_1_probability", "cosine", "sqnr" (with the model in float32), or a function
+        of ``(y_true, y_pred)`` that gives a score for each sample, or one number;
+        larger is better. By default accuracy or mse where there are labels, else
+        agreement with float32.
     max_drop : float, default=0.01
         Largest drop of the metric, as it counts: 0.01 is one point of accuracy, or a
         signal-to-noise ratio of 20 dB under "sqnr".

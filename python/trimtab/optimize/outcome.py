@@ -7,7 +7,7 @@ candidate on the search samples and `Outcome` is the answer.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,11 @@ class Judged:
         if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
             worst = np.full(self.before.scores.shape, -np.inf)
             return Scored(worst, None, outputs), math.inf
-        return score(self.metric, self.truth, outputs, whose="a candidate"), noise
+        scored = score(self.metric, self.truth, outputs, whose="a candidate")
+        if self.metric.forecast is not None:
+            expected = self.metric.forecast(self.reference, outputs)
+            scored = replace(scored, expected=expected)
+        return scored, noise
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,9 @@ _LEAST_NOISE = 1e-12
 _N_BACK = 16
 # Safer points that the guard judges too: shares of the moves that are left. The first
 # is the chosen point with what was tried back and kept.
-_LADDER = (0.0, 0.05, 0.2, 0.5)
+_LADDER = (0.0, 0.015, 0.03, 0.06, 0.1, 0.2, 0.35, 0.5)
+# What layers that are fast again in their place may add to the noise of the others.
+_SHARE_OF_NOISE = 0.1
 # Faster points that the guard judges last: the search samples are for them, but would
 # not prove them.
 _N_BOLDER = 2
@@ -93,6 +95,7 @@ class Search:
         self._output = output
         self._built: tuple[str, Any] | None = None
         self._f32: Any = None
+        self._slow: set[str] = set()  # layers that were slow in some place
         self._names = [layer.name for layer in backend.layers]
         #: The best so far: float32 until something is proven.
         self.outcome = Outcome(
@@ -112,6 +115,7 @@ class Search:
         is_timed = self._goal.name != "memory"
         outcome.times = self._layer_table()
         options = self._options()
+        every = {name: list(row) for name, row in options.items()}
         start = self._without_slow(cheapest(options), options) if is_timed else None
         start = start or cheapest(options)
         if set(start.values()) <= {"f32"}:
@@ -128,7 +132,10 @@ class Search:
         chosen = self._back(start, moves, position)
         ladder = self._ladder(chosen, start, moves, position)
         if is_timed:
-            ladder = [self._without_slow(rung, options) for rung in ladder]
+            ladder = [
+                self._without_slow(self._with_fast_again(rung, every), options)
+                for rung in ladder
+            ]
         ladder = self._faster_than_f32(ladder)
         if not ladder:
             return self._stay("no candidate as a whole is faster than f32")
@@ -255,6 +262,7 @@ class Search:
                     and times["chosen"][name].time_us > times["f32"][name].time_us
                 }
                 self._journal.put("slow", what, slow)
+            self._slow.update(slow)
             for name, (chosen, plain) in slow.items():
                 self.outcome.why[name] = (
                     f"{choices[name]} is slower beside its neighbours: {chosen:.1f} "
@@ -264,6 +272,30 @@ class Search:
                 options[name] = options[name][:1]
             if not slow:
                 break
+        return choices
+
+    def _with_fast_again(
+        self, choices: Choices, options: Mapping[str, Sequence[Option]]
+    ) -> Choices:
+        """Let layers that were slow beside other neighbours try their place again.
+
+        In the safest of their fast precisions, and only those that add little to the
+        noise of what the search samples were content with.
+        """
+        choices = dict(choices)
+        noise = {
+            (name, option.precision): option.noise
+            for name, row in options.items()
+            for option in row
+        }
+        room = _SHARE_OF_NOISE * sum(noise[pair] for pair in choices.items())
+        for name in sorted(self._slow, key=lambda name: -options[name][0].cost):
+            if choices[name] != "f32":
+                continue
+            safest = min(options[name][1:], key=lambda option: option.noise)
+            if safest.noise <= room:
+                room -= safest.noise
+                choices[name] = safest.precision
         return choices
 
     def _plain(self) -> Any:

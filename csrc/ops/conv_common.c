@@ -5,8 +5,8 @@
  * When a post-op, a dtype or a shape would get oneDNN's reference implementation,
  * the post-ops move to a step of their own, and last of all the convolution goes to
  * the plain kernel of our own.  Where an own kernel beats oneDNN's, conv_own.c comes
- * first.  Integer convolutions (quantized.h) have no kernel of our own: last of all they
- * take oneDNN's reference. */
+ * first, and for integers (quantized.h) conv_depthwise.c and conv_u8s8.c; last of all
+ * they take oneDNN's reference. */
 #include "ops/conv_common.h"
 
 #include <string.h>
@@ -354,6 +354,8 @@ tt_status tt_conv_lower(tt_lower *lower, const tt_node *node,
     TT_TRY(tt_conv_lower_own(lower, node, geometry, &s.work, &done, err));
     if (done) return TT_OK;
     TT_TRY(tt_conv_lower_depthwise(lower, node, geometry, &s.work, &done, err));
+    if (done) return TT_OK;
+    TT_TRY(tt_conv_lower_u8s8(lower, node, geometry, &s.work, &done, err));
     if (done) return TT_OK;
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST, &s.src, err));
     TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ANY, &s.weights, err));

@@ -51,6 +51,11 @@ tt_status tt_conv_lower_depthwise(tt_lower *lower, const tt_node *node,
                                   const tt_conv_geometry *geometry, const tt_work *work,
                                   bool *done, tt_error *err);
 
+/* Another one of u8, of one group (conv_u8s8.c). */
+tt_status tt_conv_lower_u8s8(tt_lower *lower, const tt_node *node,
+                             const tt_conv_geometry *geometry, const tt_work *work,
+                             bool *done, tt_error *err);
+
 /* Has oneDNN something better than its reference implementation for an integer
  * convolution (ops/quantized.h)? */
 tt_status tt_conv_is_fast(tt_engine *engine, const tt_site *site,

@@ -19,23 +19,6 @@ typedef struct {
     tt_operand operands[TT_CONV_DEPTHWISE_POINTERS];
 } depthwise_state;
 
-/* One clamp or nothing. */
-static bool read_posts(const tt_node *node, float *low, float *high)
-{
-    const tt_node_post *post = &node->posts[0];
-    *low = -INFINITY;
-    *high = INFINITY;
-    if (node->n_posts == 0) return true;
-    if (node->n_posts > 1 || post->kind != TT_POST_ELTWISE) return false;
-    if (post->alg == TT_ALG_RELU && post->alpha == 0.0f) {
-        *low = 0.0f;
-        return true;
-    }
-    *low = post->alpha;
-    *high = post->beta;
-    return post->alg == TT_ALG_CLIP;
-}
-
 static bool is_wanted(const tt_lower *lower, const tt_node *node,
                       const tt_conv_geometry *g)
 {
@@ -67,19 +50,6 @@ static void describe(depthwise_state *s, const tt_shape *src, const tt_conv_geom
                              .pad_h = x > 0 ? w->pads_begin[0] : 0,
                              .pad_w = w->pads_begin[x],
                              .src_zero_point = (uint8_t)s->quantized->src_zero_point};
-}
-
-/* In the units of dst. */
-static void set_clamp(depthwise_state *s, tt_dtype dst, float low, float high)
-{
-    const tt_quantized *q = s->quantized;
-    float least = dst == TT_U8 ? 0.0f : -128.0f;
-    s->kernel.dst = dst;
-    s->kernel.low = low / q->dst_scale + (float)q->dst_zero_point;
-    s->kernel.high = high / q->dst_scale + (float)q->dst_zero_point;
-    if (dst == TT_F32) return;
-    s->kernel.low = fminf(fmaxf(s->kernel.low, least), least + 255.0f);
-    s->kernel.high = fmaxf(fminf(s->kernel.high, least + 255.0f), least);
 }
 
 static int64_t sum_weights(const depthwise_state *s, const int8_t *weights,
@@ -164,10 +134,13 @@ tt_status tt_conv_lower_depthwise(tt_lower *lower, const tt_node *node,
     depthwise_state s = {.quantized = tt_quantized_of(node)};
     tt_work w = *work;
     float low, high;
-    *done = is_wanted(lower, node, geometry) && read_posts(node, &low, &high);
+    *done = is_wanted(lower, node, geometry) &&
+            tt_quantized_clamp(node, /*first=*/0, dst, &low, &high);
     if (!*done) return TT_OK;
     describe(&s, &graph->values[node->inputs[0]].shape, geometry);
-    set_clamp(&s, dst, low, high);
+    s.kernel.dst = dst;
+    s.kernel.low = low;
+    s.kernel.high = high;
     w.cost_ns = w.flops / 60.0;
     s.kernel.n_slots = tt_lower_is_parallel(lower, &w) ? tt_lower_threads(lower) : 1;
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST,

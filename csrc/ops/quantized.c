@@ -1,6 +1,8 @@
 /* Scales and zero points of integer operators as oneDNN's arguments: see quantized_args.h. */
 #include "ops/quantized_args.h"
 
+#include <math.h>
+
 #include "kernels/quantize.h"
 
 const tt_quantized *tt_quantized_of(const tt_node *node)
@@ -112,4 +114,35 @@ tt_status tt_quantized_store(tt_lower *lower, const tt_node *node, tt_operand sr
     TT_TRY(scalar(lower, shape.dtype, (float)q->dst_zero_point, &operands[2], err));
     return tt_lower_kernel(lower, node, "quantize", run_store, &quantize,
                            sizeof quantize, operands, 3, 1, &work, err);
+}
+
+/* One clamp or nothing, in real units. */
+static bool read_clamp(const tt_node *node, int first, float *low, float *high)
+{
+    const tt_node_post *post = &node->posts[first];
+    *low = -INFINITY;
+    *high = INFINITY;
+    if (node->n_posts == first) return true;
+    if (node->n_posts > first + 1 || post->kind != TT_POST_ELTWISE) return false;
+    if (post->alg == TT_ALG_RELU && post->alpha == 0.0f) {
+        *low = 0.0f;
+        return true;
+    }
+    *low = post->alpha;
+    *high = post->beta;
+    return post->alg == TT_ALG_CLIP;
+}
+
+bool tt_quantized_clamp(const tt_node *node, int first, tt_dtype dst, float *low,
+                        float *high)
+{
+    const tt_quantized *q = tt_quantized_of(node);
+    float least = dst == TT_U8 ? 0.0f : -128.0f;
+    if (!read_clamp(node, first, low, high)) return false;
+    *low = *low / q->dst_scale + (float)q->dst_zero_point;
+    *high = *high / q->dst_scale + (float)q->dst_zero_point;
+    if (dst == TT_F32) return true;
+    *low = fminf(fmaxf(*low, least), least + 255.0f);
+    *high = fmaxf(fminf(*high, least + 255.0f), least);
+    return true;
 }

@@ -17,4 +17,9 @@ tt_status tt_quantized_args(tt_lower *lower, const tt_node *node, bool with_dst,
 tt_status tt_quantized_store(tt_lower *lower, const tt_node *node, tt_operand src,
                              tt_operand dst, tt_error *err);
 
+/* The bounds of the node's result in the units of dst, when its posts from number
+ * `first` on are one clamp or none; false for any others. */
+bool tt_quantized_clamp(const tt_node *node, int first, tt_dtype dst, float *low,
+                        float *high);
+
 #endif

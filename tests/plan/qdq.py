@@ -360,6 +360,45 @@ def draw_depthwise(seed: int) -> Layer:
     return layer
 
 
+def draw_dense(seed: int) -> Layer:
+    """The same for the kernel of other convolutions of uint8."""
+    rng = np.random.default_rng(seed)
+
+    def pick(options):  # type: ignore[no-untyped-def]
+        return options[int(rng.integers(len(options)))]
+
+    kernel = pick([1, 1, 1, 2, 3, 7])
+    layer = Layer(
+        batch=pick([(1,), (2,)]),
+        size=int(rng.integers(1, 40)),
+        src_channels=pick([1, 3, 3, 4, 17, 30, 64, 200]),
+        dst_channels=pick([1, 16, 32, 33, 64, 96, 100, 130]),
+        kernel=kernel,
+        stride=pick([1, 1, 2, 3]),
+        pads=pick([(0, 0), (0, 0), (1, 1), (0, 1), (2, 3)]),
+        spatial=pick([1, 2, 2]),
+        src_zero_point=pick([0, 7, -9, -128, 127]),
+        dst_type=pick(["uint8", "uint8", "int8", "float32"]),
+        dst_zero_point=pick([0, 0, 100, 128]),
+        weights=pick(WEIGHTS),
+        per_channel=bool(rng.integers(2)),
+        has_bias=bool(rng.integers(2)),
+        post=pick(["", "", "Relu", "Clip", "Sigmoid"]),
+        residual=pick(["", "", "uint8", "int8"]),
+        extreme=bool(rng.integers(2)),
+        seed=seed,
+    )
+    if layer.residual and rng.integers(2):
+        layer = replace(layer, post="")
+    if (
+        layer.dst_type == "float32"
+    ):  # the oracle's own sums of floats would be too far off
+        layer = replace(layer, extreme=False)
+    if min(_dst_shape(layer)) < 1:
+        layer = replace(layer, size=layer.size + 8)
+    return layer
+
+
 def main() -> None:
     for fields in json.loads(sys.stdin.read()):
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}

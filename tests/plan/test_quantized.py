@@ -99,11 +99,56 @@ def test_any_depthwise_layer_agrees_with_onnxruntime(seed: int, threads: int) ->
     qdq.compare(layer, narrow=not is_exact(), threads=threads)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(min_value=0, max_value=2**31), st.integers(1, 2))
+def test_any_dense_layer_of_bytes_agrees_with_onnxruntime(
+    seed: int, threads: int
+) -> None:
+    layer = qdq.draw_dense(seed)
+    qdq.compare(layer, narrow=not is_exact(), threads=threads)
+    qdq.compare(layer, narrow=not is_exact(), threads=threads, without="primitives")
+
+
+#: What the rules give to the kernel of dense layers, as networks have them.
+DENSE = {
+    "first": Layer(src_channels=3, dst_channels=64, size=40, kernel=7, stride=2),
+    "first_narrow": Layer(src_channels=3, dst_channels=32, size=50, stride=2),
+    "patches": Layer(
+        src_channels=3, dst_channels=96, size=32, kernel=8, stride=8, pads=(0, 0)
+    ),
+    "pointwise": Layer(src_channels=64, dst_channels=128, kernel=1, pads=(0, 0)),
+    "strided": Layer(
+        src_channels=64, dst_channels=64, kernel=1, stride=2, size=15, pads=(0, 0)
+    ),
+    "expanding": Layer(src_channels=24, dst_channels=144, kernel=1, pads=(0, 0)),
+    "deep": Layer(src_channels=516, dst_channels=64, kernel=1, pads=(0, 0)),
+    "batch": Layer(batch=(3,), src_channels=32, dst_channels=96, kernel=1, pads=(0, 0)),
+    "residual": Layer(
+        src_channels=64, dst_channels=96, kernel=1, pads=(0, 0), residual="uint8"
+    ),
+    "line": Layer(
+        src_channels=64, dst_channels=64, kernel=1, pads=(0, 0), spatial=1, size=300
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_dense_layers_of_bytes_that_own_kernel_wins(name: str) -> None:
+    layer = replace(DENSE[name], dst_zero_point=0)
+    layer = layer if layer.residual else replace(layer, post="Relu")
+    for threads in (1, 2):
+        made = qdq.compare(layer, narrow=not is_exact(), threads=threads)
+        if _core.cpu_info()["avx512_vnni"] and _core.cpu_info()["isa"] == "avx512":
+            assert "conv_u8s8:vnni" in made
+
+
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])
-def test_depthwise_kernel_without_vectors_and_with_them(isa: str) -> None:
+@pytest.mark.parametrize("kind", ["depthwise", "u8s8"])
+def test_kernels_without_vectors_and_with_them(kind: str, isa: str) -> None:
     if not is_exact():
         pytest.skip("oneDNN saturates here, so most layers stay in float")
-    layers = [qdq.draw_depthwise(seed) for seed in range(40)]
+    draw = qdq.draw_depthwise if kind == "depthwise" else qdq.draw_dense
+    layers = [draw(seed) for seed in range(40)]
     result = subprocess.run(
         [sys.executable, "-m", "tests.plan.qdq", "kernels"],
         input=qdq.as_json(layers),
@@ -113,8 +158,8 @@ def test_depthwise_kernel_without_vectors_and_with_them(isa: str) -> None:
         env=os.environ | {"TRIMTAB_ISA": isa},
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    wanted = "conv_depthwise:" + ("scalar" if isa == "avx2" else "vnni")
-    assert result.stdout.count(wanted) > 20
+    wanted = f"conv_{kind}:" + ("scalar" if isa == "avx2" else "vnni")
+    assert result.stdout.count(wanted) > 15
 
 
 def _run(module: list[str], isa: str, text: str) -> subprocess.CompletedProcess:

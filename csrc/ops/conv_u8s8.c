@@ -1,0 +1,226 @@
+/* Convolutions of u8 go to a kernel of our own where it was measured to beat oneDNN's:
+ * 1x1 windows, whose results oneDNN scales slowly, and windows over so few channels that
+ * it multiplies by zeros.  See kernels/conv_u8s8.h and DECISIONS.md. */
+#include "kernels/conv_u8s8.h"
+
+#include <math.h>
+
+#include "ops/conv_common.h"
+#include "ops/quantized_args.h"
+
+enum {
+    TAPS_MAX = 1 << 15, /* sums and what their zero point takes stay within an int32 */
+    EXTENT_MAX = 256,
+    GROUP = 4, /* bytes of a dot product */
+    FULL = 8   /* channels to which one idle place may come */
+};
+
+typedef struct {
+    const tt_quantized *quantized;
+    const tt_node_post *sum; /* the post-op that adds bytes, or NULL */
+    tt_conv_u8s8 kernel;
+    tt_operand operands[TT_CONV_U8S8_POINTERS];
+} u8s8_state;
+
+static tt_dtype dtype_of(const tt_graph *graph, int value)
+{
+    return graph->values[value].shape.dtype;
+}
+
+static int64_t taps_of(const tt_conv_geometry *g)
+{
+    int64_t n = g->src_channels;
+    for (int i = 0; i < g->window.rank; ++i)
+        n *= g->window.kernel[i];
+    return n;
+}
+
+/* What the kernel can do at all. */
+static bool is_possible(const tt_lower *lower, const tt_node *node,
+                        const tt_conv_geometry *g)
+{
+    const tt_graph *graph = tt_lower_graph(lower);
+    const tt_window *w = &g->window;
+    int bias = node->inputs[2];
+    if (tt_quantized_of(node) == NULL || !tt_lower_wants_kernels(lower) ||
+        g->is_transposed || g->groups != 1 || w->rank > 2 ||
+        dtype_of(graph, node->inputs[0]) != TT_U8 ||
+        tt_graph_constant(graph, node->inputs[1]) == NULL ||
+        (bias >= 0 && tt_graph_constant(graph, bias) == NULL))
+        return false;
+    for (int i = 0; i < w->rank; ++i)
+        if (w->dilations[i] != 1 || w->kernel[i] > EXTENT_MAX ||
+            w->strides[i] > EXTENT_MAX || w->pads_begin[i] > EXTENT_MAX)
+            return false;
+    return taps_of(g) > 0 && taps_of(g) <= TAPS_MAX;
+}
+
+/* A sum with bytes as large as dst, one clamp, both or nothing. */
+static bool read_posts(const tt_graph *graph, const tt_node *node, u8s8_state *s)
+{
+    const tt_shape *dst = &graph->values[node->outputs[0]].shape;
+    const tt_node_post *post = &node->posts[0];
+    if (node->n_posts > 0 && post->kind == TT_POST_BINARY) {
+        tt_shape operand = graph->values[post->value].shape;
+        tt_dtype dtype = operand.dtype;
+        operand.dtype = dst->dtype;
+        if (post->alg != TT_ALG_ADD || (dtype != TT_U8 && dtype != TT_S8) ||
+            !tt_shape_equal(&operand, dst))
+            return false;
+        s->sum = post;
+        s->kernel.sum = dtype;
+    }
+    return tt_quantized_clamp(node, s->sum != NULL ? 1 : 0, dst->dtype, &s->kernel.low,
+                              &s->kernel.high);
+}
+
+static void describe(u8s8_state *s, const tt_shape *src, const tt_conv_geometry *g)
+{
+    const tt_window *w = &g->window;
+    int x = w->rank - 1; /* a single dim is the width of images of one row */
+    s->kernel = (tt_conv_u8s8){.batch = src->dims[0],
+                               .src_channels = g->src_channels,
+                               .dst_channels = g->dst_channels,
+                               .src_h = x > 0 ? w->src[0] : 1,
+                               .src_w = w->src[x],
+                               .dst_h = x > 0 ? w->dst[0] : 1,
+                               .dst_w = w->dst[x],
+                               .kernel_h = x > 0 ? w->kernel[0] : 1,
+                               .kernel_w = w->kernel[x],
+                               .stride_h = x > 0 ? w->strides[0] : 1,
+                               .stride_w = w->strides[x],
+                               .pad_h = x > 0 ? w->pads_begin[0] : 0,
+                               .pad_w = w->pads_begin[x],
+                               .sum = TT_DTYPE_NONE,
+                               .src_zero_point = (uint8_t)s->quantized->src_zero_point};
+}
+
+/* Where the kernel was measured to win: panels that are nearly full, plain results, and
+ * windows of 1x1 that are read in place or images of fewer channels than a group of
+ * bytes, where oneDNN multiplies by zeros. */
+static bool is_wanted(const tt_lower *lower, const tt_conv_u8s8 *k)
+{
+    int64_t channels = k->dst_channels, wide = TT_CONV_U8S8_WIDE;
+    int64_t first = (channels - 1) / wide * wide;
+    int64_t places = first + tt_conv_u8s8_width(channels, first);
+    if (!tt_lower_wants_primitives(lower)) return true;
+    if (!tt_conv_u8s8_is_fast() || !tt_conv_u8s8_is_plain(k) ||
+        places * FULL > channels * (FULL + 1))
+        return false;
+    return k->src_channels < GROUP ||
+           (k->kernel_h == 1 && k->kernel_w == 1 && k->src_channels % GROUP == 0);
+}
+
+/* Multipliers and offsets of all channels as constants. */
+static tt_status make_scales(tt_lower *lower, const tt_node *node, u8s8_state *s,
+                             int64_t taps, tt_error *err)
+{
+    const tt_quantized *q = s->quantized;
+    const tt_constant *scales =
+        tt_graph_constant(tt_lower_graph(lower), node->inputs[TT_QUANTIZED_SCALES]);
+    const float *scale = tt_constant_data(scales), *bias = NULL;
+    bool is_one = tt_shape_numel(tt_constant_shape(scales)) == 1;
+    int64_t channels = s->kernel.dst_channels, wide = TT_CONV_U8S8_WIDE;
+    tt_shape shape = {.dtype = TT_F32, .rank = 1};
+    double added = 0.0;
+    tt_constant *multiplier, *offset;
+    void *m, *o;
+    tt_operand operand;
+    TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &operand, err));
+    if (operand != TT_NO_OPERAND) bias = tt_operand_constant(lower, operand);
+    shape.dims[0] = (channels + wide - 1) / wide * wide;
+    TT_TRY(tt_constant_empty(&shape, &multiplier, &m, err));
+    TT_TRY(tt_lower_constant(lower, multiplier, &s->operands[TT_CONV_U8S8_MULTIPLIER],
+                             err));
+    TT_TRY(tt_constant_empty(&shape, &offset, &o, err));
+    s->kernel.is_bounded = true;
+    if (s->sum != NULL) {
+        s->kernel.sum_scale = s->sum->alpha / q->dst_scale;
+        added = -(double)s->sum->beta * s->sum->alpha;
+    }
+    for (int64_t c = 0; c < channels; ++c) {
+        double step = (double)q->src_scale * (double)scale[is_one ? 0 : c];
+        double shift = (bias != NULL ? (double)bias[c] : 0.0) + added, most;
+        int64_t place = tt_conv_u8s8_place(channels, c);
+        ((float *)m)[place] = (float)(step / (double)q->dst_scale);
+        ((float *)o)[place] = (float)(shift / (double)q->dst_scale + q->dst_zero_point);
+        most = fabs(step / (double)q->dst_scale) * 255.0 * 128.0 * (double)taps +
+               fabs(shift / (double)q->dst_scale) +
+               512.0 * fabs((double)s->kernel.sum_scale);
+        if (!(most < 1e9)) s->kernel.is_bounded = false;
+    }
+    return tt_lower_constant(lower, offset, &s->operands[TT_CONV_U8S8_OFFSET], err);
+}
+
+/* Four dims: an image of one row has a window of one. */
+static void pack(const tt_md *plain, const void *weights, void *made)
+{
+    tt_conv_u8s8_pack(weights, plain->dims, plain->strides, made);
+}
+
+static tt_status take_weights(tt_lower *lower, const tt_node *node, u8s8_state *s,
+                              tt_error *err)
+{
+    const tt_conv_u8s8 *k = &s->kernel;
+    int64_t taps = k->src_channels * k->kernel_h * k->kernel_w;
+    tt_md plain = {
+        .dtype = TT_S8,
+        .ndims = 4,
+        .dims = {k->dst_channels, k->src_channels, k->kernel_h, k->kernel_w}
+    };
+    tt_operand weights;
+    size_t bytes;
+    TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ROW_MAJOR, &weights, err));
+    tt_strides_row_major(plain.dims, plain.ndims, plain.strides);
+    if (!tt_conv_u8s8_packed_bytes(plain.dims, &bytes))
+        return tt_fail(err, TT_LIMIT, "%s '%s': packing %lld x %lld weights",
+                       node->op_type, node->name, (long long)taps,
+                       (long long)k->dst_channels);
+    TT_TRY(make_scales(lower, node, s, taps, err));
+    return tt_lower_derived(lower, weights, &plain, pack, bytes,
+                            &s->operands[TT_CONV_U8S8_WEIGHTS], err);
+}
+
+/* What is added, and dst: in its place where that may be. */
+static tt_status take_dst(tt_lower *lower, const tt_node *node, u8s8_state *s, int rank,
+                          tt_error *err)
+{
+    tt_prim_args args = tt_prim_args_empty();
+    tt_operand *operands = s->operands;
+    operands[TT_CONV_U8S8_SUM] = TT_NO_OPERAND;
+    TT_TRY(tt_prim_args_posts(lower, node, rank, TT_ORDER_CHANNELS_LAST, &args, err));
+    if (s->sum != NULL)
+        operands[TT_CONV_U8S8_SUM] =
+            args.sum != TT_NO_OPERAND ? args.sum : args.operands[0];
+    if (args.sum != TT_NO_OPERAND)
+        return tt_lower_dst_inplace(lower, node, 0, args.sum,
+                                    &operands[TT_CONV_U8S8_DST], err);
+    return tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST,
+                        &operands[TT_CONV_U8S8_DST], err);
+}
+
+tt_status tt_conv_lower_u8s8(tt_lower *lower, const tt_node *node,
+                             const tt_conv_geometry *geometry, const tt_work *work,
+                             bool *done, tt_error *err)
+{
+    const tt_graph *graph = tt_lower_graph(lower);
+    u8s8_state s = {.quantized = tt_quantized_of(node)};
+    tt_conv_u8s8 *k = &s.kernel;
+    tt_work w = *work;
+    *done = is_possible(lower, node, geometry);
+    if (!*done) return TT_OK;
+    describe(&s, &graph->values[node->inputs[0]].shape, geometry);
+    k->dst = dtype_of(graph, node->outputs[0]);
+    *done = tt_conv_u8s8_can(k) && read_posts(graph, node, &s) && is_wanted(lower, k);
+    if (!*done) return TT_OK;
+    w.cost_ns = w.flops / 450.0;
+    k->n_slots = tt_lower_is_parallel(lower, &w) ? tt_lower_threads(lower) : 1;
+    TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST,
+                        &s.operands[TT_CONV_U8S8_SRC], err));
+    TT_TRY(take_weights(lower, node, &s, err));
+    TT_TRY(take_dst(lower, node, &s, geometry->window.rank + 2, err));
+    TT_TRY(tt_lower_temporary(lower, tt_conv_u8s8_scratch_bytes(k),
+                              &s.operands[TT_CONV_U8S8_SCRATCH], err));
+    return tt_lower_kernel(lower, node, tt_conv_u8s8_name(), tt_conv_u8s8_run, k,
+                           sizeof *k, s.operands, TT_CONV_U8S8_DST, 2, &w, err);
+}

@@ -142,6 +142,9 @@ static blocks blocks_of(const tt_conv_u8s8 *k, const taps *t)
         int64_t all = k->batch * k->dst_h * k->dst_w;
         b.pixels = BLOCK_BYTES / (t->n * GROUP);
         if (b.pixels < BLOCK) b.pixels = BLOCK;
+        b.n = (all + b.pixels / 2) / b.pixels; /* of one size, for the threads */
+        if (b.n < 1) b.n = 1;
+        b.pixels = (all + b.n - 1) / b.n;
         b.n = (all + b.pixels - 1) / b.pixels;
     } else {
         b.n_pieces = (k->dst_w + PIECE - 1) / PIECE;

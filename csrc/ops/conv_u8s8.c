@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "base/cpu.h"
 #include "ops/conv_common.h"
 #include "ops/quantized_args.h"
 
@@ -104,7 +105,8 @@ static bool is_wanted(const tt_lower *lower, const tt_conv_u8s8 *k)
     int64_t first = (channels - 1) / wide * wide;
     int64_t places = first + tt_conv_u8s8_width(channels, first);
     if (!tt_lower_wants_primitives(lower)) return true;
-    if (!tt_conv_u8s8_is_fast() || !tt_conv_u8s8_is_plain(k) ||
+    /* oneDNN has tiles of AMX for them */
+    if (!tt_conv_u8s8_is_fast() || tt_cpu_get()->has_amx || !tt_conv_u8s8_is_plain(k) ||
         places * FULL > channels * (FULL + 1))
         return false;
     return k->src_channels < GROUP ||
@@ -207,7 +209,7 @@ tt_status tt_conv_lower_u8s8(tt_lower *lower, const tt_node *node,
     u8s8_state s = {.quantized = tt_quantized_of(node)};
     tt_conv_u8s8 *k = &s.kernel;
     tt_work w = *work;
-    *done = is_possible(lower, node, geometry);
+    *done = work->flops > 0.0 && is_possible(lower, node, geometry);
     if (!*done) return TT_OK;
     describe(&s, &graph->values[node->inputs[0]].shape, geometry);
     k->dst = dtype_of(graph, node->outputs[0]);

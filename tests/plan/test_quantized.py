@@ -138,8 +138,21 @@ def test_dense_layers_of_bytes_that_own_kernel_wins(name: str) -> None:
     layer = layer if layer.residual else replace(layer, post="Relu")
     for threads in (1, 2):
         made = qdq.compare(layer, narrow=not is_exact(), threads=threads)
-        if _core.cpu_info()["avx512_vnni"] and _core.cpu_info()["isa"] == "avx512":
+        cpu = _core.cpu_info()
+        if cpu["avx512_vnni"] and cpu["isa"] == "avx512" and not cpu["amx"]:
             assert "conv_u8s8:vnni" in made
+
+
+@pytest.mark.parametrize("without", ["", "primitives"])
+@pytest.mark.parametrize("name", ["first", "pointwise", "residual"])
+def test_no_images_give_no_pixels(name: str, without: str) -> None:
+    layer = replace(DENSE[name], batch=(0,), dst_zero_point=0)
+    content, inputs = qdq.build(layer, narrow=not is_exact())
+    passes = [name for name in _core.PASSES if name != without]
+    model = trimtab.load_model(content, fallback=False, passes=passes)
+    (got,) = model.run(inputs).values()
+    assert got.shape == qdq._dst_shape(layer)
+    assert got.size == 0
 
 
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])

@@ -108,7 +108,7 @@ def build(run: Run) -> None:
     for name in run.models:
         answers = run.part("build").setdefault(name, {})
         for tool in run.tools:
-            if tool in ONLY and name not in ONLY[tool]:
+            if name not in ONLY.get(tool, CASES):
                 continue
             command = [sys.executable, "-m", "benchmarks.optimize_build", tool, name]
             command += [str(run.folder / name / tool), "--threads", str(run.threads)]
@@ -284,9 +284,14 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _is_built(run: Run) -> bool:
-    """Has every tool been given every model?"""
+    """Has every tool been given every model that it is for?"""
     built = run.part("build")
-    return all(tool in built.get(name, {}) for name in CASES for tool in TOOLS)
+    return all(
+        tool in built.get(name, {})
+        for name in CASES
+        for tool in TOOLS
+        if name in ONLY.get(tool, CASES)
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

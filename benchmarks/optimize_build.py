@@ -252,7 +252,8 @@ def main() -> int:
     try:
         case = dataclasses.replace(CASES[args.case](), threads=args.threads)
         path, figures = TOOLS[args.tool](case, args.folder)
-        n_bytes = sum(part.stat().st_size for part in path.parent.glob("model.*"))
+        parts = [x for x in path.parent.glob("model.*") if x.suffix != ".cache"]
+        n_bytes = sum(part.stat().st_size for part in parts)
         answer: dict[str, Any] = {"path": str(path), "bytes": n_bytes}
         answer |= figures
     except Exception as error:

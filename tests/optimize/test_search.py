@@ -93,6 +93,38 @@ def test_a_layer_slower_than_in_float32_is_not_kept() -> None:
     assert outcome.choices["layer0"] == "int8"
 
 
+class Lonely(FakeTimer):
+    """bfloat16 is fastest, but not for layer1 while layer0 is in int8."""
+
+    def _us(self, name: str, precision: str, key: str) -> float:
+        shares = {"f32": 1.0, "bf16": 0.5, "int8": 0.25}
+        if name == "layer1":
+            shares = {"f32": 1.0, "bf16": 0.5, "int8": 0.6}
+            if self.beside.get(key) == "int8" and precision == "bf16":
+                return 0.9 * self.backend.times[name]
+        return shares[precision] * self.backend.times[name]
+
+    def layers(self, models: Any, names: Any, inputs: Any) -> Any:
+        self.beside = {
+            key: getattr(model, "choices", {}).get("layer0")
+            for key, model in models.items()
+        }
+        return super().layers(models, names, inputs)
+
+
+def test_a_layer_takes_the_precision_that_suits_its_neighbours() -> None:
+    backend = TableBackend(TABLE, [0.01, 0.01, 0.01])
+    goal, timer = Goal(0.02), Lonely(backend)
+    outcome = make_search(backend, LABELS, SEARCH, GUARD, goal, timer=timer).run()
+    assert outcome.choices == dict.fromkeys(outcome.choices, "int8")
+    # where the neighbour goes back, bfloat16 is the fastest again
+    backend = TableBackend(TABLE, [20.0, 0.2, 0.2])
+    timer = Lonely(backend)
+    outcome = make_search(backend, LABELS, SEARCH, GUARD, goal, timer=timer).run()
+    assert outcome.choices["layer0"] != "int8"
+    assert outcome.choices["layer1"] == "bf16"
+
+
 class BesideInt8(FakeTimer):
     """A layer that is slow while another one is in int8."""
 

@@ -6,7 +6,10 @@ candidate on the search samples and `Outcome` is the answer.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +21,7 @@ from trimtab.optimize.metrics import Metric
 from trimtab.optimize.samples import Runnable, Samples, run_samples
 from trimtab.types import Array
 
-__all__ = ["Choices", "Goal", "Judged", "Outcome", "Trial", "noise_of"]
+__all__ = ["Choices", "Goal", "Judged", "Outcome", "Trial", "digest", "noise_of"]
 
 Choices = dict[str, str]
 """Layer -> precision."""
@@ -193,3 +196,23 @@ def noise_of(reference: Array, outputs: Array) -> float:
             noise += float(((a64 - b64) ** 2).sum())
             power += float((a64 * a64).sum())
     return noise / power if power else float(noise > 0)
+
+
+def digest(choices: Mapping[str, str]) -> str:
+    """Give choices a short name, for a journal.
+
+    Parameters
+    ----------
+    choices : mapping of str to str
+
+    Returns
+    -------
+    name : str
+
+    Examples
+    --------
+    >>> digest({"a": "int8", "b": "f32"}) == digest({"b": "f32", "a": "int8"})
+    True
+    """
+    text = json.dumps(sorted(choices.items()))
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -8,8 +8,6 @@ judged once, on the guard samples.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,7 +19,16 @@ from trimtab.optimize.guard import Bound, bound_drop, drop_of, predict_bound
 from trimtab.optimize.journal import Journal
 from trimtab.optimize.latency import LayerTime
 from trimtab.optimize.moves import Move, Option, cheapest, configuration, plan_moves
-from trimtab.optimize.outcome import Choices, Goal, Judged, Outcome, Trial, noise_of
+from trimtab.optimize.outcome import (
+    Choices,
+    Goal,
+    Judged,
+    Outcome,
+    Trial,
+    digest,
+    noise_of,
+)
+from trimtab.optimize.places import Places
 from trimtab.optimize.progress import Deadline, Progress
 from trimtab.optimize.quantizer import Backend
 from trimtab.optimize.samples import run_samples
@@ -37,8 +44,6 @@ _N_BACK = 16
 # Safer points that the guard judges too: shares of the moves that are left. The first
 # is the chosen point with what was tried back and kept.
 _LADDER = (0.0, 0.015, 0.03, 0.06, 0.1, 0.2, 0.35, 0.5)
-# What layers that are fast again in their place may add to the noise of the others.
-_SHARE_OF_NOISE = 0.1
 # Faster points that the guard judges last: the search samples are for them, but would
 # not prove them.
 _N_BOLDER = 2
@@ -95,7 +100,6 @@ class Search:
         self._output = output
         self._built: tuple[str, Any] | None = None
         self._f32: Any = None
-        self._slow: set[str] = set()  # layers that were slow in some place
         self._names = [layer.name for layer in backend.layers]
         #: The best so far: float32 until something is proven.
         self.outcome = Outcome(
@@ -116,8 +120,10 @@ class Search:
         outcome.times = self._layer_table()
         options = self._options()
         every = {name: list(row) for name, row in options.items()}
-        start = self._without_slow(cheapest(options), options) if is_timed else None
-        start = start or cheapest(options)
+        places = self._places()
+        start = cheapest(options)
+        if is_timed:
+            start = places.without_slow(places.settled(start, options), options)
         if set(start.values()) <= {"f32"}:
             return self._stay("no layer is faster in another precision than in f32")
         moves = plan_moves(options)
@@ -133,7 +139,7 @@ class Search:
         ladder = self._ladder(chosen, start, moves, position)
         if is_timed:
             ladder = [
-                self._without_slow(self._with_fast_again(rung, every), options)
+                places.without_slow(places.fast_again(rung, every), options)
                 for rung in ladder
             ]
         ladder = self._faster_than_f32(ladder)
@@ -235,68 +241,14 @@ class Search:
         self.outcome.noises = noises
         return noises
 
-    def _without_slow(
-        self, choices: Choices, options: dict[str, list[Option]]
-    ) -> Choices:
-        """Send layers back that are slower in their place than in float32.
-
-        Beside which layers one stands decides what its conversions cost, so it is
-        timed again after each round.
-        """
-        choices = dict(choices)
-        for _ in range(3):
-            if set(choices.values()) <= {"f32"}:
-                break
-            what = _digest(choices)
-            slow = self._journal.get("slow", what)
-            if slow is None:
-                times = self._timer.layers(
-                    {"f32": self._plain(), "chosen": self._model_of(choices)},
-                    self._names,
-                    self._inputs,
-                )
-                slow = {
-                    name: [times["chosen"][name].time_us, times["f32"][name].time_us]
-                    for name, precision in choices.items()
-                    if precision != "f32"
-                    and times["chosen"][name].time_us > times["f32"][name].time_us
-                }
-                self._journal.put("slow", what, slow)
-            self._slow.update(slow)
-            for name, (chosen, plain) in slow.items():
-                self.outcome.why[name] = (
-                    f"{choices[name]} is slower beside its neighbours: {chosen:.1f} "
-                    f"against {plain:.1f} us"
-                )
-                choices[name] = "f32"
-                options[name] = options[name][:1]
-            if not slow:
-                break
-        return choices
-
-    def _with_fast_again(
-        self, choices: Choices, options: Mapping[str, Sequence[Option]]
-    ) -> Choices:
-        """Let layers that were slow beside other neighbours try their place again.
-
-        In the safest of their fast precisions, and only those that add little to the
-        noise of what the search samples were content with.
-        """
-        choices = dict(choices)
-        noise = {
-            (name, option.precision): option.noise
-            for name, row in options.items()
-            for option in row
-        }
-        room = _SHARE_OF_NOISE * sum(noise[pair] for pair in choices.items())
-        for name in sorted(self._slow, key=lambda name: -options[name][0].cost):
-            if choices[name] != "f32":
-                continue
-            safest = min(options[name][1:], key=lambda option: option.noise)
-            if safest.noise <= room:
-                room -= safest.noise
-                choices[name] = safest.precision
-        return choices
+    def _places(self) -> Places:
+        return Places(
+            self._plain,
+            self._backend.build,
+            lambda models: self._timer.layers(models, self._names, self._inputs),
+            self._journal,
+            self.outcome.why,
+        )
 
     def _plain(self) -> Any:
         """The prepared graph in float32, whose layers go by the names used here."""
@@ -308,7 +260,7 @@ class Search:
 
     def _model_of(self, choices: Choices) -> Any:
         """Build a candidate; the last one is kept."""
-        what = _digest(choices)
+        what = digest(choices)
         if self._built is None or self._built[0] != what:
             self._built = None
             self._built = what, self._backend.build(choices)
@@ -319,7 +271,7 @@ class Search:
 
     def _try(self, choices: Choices) -> bool:
         """Is the bound that the guard would give within the budget?"""
-        what = _digest(choices)
+        what = digest(choices)
         known = self._journal.get("trial", what)
         if known is None:
             scored, noise = self._search.judge(self._model_of(choices), self._output)
@@ -403,13 +355,13 @@ class Search:
             if rung in kept or set(rung.values()) <= {"f32"}:
                 continue
             if self._goal.name != "memory":
-                known = self._journal.get("whole", _digest(rung))
+                known = self._journal.get("whole", digest(rung))
                 if known is None:
                     timings = self._timer.models(
                         [self._model, self._model_of(rung)], self._inputs
                     )
                     known = timings[1].ratio
-                    self._journal.put("whole", _digest(rung), known)
+                    self._journal.put("whole", digest(rung), known)
                 if known >= 1:
                     continue
             kept.append(rung)
@@ -446,7 +398,7 @@ class Search:
 
     def _bound(self, choices: Choices) -> tuple[Bound, float]:
         """What the guard samples prove, and the noise on them."""
-        what = _digest(choices)
+        what = digest(choices)
         known = self._journal.get("guard", what)
         if known is not None:
             return Bound(**known["bound"]), known["noise"]
@@ -461,9 +413,3 @@ class Search:
         noise = min(noise, 1e9)
         self._journal.put("guard", what, {"bound": asdict(bound), "noise": noise})
         return bound, noise
-
-
-def _digest(choices: Mapping[str, str]) -> str:
-    """A short name of choices."""
-    text = json.dumps(sorted(choices.items()))
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

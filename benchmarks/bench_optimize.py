@@ -294,6 +294,14 @@ def _is_built(run: Run) -> bool:
     )
 
 
+def _is_complete(run: Run, stage: str) -> bool:
+    """Has the stage been through all models, if not in one run?"""
+    if stage == "build":
+        return _is_built(run)
+    names = PROOF_CASES if stage == "proof" else tuple(CASES)
+    return stage in MEASURED and all(name in run.part(stage) for name in names)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stages; each leaves the document in the cache for the next."""
     stages, run = parse(argv)
@@ -302,8 +310,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         begin = time.monotonic()
         run.part("stages")[stage] = {"commit": commit()}
         STAGES[stage](run)
-        # what was built earlier is there still
-        whole = run.whole or (stage == "build" and not run.quick and _is_built(run))
+        # what was measured earlier is there still
+        whole = run.whole or (not run.quick and _is_complete(run, stage))
         run.document["stages"][stage]["whole"] = whole
         run.document["stages"][stage]["minutes"] = (time.monotonic() - begin) / 60
         write_json(run.folder / "document.json", run.document)

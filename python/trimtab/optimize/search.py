@@ -244,7 +244,7 @@ class Search:
     def _places(self) -> Places:
         return Places(
             self._plain,
-            self._backend.build,
+            self._model_of,
             lambda models: self._timer.layers(models, self._names, self._inputs),
             self._journal,
             self.outcome.why,

@@ -302,13 +302,21 @@ def _is_complete(run: Run, stage: str) -> bool:
     return stage in MEASURED and all(name in run.part(stage) for name in names)
 
 
+def _commits(run: Run, stage: str) -> str:
+    """That of this run, behind those of the models that it leaves as they are."""
+    before = run.part("stages").get(stage, {}).get("commit", "")
+    if run.whole or not before:
+        return commit()
+    return ", ".join(dict.fromkeys([*before.split(", "), commit()]))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stages; each leaves the document in the cache for the next."""
     stages, run = parse(argv)
     for stage in stages:
         note(f"== {stage}")
         begin = time.monotonic()
-        run.part("stages")[stage] = {"commit": commit()}
+        run.part("stages")[stage] = {"commit": _commits(run, stage)}
         STAGES[stage](run)
         # what was measured earlier is there still
         whole = run.whole or (not run.quick and _is_complete(run, stage))

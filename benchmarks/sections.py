@@ -56,12 +56,32 @@ def heading(
         *notes,
     ]
     listed = "\n".join(f"- {item}" for item in items)
+    commits = commits_of(document)
+    at = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
     return f"""{ORDER[name]}
 
-Made by `{document["command"]}` on {document["date"]} at commit {document["commit"]}
+Made by `{document["command"]}` on {document["date"]} at {at}
 ([{source.name}](results/{source.name})){took}.
 
 {listed}"""
+
+
+def commits_of(document: Mapping[str, Any]) -> list[str]:
+    """Commits that stages were measured at, each once.
+
+    Parameters
+    ----------
+    document : mapping of str to object
+        Stages say ``commit``: one, or more with commas between where the parts of a
+        stage were measured one after the other.
+
+    Returns
+    -------
+    commits : list of str
+    """
+    said = [run.get("commit", "") for run in document.get("stages", {}).values()]
+    found = dict.fromkeys(part for text in said for part in text.split(", ") if part)
+    return list(found) or [document["commit"]]
 
 
 def put_section(name: str, text: str, page: Path = PAGE) -> Path:

@@ -136,8 +136,8 @@ extern const tt_attention_table tt_attention_scalar, tt_attention_avx2,
     tt_attention_avx512, tt_attention_avx512_bf16;
 
 enum {
-    TT_ATTENTION_KEYS = 128, /* keys of a block */
-    TT_ATTENTION_ROWS = 48,  /* rows whose scores are held at once */
+    TT_ATTENTION_KEYS = 256, /* keys of a block */
+    TT_ATTENTION_ROWS = 24,  /* rows whose scores are held at once */
     TT_ATTENTION_LANES = 16, /* rows of scratch are multiples of it */
 };
 

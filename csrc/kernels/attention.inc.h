@@ -141,10 +141,11 @@ static void exponentials(float *x, int64_t n_vectors, float high, float *sum)
     /* where all is masked, -inf - -inf would be NaN */
     vf shift = vf_set1(high > MINUS_INF ? high : 0.0f), total = vf_load(sum);
     for (int64_t i = 0; i < n_vectors; ++i) {
-        vf e = exp_below(vf_load(x + i * VF_N) - shift);
 #ifdef ATTENTION_WORDS
+        vf e = exp2_below((vf_load(x + i * VF_N) - shift) * vf_set1(1.44269504f));
         store_words(x + words_of(i * VF_N), e);
 #else
+        vf e = exp_below(vf_load(x + i * VF_N) - shift);
         vf_store(x + i * VF_N, e);
 #endif
         total += e;
@@ -207,6 +208,18 @@ static bool is_seen(const tt_attention_block *b, int64_t row, int64_t rows, int6
     if (k->scores_kind != TT_SCORES_NONE) return true;
     return key <= place_of(k, row + rows - 1) + b->offset + k->right &&
            key + n > place_of(k, row) + b->offset - k->left;
+}
+
+/* Of those n, how many from the first on hold all that the rows see: whole vectors of
+ * keys, or all n. */
+static int64_t seen_first(const tt_attention_block *b, int64_t row, int64_t rows,
+                          int64_t key, int64_t n)
+{
+    const tt_attention_kernel *k = b->kernel;
+    int64_t end = place_of(k, row + rows - 1) + b->offset + k->right + 1 - key;
+    if (k->scores_kind != TT_SCORES_NONE || end >= n) return n;
+    end = vectors_of(end) * VF_N;
+    return end < n ? end : n;
 }
 
 /* Rows [row, row + rows) of the block against the n keys from `key` on. */
@@ -282,7 +295,8 @@ static void attend_keys(attending *a, int64_t key, int64_t n)
         int64_t rows = b->rows - row;
         if (rows > TT_ATTENTION_ROWS) rows = TT_ATTENTION_ROWS;
         if (is_seen(b, b->first + row, rows, key, n))
-            attend(a, row, rows, key, n, v, v_row);
+            attend(a, row, rows, key, seen_first(b, b->first + row, rows, key, n), v,
+                   v_row);
     }
 }
 

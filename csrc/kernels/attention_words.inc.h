@@ -33,6 +33,20 @@ static void row_words(const float *src, int64_t n, float *dst)
     }
 }
 
+/* 2^x for x <= 0 with a relative error below 2^-13.6 (Remez fit), a small part of what
+ * rounding to bfloat16 adds; 0 below -126, where results would be subnormal.  NaN
+ * stays. */
+static inline vf exp2_below(vf x)
+{
+    __mmask16 in_range =
+        _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-126.0f), _CMP_NLT_UQ);
+    vf f = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF), p;
+    p = vf_fma(vf_set1(7.80245889e-2f), f, vf_set1(0.226067225f));
+    p = vf_fma(p, f, vf_set1(0.695833413f));
+    p = vf_fma(p, f, vf_set1(0.999925226f));
+    return (vf)_mm512_maskz_scalef_ps(in_range, (__m512)p, (__m512)x);
+}
+
 /* A word of each pair (first[i], second[i]). */
 static inline vf join_words(vf first, vf second)
 {

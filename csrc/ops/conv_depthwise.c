@@ -34,22 +34,21 @@ static bool is_wanted(const tt_lower *lower, const tt_node *node,
 
 static void describe(depthwise_state *s, const tt_shape *src, const tt_conv_geometry *g)
 {
-    const tt_window *w = &g->window;
-    tt_conv_depthwise *k = &s->kernel;
-    int x = w->rank - 1; /* a single dim is the width of images of one row */
-    *k = (tt_conv_depthwise){.batch = src->dims[0],
-                             .channels = g->groups,
-                             .src_h = x > 0 ? w->src[0] : 1,
-                             .src_w = w->src[x],
-                             .dst_h = x > 0 ? w->dst[0] : 1,
-                             .dst_w = w->dst[x],
-                             .kernel_h = x > 0 ? w->kernel[0] : 1,
-                             .kernel_w = w->kernel[x],
-                             .stride_h = x > 0 ? w->strides[0] : 1,
-                             .stride_w = w->strides[x],
-                             .pad_h = x > 0 ? w->pads_begin[0] : 0,
-                             .pad_w = w->pads_begin[x],
-                             .src_zero_point = (uint8_t)s->quantized->src_zero_point};
+    const tt_window w = tt_window_plane(&g->window);
+    s->kernel =
+        (tt_conv_depthwise){.batch = src->dims[0],
+                            .channels = g->groups,
+                            .src_h = w.src[0],
+                            .src_w = w.src[1],
+                            .dst_h = w.dst[0],
+                            .dst_w = w.dst[1],
+                            .kernel_h = w.kernel[0],
+                            .kernel_w = w.kernel[1],
+                            .stride_h = w.strides[0],
+                            .stride_w = w.strides[1],
+                            .pad_h = w.pads_begin[0],
+                            .pad_w = w.pads_begin[1],
+                            .src_zero_point = (uint8_t)s->quantized->src_zero_point};
 }
 
 static int64_t sum_weights(const depthwise_state *s, const int8_t *weights,
@@ -63,37 +62,23 @@ static int64_t sum_weights(const depthwise_state *s, const int8_t *weights,
     return total;
 }
 
-/* Multipliers and offsets of all channels as constants. */
+/* Multipliers and offsets of all channels; the zero point is taken out by the latter. */
 static tt_status make_scales(tt_lower *lower, const tt_node *node, depthwise_state *s,
                              const int8_t *weights, tt_error *err)
 {
-    const tt_graph *graph = tt_lower_graph(lower);
-    const tt_quantized *q = s->quantized;
-    const tt_constant *scales =
-        tt_graph_constant(graph, node->inputs[TT_QUANTIZED_SCALES]);
-    const float *scale = tt_constant_data(scales), *bias = NULL;
-    bool is_one = tt_shape_numel(tt_constant_shape(scales)) == 1;
-    tt_shape shape = {.dtype = TT_F32, .rank = 1};
-    tt_constant *multiplier, *offset;
-    void *m, *o;
-    tt_operand bias_operand;
-    TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &bias_operand, err));
-    if (bias_operand != TT_NO_OPERAND) bias = tt_operand_constant(lower, bias_operand);
-    shape.dims[0] = (s->kernel.channels + NARROW - 1) / NARROW * NARROW;
-    TT_TRY(tt_constant_empty(&shape, &multiplier, &m, err));
-    TT_TRY(tt_lower_constant(lower, multiplier,
-                             &s->operands[TT_CONV_DEPTHWISE_MULTIPLIER], err));
-    TT_TRY(tt_constant_empty(&shape, &offset, &o, err));
-    for (int64_t c = 0; c < s->kernel.channels; ++c) {
-        double step = (double)q->src_scale * (double)scale[is_one ? 0 : c];
-        double all = (double)sum_weights(s, weights, c) * q->src_zero_point;
-        double shift = (bias != NULL ? (double)bias[c] : 0.0) - all * step;
-        int64_t place = tt_conv_depthwise_place(s->kernel.channels, c);
-        ((float *)m)[place] = (float)(step / (double)q->dst_scale);
-        ((float *)o)[place] = (float)(shift / (double)q->dst_scale + q->dst_zero_point);
+    int64_t channels = s->kernel.channels;
+    int64_t n_places = (channels + NARROW - 1) / NARROW * NARROW;
+    tt_quantized_scales scales;
+    TT_TRY(tt_quantized_make_scales(lower, node, n_places, &scales, err));
+    s->operands[TT_CONV_DEPTHWISE_MULTIPLIER] = scales.multiplier;
+    s->operands[TT_CONV_DEPTHWISE_OFFSET] = scales.offset;
+    for (int64_t c = 0; c < channels; ++c) {
+        double all = (double)sum_weights(s, weights, c) * s->kernel.src_zero_point;
+        double step = tt_quantized_step(&scales, c);
+        tt_quantized_set(&scales, tt_conv_depthwise_place(channels, c), step,
+                         tt_quantized_bias(&scales, c) - all * step);
     }
-    return tt_lower_constant(lower, offset, &s->operands[TT_CONV_DEPTHWISE_OFFSET],
-                             err);
+    return TT_OK;
 }
 
 static void pack(const tt_md *plain, const void *weights, void *made)

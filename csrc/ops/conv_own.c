@@ -122,9 +122,8 @@ static tt_status take_operands(own_state *s, tt_order order, tt_error *err)
 static void describe(own_state *s)
 {
     const tt_conv_geometry *g = s->geometry;
-    const tt_window *w = &g->window;
-    int y = 0, x = w->rank - 1, rank = w->rank + 2;
-    bool is_flat = w->rank == 1;
+    const tt_window w = tt_window_plane(&g->window);
+    int rank = g->window.rank + 2;
     tt_conv_own *k = &s->kernel;
     tt_operand src = s->operands[TT_CONV_OWN_SRC], dst = s->operands[TT_CONV_OWN_DST];
     int64_t from[4], to[4];
@@ -133,18 +132,18 @@ static void describe(own_state *s)
     *k = (tt_conv_own){.batch = tt_operand_shape(s->lower, src)->dims[0],
                        .src_channels = g->src_channels,
                        .dst_channels = g->dst_channels,
-                       .src_h = is_flat ? 1 : w->src[y],
-                       .src_w = w->src[x],
-                       .dst_h = is_flat ? 1 : w->dst[y],
-                       .dst_w = w->dst[x],
-                       .kernel_h = is_flat ? 1 : w->kernel[y],
-                       .kernel_w = w->kernel[x],
-                       .stride_h = is_flat ? 1 : w->strides[y],
-                       .stride_w = w->strides[x],
-                       .dilation_h = is_flat ? 1 : w->dilations[y],
-                       .dilation_w = w->dilations[x],
-                       .pad_h = is_flat ? 0 : w->pads_begin[y],
-                       .pad_w = w->pads_begin[x],
+                       .src_h = w.src[0],
+                       .src_w = w.src[1],
+                       .dst_h = w.dst[0],
+                       .dst_w = w.dst[1],
+                       .kernel_h = w.kernel[0],
+                       .kernel_w = w.kernel[1],
+                       .stride_h = w.strides[0],
+                       .stride_w = w.strides[1],
+                       .dilation_h = w.dilations[0],
+                       .dilation_w = w.dilations[1],
+                       .pad_h = w.pads_begin[0],
+                       .pad_w = w.pads_begin[1],
                        .src_n = from[0],
                        .src_c = from[1],
                        .src_y = from[2],

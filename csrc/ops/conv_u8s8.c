@@ -13,7 +13,11 @@ enum {
     TAPS_MAX = 1 << 15, /* sums and what their zero point takes stay within an int32 */
     EXTENT_MAX = 256,
     GROUP = 4, /* bytes of a dot product */
-    FULL = 8   /* channels to which one idle place may come */
+    FULL = 8,  /* channels to which one idle place may come */
+    /* from so many taps on, and up to so many pixels, weights are read once and what
+     * fetches them ahead counts more than how results are stored */
+    LONG = 256,
+    FEW_PIXELS = 64
 };
 
 typedef struct {
@@ -77,81 +81,71 @@ static bool read_posts(const tt_graph *graph, const tt_node *node, u8s8_state *s
 
 static void describe(u8s8_state *s, const tt_shape *src, const tt_conv_geometry *g)
 {
-    const tt_window *w = &g->window;
-    int x = w->rank - 1; /* a single dim is the width of images of one row */
+    const tt_window w = tt_window_plane(&g->window);
     s->kernel = (tt_conv_u8s8){.batch = src->dims[0],
                                .src_channels = g->src_channels,
                                .dst_channels = g->dst_channels,
-                               .src_h = x > 0 ? w->src[0] : 1,
-                               .src_w = w->src[x],
-                               .dst_h = x > 0 ? w->dst[0] : 1,
-                               .dst_w = w->dst[x],
-                               .kernel_h = x > 0 ? w->kernel[0] : 1,
-                               .kernel_w = w->kernel[x],
-                               .stride_h = x > 0 ? w->strides[0] : 1,
-                               .stride_w = w->strides[x],
-                               .pad_h = x > 0 ? w->pads_begin[0] : 0,
-                               .pad_w = w->pads_begin[x],
+                               .src_h = w.src[0],
+                               .src_w = w.src[1],
+                               .dst_h = w.dst[0],
+                               .dst_w = w.dst[1],
+                               .kernel_h = w.kernel[0],
+                               .kernel_w = w.kernel[1],
+                               .stride_h = w.strides[0],
+                               .stride_w = w.strides[1],
+                               .pad_h = w.pads_begin[0],
+                               .pad_w = w.pads_begin[1],
                                .sum = TT_DTYPE_NONE,
                                .src_zero_point = (uint8_t)s->quantized->src_zero_point};
 }
 
-/* Where the kernel was measured to win: panels that are nearly full, plain results, and
- * windows of 1x1 that are read in place or images of fewer channels than a group of
- * bytes, where oneDNN multiplies by zeros. */
+/* Where the kernel was measured to win: panels that are nearly full, plain results or
+ * weights that are read once, and windows of 1x1 that are read in place or images of fewer channels
+ * than a group of bytes, where oneDNN multiplies by zeros. */
 static bool is_wanted(const tt_lower *lower, const tt_conv_u8s8 *k)
 {
     int64_t channels = k->dst_channels, wide = TT_CONV_U8S8_WIDE;
     int64_t first = (channels - 1) / wide * wide;
     int64_t places = first + tt_conv_u8s8_width(channels, first);
+    bool is_read_once = k->src_channels * k->kernel_h * k->kernel_w >= LONG &&
+                        k->batch * k->dst_h * k->dst_w <= FEW_PIXELS;
     if (!tt_lower_wants_primitives(lower)) return true;
     /* oneDNN has tiles of AMX for them */
-    if (!tt_conv_u8s8_is_fast() || tt_cpu_get()->has_amx || !tt_conv_u8s8_is_plain(k) ||
+    if (!tt_conv_u8s8_is_fast() || tt_cpu_get()->has_amx ||
+        (!tt_conv_u8s8_is_plain(k) && !is_read_once) ||
         places * FULL > channels * (FULL + 1))
         return false;
     return k->src_channels < GROUP ||
            (k->kernel_h == 1 && k->kernel_w == 1 && k->src_channels % GROUP == 0);
 }
 
-/* Multipliers and offsets of all channels as constants. */
+/* Multipliers and offsets of all channels, and whether they keep results bounded. */
 static tt_status make_scales(tt_lower *lower, const tt_node *node, u8s8_state *s,
                              int64_t taps, tt_error *err)
 {
-    const tt_quantized *q = s->quantized;
-    const tt_constant *scales =
-        tt_graph_constant(tt_lower_graph(lower), node->inputs[TT_QUANTIZED_SCALES]);
-    const float *scale = tt_constant_data(scales), *bias = NULL;
-    bool is_one = tt_shape_numel(tt_constant_shape(scales)) == 1;
     int64_t channels = s->kernel.dst_channels, wide = TT_CONV_U8S8_WIDE;
-    tt_shape shape = {.dtype = TT_F32, .rank = 1};
-    double added = 0.0;
-    tt_constant *multiplier, *offset;
-    void *m, *o;
-    tt_operand operand;
-    TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &operand, err));
-    if (operand != TT_NO_OPERAND) bias = tt_operand_constant(lower, operand);
-    shape.dims[0] = (channels + wide - 1) / wide * wide;
-    TT_TRY(tt_constant_empty(&shape, &multiplier, &m, err));
-    TT_TRY(tt_lower_constant(lower, multiplier, &s->operands[TT_CONV_U8S8_MULTIPLIER],
-                             err));
-    TT_TRY(tt_constant_empty(&shape, &offset, &o, err));
+    int64_t n_places = (channels + wide - 1) / wide * wide;
+    double dst_scale = (double)s->quantized->dst_scale, added = 0.0;
+    tt_quantized_scales scales;
+    TT_TRY(tt_quantized_make_scales(lower, node, n_places, &scales, err));
+    s->operands[TT_CONV_U8S8_MULTIPLIER] = scales.multiplier;
+    s->operands[TT_CONV_U8S8_OFFSET] = scales.offset;
     s->kernel.is_bounded = true;
     if (s->sum != NULL) {
-        s->kernel.sum_scale = s->sum->alpha / q->dst_scale;
+        s->kernel.sum_scale = s->sum->alpha / s->quantized->dst_scale;
         added = -(double)s->sum->beta * s->sum->alpha;
     }
     for (int64_t c = 0; c < channels; ++c) {
-        double step = (double)q->src_scale * (double)scale[is_one ? 0 : c];
-        double shift = (bias != NULL ? (double)bias[c] : 0.0) + added, most;
         int64_t place = tt_conv_u8s8_place(channels, c);
-        ((float *)m)[place] = (float)(step / (double)q->dst_scale);
-        ((float *)o)[place] = (float)(shift / (double)q->dst_scale + q->dst_zero_point);
-        most = fabs(step / (double)q->dst_scale) * 255.0 * 128.0 * (double)taps +
-               fabs(shift / (double)q->dst_scale) +
-               512.0 * fabs((double)s->kernel.sum_scale);
+        double step = tt_quantized_step(&scales, c);
+        double shift = tt_quantized_bias(&scales, c) + added;
+        tt_quantized_set(&scales, place, step, shift);
+        double most = fabs(step / dst_scale) * 255.0 * 128.0 * (double)taps +
+                      fabs(shift / dst_scale) +
+                      512.0 * fabs((double)s->kernel.sum_scale);
         if (!(most < 1e9)) s->kernel.is_bounded = false;
     }
-    return tt_lower_constant(lower, offset, &s->operands[TT_CONV_U8S8_OFFSET], err);
+    return TT_OK;
 }
 
 /* Four dims: an image of one row has a window of one. */

@@ -4,6 +4,7 @@
  * oneDNN pools channels-last; what it lacks goes to kernels/pool.h. */
 #include <string.h>
 
+#include "kernels/max_bytes.h"
 #include "ops/fail.h"
 #include "ops/pool.h"
 #include "plan/lower.h"
@@ -195,6 +196,53 @@ static tt_status add_own(tt_lower *lower, const tt_node *node,
                            operands, 1, 2, &work, err);
 }
 
+/* Largest bytes of windows over one or two dims, which oneDNN finds item by item. */
+static bool wants_bytes(const tt_lower *lower, const tt_pool_geometry *g,
+                        tt_dtype dtype)
+{
+    if (g->mode != TT_POOL_MAX || (dtype != TT_U8 && dtype != TT_S8) ||
+        g->window.rank > 2 || !tt_lower_wants_kernels(lower))
+        return false;
+    for (int i = 0; i < g->window.rank; ++i)
+        if (g->window.dilations[i] != 1) return false;
+    return true;
+}
+
+static tt_status add_bytes(tt_lower *lower, const tt_node *node,
+                           const tt_pool_geometry *g, tt_work work, tt_error *err)
+{
+    const tt_shape *src = &tt_lower_graph(lower)->values[node->inputs[0]].shape;
+    const tt_window w = tt_window_plane(&g->window);
+    tt_max_bytes k = {.is_signed = src->dtype == TT_S8,
+                      .batch = src->dims[0],
+                      .channels = src->dims[1],
+                      .src_h = w.src[0],
+                      .src_w = w.src[1],
+                      .dst_h = w.dst[0],
+                      .dst_w = w.dst[1],
+                      .kernel_h = w.kernel[0],
+                      .kernel_w = w.kernel[1],
+                      .stride_h = w.strides[0],
+                      .stride_w = w.strides[1],
+                      .pad_h = w.pads_begin[0],
+                      .pad_w = w.pads_begin[1]};
+    tt_operand operands[TT_MAX_BYTES_POINTERS];
+    size_t scratch;
+    work.cost_ns = work.bytes / 20.0;
+    k.n_slots = tt_lower_is_parallel(lower, &work) ? tt_lower_threads(lower) : 1;
+    if (!tt_max_bytes_scratch(&k, &scratch))
+        return tt_fail(err, TT_LIMIT, "%s '%s': a row of %lld x %lld bytes",
+                       node->op_type, node->name, (long long)k.src_w,
+                       (long long)k.channels);
+    TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST,
+                        &operands[TT_MAX_BYTES_SRC], err));
+    TT_TRY(tt_lower_dst(lower, node, 0, TT_ORDER_CHANNELS_LAST,
+                        &operands[TT_MAX_BYTES_DST], err));
+    TT_TRY(tt_lower_temporary(lower, scratch, &operands[TT_MAX_BYTES_SCRATCH], err));
+    return tt_lower_kernel(lower, node, tt_max_bytes_name(), tt_max_bytes_run, &k,
+                           sizeof k, operands, TT_MAX_BYTES_DST, 2, &work, err);
+}
+
 static tt_status lower_pool(tt_lower *lower, const tt_node *node, tt_error *err)
 {
     tt_site site = tt_lower_site(lower, node);
@@ -213,6 +261,7 @@ static tt_status lower_pool(tt_lower *lower, const tt_node *node, tt_error *err)
         (double)tt_shape_bytes(tt_input_shape(&site, 0)) + (double)tt_shape_bytes(&dst);
     if (work.flops == 0.0 || !is_native(node, &g, dst.dtype))
         return add_own(lower, node, &g, work, err);
+    if (wants_bytes(lower, &g, dst.dtype)) return add_bytes(lower, node, &g, work, err);
     TT_TRY(tt_lower_src(lower, node, 0, TT_ORDER_CHANNELS_LAST, &operands[0], err));
     src_md = tt_operand_md(lower, operands[0]);
     tt_strides_channels_last(src_md.dims, src_md.ndims, src_md.strides);

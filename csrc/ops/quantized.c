@@ -146,3 +146,47 @@ bool tt_quantized_clamp(const tt_node *node, int first, tt_dtype dst, float *low
     *high = fmaxf(fminf(*high, least + 255.0f), least);
     return true;
 }
+
+/* ---- kernels of our own ------------------------------------------------------------ */
+
+tt_status tt_quantized_make_scales(tt_lower *lower, const tt_node *node, int64_t n,
+                                   tt_quantized_scales *out, tt_error *err)
+{
+    const tt_constant *scales =
+        tt_graph_constant(tt_lower_graph(lower), node->inputs[TT_QUANTIZED_SCALES]);
+    tt_shape shape = {.dtype = TT_F32, .rank = 1, .dims = {n}};
+    tt_constant *made;
+    tt_operand bias;
+    void *data;
+    *out = (tt_quantized_scales){.quantized = tt_quantized_of(node),
+                                 .scale = tt_constant_data(scales)};
+    out->is_one = tt_shape_numel(tt_constant_shape(scales)) == 1;
+    TT_TRY(tt_lower_src(lower, node, 2, TT_ORDER_ROW_MAJOR, &bias, err));
+    if (bias != TT_NO_OPERAND) out->bias = tt_operand_constant(lower, bias);
+    TT_TRY(tt_constant_empty(&shape, &made, &data, err));
+    out->multipliers = data;
+    TT_TRY(tt_lower_constant(lower, made, &out->multiplier, err));
+    TT_TRY(tt_constant_empty(&shape, &made, &data, err));
+    out->offsets = data;
+    return tt_lower_constant(lower, made, &out->offset, err);
+}
+
+double tt_quantized_step(const tt_quantized_scales *scales, int64_t c)
+{
+    double scale = (double)scales->scale[scales->is_one ? 0 : c];
+    return (double)scales->quantized->src_scale * scale;
+}
+
+double tt_quantized_bias(const tt_quantized_scales *scales, int64_t c)
+{
+    return scales->bias != NULL ? (double)scales->bias[c] : 0.0;
+}
+
+void tt_quantized_set(const tt_quantized_scales *scales, int64_t place, double step,
+                      double shift)
+{
+    const tt_quantized *q = scales->quantized;
+    double dst_scale = (double)q->dst_scale;
+    scales->multipliers[place] = (float)(step / dst_scale);
+    scales->offsets[place] = (float)(shift / dst_scale + q->dst_zero_point);
+}

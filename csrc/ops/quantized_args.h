@@ -22,4 +22,24 @@ tt_status tt_quantized_store(tt_lower *lower, const tt_node *node, tt_operand sr
 bool tt_quantized_clamp(const tt_node *node, int first, tt_dtype dst, float *low,
                         float *high);
 
+/* Constants of kernels of our own, by place among n of them (the rest 0):
+ * result = multiplier * (sum of integer products) + offset, in the units of dst. */
+typedef struct {
+    const tt_quantized *quantized;
+    const float *scale, *bias; /* of the weights: one or per channel; f32 or NULL */
+    bool is_one;
+    float *multipliers, *offsets; /* to fill */
+    tt_operand multiplier, offset;
+} tt_quantized_scales;
+
+/* Scales and bias are constants. */
+tt_status tt_quantized_make_scales(tt_lower *lower, const tt_node *node, int64_t n,
+                                   tt_quantized_scales *out, tt_error *err);
+/* What a unit of the sums of channel c stands for. */
+double tt_quantized_step(const tt_quantized_scales *scales, int64_t c);
+double tt_quantized_bias(const tt_quantized_scales *scales, int64_t c);
+/* Sets a place to step * sum + shift. */
+void tt_quantized_set(const tt_quantized_scales *scales, int64_t place, double step,
+                      double shift);
+
 #endif

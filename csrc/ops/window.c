@@ -147,3 +147,19 @@ tt_status tt_window_slide(const tt_node *node, const tt_shape *src,
     }
     return TT_OK;
 }
+
+tt_window tt_window_plane(const tt_window *window)
+{
+    tt_window plane = {.rank = 2, .ceil_mode = window->ceil_mode};
+    if (window->rank == 2) return *window;
+    plane.src[0] = plane.dst[0] = plane.kernel[0] = 1;
+    plane.strides[0] = plane.dilations[0] = 1;
+    plane.src[1] = window->src[0];
+    plane.dst[1] = window->dst[0];
+    plane.kernel[1] = window->kernel[0];
+    plane.strides[1] = window->strides[0];
+    plane.dilations[1] = window->dilations[0];
+    plane.pads_begin[1] = window->pads_begin[0];
+    plane.pads_end[1] = window->pads_end[0];
+    return plane;
+}

@@ -25,6 +25,9 @@ tt_status tt_window_read(const tt_node *node, const tt_shape *src,
 tt_status tt_window_slide(const tt_node *node, const tt_shape *src,
                           const int64_t *kernel, tt_window *out, tt_error *err);
 
+/* The same window over two dims: a single one is the width of images of one row. */
+tt_window tt_window_plane(const tt_window *window);
+
 /* (kernel - 1) * dilation + 1 of dim i. */
 static inline int64_t tt_window_extent(const tt_window *window, int i)
 {

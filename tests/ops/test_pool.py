@@ -4,7 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.ops.check import check_node
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.ops.check import check_node, run_with_isa
 
 CASES = {
     "1d": ((2, 4, 20), {"kernel_shape": [3], "strides": [2]}),
@@ -149,3 +151,47 @@ def test_norms(rng, name, p):
     x, attrs = CASES[name]
     inputs = [rng.standard_normal(x).astype(np.float32)]
     check_node("LpPool", inputs, {**attrs, "p": p}, 18)
+
+
+def largest_in_windows(x, kernel, strides, pads):
+    """MaxPool over two dims by its definition."""
+    least = np.iinfo(x.dtype).min
+    around = [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])]
+    x = np.pad(x, around, constant_values=least)
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))
+    return windows[:, :, :: strides[0], :: strides[1]].max(axis=(4, 5))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_maxima_of_bytes_by_the_definition(data):
+    kernel = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    strides = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    pads = [data.draw(st.integers(0, k - 1)) for k in (*kernel, *kernel)]
+    size = [data.draw(st.integers(k, 40)) for k in kernel]
+    batch, channels = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 70))
+    dtype = data.draw(st.sampled_from([np.uint8, np.int8]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    info = np.iinfo(dtype)
+    x = rng.integers(info.min, info.max + 1, (batch, channels, *size)).astype(dtype)
+    attrs = {
+        "kernel_shape": list(kernel),
+        "strides": list(strides),
+        "pads": pads,
+    }
+    want = largest_in_windows(x, kernel, strides, pads)
+    check_node("MaxPool", [x], attrs, 12, expected=[want])
+
+
+CODE = """
+import numpy as np
+from tests.ops.test_pool import CASES, CEIL, test_maxima
+for name in [*CASES, *CEIL]:
+    for dtype in (np.uint8, np.int8):
+        test_maxima(np.random.default_rng(0), name, dtype)
+"""
+
+
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])
+def test_maxima_of_bytes_on_other_processors(isa):
+    run_with_isa(isa, CODE)

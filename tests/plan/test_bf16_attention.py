@@ -87,7 +87,7 @@ def implementations(model: trimtab.Model, inputs: dict[str, Array]) -> list[str]
     seed=st.integers(0, 2**32 - 1),
     heads=st.integers(1, 3),
     queries=st.sampled_from([1, 4, 5, 17, 48, 49, 130]),
-    keys=st.sampled_from([1, 2, 15, 16, 33, 127, 128, 129, 300]),
+    keys=st.sampled_from([1, 2, 15, 16, 33, 128, 255, 256, 257, 530]),
     size=st.sampled_from([1, 2, 6, 16, 31, 32, 34, 64, 80]),
     values=st.sampled_from([1, 7, 16, 33, 64]),
     has_mask=st.booleans(),
@@ -162,6 +162,49 @@ def test_the_operator_attention_rounds_too() -> None:
     )
     plain = trimtab.load_model(content, threads=1).run(inputs)
     assert np.abs(next(iter(plain.values())) - truth(q, k, v, mask, 0.5)).max() < 0.02
+
+
+@pytest.mark.parametrize("queries", [48, 300])
+@pytest.mark.parametrize("window", [-1, 0, 70])
+def test_keys_that_no_row_of_a_block_sees(queries: int, window: int) -> None:
+    rng = np.random.default_rng(queries)
+    q, k, v = (
+        rng.standard_normal((1, 1, n, 32)).astype(np.float32)
+        for n in (queries, 300, 300)
+    )
+    nodes = [
+        *(node("Neg", f"minus_{x}", x) for x in "qkv"),
+        node("Attention", "q k v", "y", is_causal=1, scale=0.5, left_window_size=window)
+        if window >= 0
+        else node("Attention", "q k v", "y", is_causal=1, scale=0.5),
+    ]
+    content, inputs = model(
+        nodes,
+        {f"minus_{n}": -x for n, x in zip("qkv", (q, k, v), strict=True)},
+        ["y"],
+        {},
+        opset=24,
+    )
+    row, key = np.arange(queries)[:, None], np.arange(300)
+    sees = (key <= row) & ((window < 0) | (key >= row - window))
+    wanted = truth(q, k, v, np.where(sees, 0.0, -np.inf), 0.5)
+    for served in (built(content), trimtab.load_model(content, threads=1)):
+        (y,) = served.run(inputs).values()
+        np.testing.assert_allclose(y, wanted, atol=0.02 * np.abs(v).max(), rtol=0.02)
+
+
+def test_rows_whose_keys_are_all_padding_take_the_mean() -> None:
+    rng = np.random.default_rng(2)
+    q, k, v = (rng.standard_normal((2, 2, 60, 32)).astype(np.float32) for _ in range(3))
+    mask = np.zeros((2, 1, 60, 60), np.float32)
+    mask[1] = np.finfo(np.float32).min
+    content, inputs = attention_graph(q, k, v, mask, is_transposed=True)
+    (y,) = built(content).run(inputs).values()
+    np.testing.assert_allclose(
+        y[1],
+        np.broadcast_to(rounded(v[1]).mean(1, keepdims=True), y[1].shape),
+        atol=0.01,
+    )
 
 
 def test_products_that_are_no_attention_stay() -> None:

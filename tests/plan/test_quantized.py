@@ -129,6 +129,14 @@ DENSE = {
     "line": Layer(
         src_channels=64, dst_channels=64, kernel=1, pads=(0, 0), spatial=1, size=300
     ),
+    "last": Layer(
+        src_channels=512,
+        dst_channels=128,
+        kernel=1,
+        pads=(0, 0),
+        residual="uint8",
+        dst_type="float32",
+    ),
 }
 
 

@@ -12,7 +12,7 @@
 enum {
     WIDE = TT_CONV_DEPTHWISE_WIDE,
     NARROW = TT_CONV_DEPTHWISE_NARROW,
-    QUAD = 4,
+    QUAD = TT_CONV_DEPTHWISE_QUAD,
     PIECE = 32,
     COLUMN = WIDE * QUAD
 };
@@ -37,32 +37,41 @@ const char *tt_conv_depthwise_name(void)
 
 /* ---- weights -------------------------------------------------------------------- */
 
-static int64_t quads(int64_t rows)
-{
-    return (rows + QUAD - 1) / QUAD;
-}
-
 size_t tt_conv_depthwise_packed_bytes(int64_t channels, int64_t kernel_h,
                                       int64_t kernel_w)
 {
     int64_t whole = (channels + NARROW - 1) / NARROW * NARROW;
-    return (size_t)(whole * quads(kernel_h) * kernel_w * QUAD);
+    return (size_t)(whole * tt_conv_depthwise_products(kernel_h, kernel_w) * QUAD);
 }
 
-/* The four weights of a place, in quad of rows y / 4 and column x. */
+/* Which dot product has the weight at (y, x) of the window, and which of its four bytes
+ * that is. */
+static int64_t product_of(int64_t kernel_h, int64_t kernel_w, int64_t y, int64_t x,
+                          int64_t *byte)
+{
+    bool is_single = y + 1 == kernel_h && tt_conv_depthwise_has_single(kernel_h);
+    *byte = is_single ? x % QUAD : y % QUAD;
+    return y / QUAD * kernel_w + (is_single ? x / QUAD : x);
+}
+
+/* Where the weight of a place is. */
 static int64_t packed_at(const int64_t dims[3], int64_t c, int64_t y, int64_t x)
 {
-    int64_t place = tt_conv_depthwise_place(dims[0], c), in = place % WIDE;
-    int64_t width = WIDE, first = place - in, column = y / QUAD * dims[2] + x;
+    int64_t place = tt_conv_depthwise_place(dims[0], c), in = place % WIDE, byte;
+    int64_t width = WIDE, first = place - in;
+    int64_t product = product_of(dims[1], dims[2], y, x, &byte);
     if (dims[0] - first < WIDE) {
         width = NARROW;
         in = place % NARROW;
         first = place - in;
     }
-    return (first * quads(dims[1]) * dims[2] + column * width + in) * QUAD;
+    return (first * tt_conv_depthwise_products(dims[1], dims[2]) + product * width +
+            in) *
+               QUAD +
+           byte;
 }
 
-/* [block][quad of rows][column][place][row]; zeros behind the last. */
+/* [block][dot product][place][byte]; zeros where there are less than four. */
 void tt_conv_depthwise_pack(const int8_t *weights, const int64_t dims[3],
                             const int64_t strides[3], int8_t *packed)
 {
@@ -70,7 +79,7 @@ void tt_conv_depthwise_pack(const int8_t *weights, const int64_t dims[3],
     for (int64_t c = 0; c < dims[0]; ++c)
         for (int64_t y = 0; y < dims[1]; ++y)
             for (int64_t x = 0; x < dims[2]; ++x)
-                packed[packed_at(dims, c, y, x) + y % QUAD] =
+                packed[packed_at(dims, c, y, x)] =
                     weights[c * strides[0] + y * strides[1] + x * strides[2]];
 }
 
@@ -93,7 +102,7 @@ static size_t aligned(int64_t bytes)
 
 static parts parts_of(const tt_conv_depthwise *k)
 {
-    int64_t n = quads(k->kernel_h);
+    int64_t n = tt_conv_depthwise_quads(k->kernel_h);
     parts p = {.nothing = aligned(n * columns(k) * COLUMN)};
     p.rows = p.nothing + aligned(k->src_w * k->channels);
     p.end = p.rows + aligned(n * QUAD * (int64_t)sizeof(uint8_t *));
@@ -120,7 +129,7 @@ static void aim(const depthwise_call *call, int64_t at, const uint8_t *nothing,
     int64_t row_bytes = k->src_w * k->channels;
     const uint8_t *image = (const uint8_t *)call->ptrs[TT_CONV_DEPTHWISE_SRC] +
                            at / k->dst_h * k->src_h * row_bytes;
-    for (int64_t i = 0; i < quads(k->kernel_h) * QUAD; ++i) {
+    for (int64_t i = 0; i < tt_conv_depthwise_quads(k->kernel_h) * QUAD; ++i) {
         bool is_there = i < k->kernel_h && first + i >= 0 && first + i < k->src_h;
         rows[i] = is_there ? image + (first + i) * row_bytes : nothing;
     }
@@ -130,7 +139,7 @@ static void run_row(const depthwise_call *call, int64_t at, const uint8_t **rows
                     uint8_t *buffer)
 {
     const tt_conv_depthwise *k = call->kernel;
-    int64_t taps = QUAD * quads(k->kernel_h) * k->kernel_w;
+    int64_t taps = QUAD * tt_conv_depthwise_products(k->kernel_h, k->kernel_w);
     size_t item = k->dst == TT_F32 ? sizeof(float) : 1;
     for (int64_t x = 0; x < k->dst_w; x += PIECE)
         for (int64_t c = 0, n = 0; c < k->channels; c += n) {
@@ -193,11 +202,12 @@ static int32_t sum(const tt_conv_depthwise_row *row, int64_t pixel, int channel,
     int32_t total = 0;
     for (int64_t y = 0; y < k->kernel_h; ++y)
         for (int64_t j = 0; j < k->kernel_w; ++j) {
-            int64_t x = from + j, column = y / QUAD * k->kernel_w + j;
+            int64_t x = from + j, byte;
+            int64_t product = product_of(k->kernel_h, k->kernel_w, y, j, &byte);
             int32_t q = k->src_zero_point;
             if (x >= 0 && x < k->src_w)
                 q = row->rows[y][x * k->channels + row->channel + channel];
-            total += q * row->weights[(column * width + place) * QUAD + y % QUAD];
+            total += q * row->weights[(product * width + place) * QUAD + byte];
         }
     return total;
 }

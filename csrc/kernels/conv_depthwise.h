@@ -2,7 +2,8 @@
  *
  * Four rows of the window are one dot product of four bytes (vpdpbusd): the bytes of
  * four rows of the image at one place are put side by side once, in a buffer, and serve
- * all columns of the window.  Where there is no image stands the zero point, so that
+ * all columns of the window.  A single row that is left, as of five, is taken four
+ * columns at a time.  Where there is no image stands the zero point, so that
  * its part of the sum is the same everywhere and goes into the offset:
  *
  *   dst = clamp(multiplier[c] * sum(src * weights) + offset[c], low, high)
@@ -21,6 +22,7 @@ typedef struct {
     int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
     tt_dtype dst; /* u8, s8, f32 */
     uint8_t src_zero_point;
+    bool is_bounded; /* no result before it is clamped is beyond an int32 */
     float low, high;
     int n_slots; /* pieces the work is dealt to, each with scratch of its own */
 } tt_conv_depthwise;
@@ -56,6 +58,33 @@ static inline int64_t tt_conv_depthwise_place(int64_t channels, int64_t c)
     return first + in % 16 / 4 * 16 + in / 16 * 4 + in % 4;
 }
 
+/* Dot products of a window: four rows of a column; of a single row that is left over,
+ * four columns. */
+enum { TT_CONV_DEPTHWISE_QUAD = 4 };
+
+static inline int64_t tt_conv_depthwise_quads(int64_t n)
+{
+    return (n + TT_CONV_DEPTHWISE_QUAD - 1) / TT_CONV_DEPTHWISE_QUAD;
+}
+
+static inline bool tt_conv_depthwise_has_single(int64_t kernel_h)
+{
+    return kernel_h % TT_CONV_DEPTHWISE_QUAD == 1;
+}
+
+static inline int64_t tt_conv_depthwise_products(int64_t kernel_h, int64_t kernel_w)
+{
+    bool has_single = tt_conv_depthwise_has_single(kernel_h);
+    int64_t quads = tt_conv_depthwise_quads(kernel_h - (has_single ? 1 : 0));
+    return quads * kernel_w + (has_single ? tt_conv_depthwise_quads(kernel_w) : 0);
+}
+
+/* Does saturation bound the results, once rounded, as much as they are to be? */
+static inline bool tt_conv_depthwise_is_plain(const tt_conv_depthwise *k)
+{
+    return k->dst == TT_U8 && k->is_bounded && k->low <= 0.5f && k->high > 254.5f;
+}
+
 /* Is there a fast version for this processor? */
 bool tt_conv_depthwise_is_fast(void);
 size_t tt_conv_depthwise_packed_bytes(int64_t channels, int64_t kernel_h,
@@ -73,7 +102,8 @@ const char *tt_conv_depthwise_name(void);
 /* A block of channels of a piece of a row of dst. */
 typedef struct {
     const tt_conv_depthwise *kernel;
-    const uint8_t *const *rows; /* kernel_h, rounded up to 4: at pixel 0 */
+    const uint8_t *const *rows; /* kernel_h, rounded up to 4: at pixel 0; missing
+                                   ones and those behind the last are zero points */
     int64_t channel;            /* first of the block */
     const int8_t *weights;      /* of the block */
     const float *multiplier, *offset;

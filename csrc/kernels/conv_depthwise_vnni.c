@@ -5,7 +5,12 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #include <immintrin.h>
 
-enum { QUAD = 4, VECTOR_BYTES = 64, MAX_VECTORS = 4, MAX_TILE = 8 };
+enum {
+    QUAD = TT_CONV_DEPTHWISE_QUAD,
+    VECTOR_BYTES = 64,
+    MAX_VECTORS = 4,
+    MAX_TILE = 8
+};
 
 #define INLINE static inline __attribute__((always_inline))
 /* Loops of their own: together they would not leave registers for the pointers. */
@@ -48,16 +53,11 @@ INLINE __m128i load(const uint8_t *from, __mmask16 mask, const bool is_full)
 /* One column of a block; vectors: 4 of a wide one, 1 of a narrow one. */
 INLINE void fill_column(const uint8_t *a, const uint8_t *b, const uint8_t *c,
                         const uint8_t *d, uint8_t *to, __mmask16 mask,
-                        const int vectors, const bool is_full, const bool is_one)
+                        const int vectors, const bool is_full)
 {
-    const __m512i zero = _mm512_setzero_si512();
-    if (vectors == 1 && is_one)
-        _mm512_store_si512(to, _mm512_cvtepu8_epi32(load(a, mask, is_full)));
-    else if (vectors == 1)
+    if (vectors == 1)
         interleave_narrow(load(a, mask, is_full), load(b, mask, is_full),
                           load(c, mask, is_full), load(d, mask, is_full), to);
-    else if (is_one)
-        interleave_wide(_mm512_loadu_si512(a), zero, zero, zero, to);
     else
         interleave_wide(_mm512_loadu_si512(a), _mm512_loadu_si512(b),
                         _mm512_loadu_si512(c), _mm512_loadu_si512(d), to);
@@ -71,8 +71,7 @@ INLINE void fill_nothing(uint8_t *to, int64_t n_vectors, uint8_t zero_point)
 
 /* Columns [x, x + n) of the image, from one quad of rows. */
 INLINE void fill_quad(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,
-                      int64_t n, uint8_t *to, const int vectors, const bool is_full,
-                      const bool is_one)
+                      int64_t n, uint8_t *to, const int vectors, const bool is_full)
 {
     const tt_conv_depthwise *k = row->kernel;
     const __mmask16 mask = (__mmask16)((1u << row->n_channels % 32) - 1);
@@ -88,18 +87,39 @@ INLINE void fill_quad(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,
     fill_nothing(to, first * vectors, k->src_zero_point);
     for (int64_t i = first; i < last; ++i, at += channels)
         fill_column(a + at, b + at, c + at, d + at, to + i * column, mask, vectors,
-                    is_full, is_one);
+                    is_full);
     fill_nothing(to + last * column, (n - last) * vectors, k->src_zero_point);
 }
 
-#define FILL(name, vectors, is_full)                                            \
-    LOOP void name(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,   \
-                   int64_t n, uint8_t *to)                                      \
-    {                                                                           \
-        if (row->kernel->kernel_h - quad * QUAD == 1)                           \
-            fill_quad(row, quad, x, n, to, vectors, is_full, /*is_one=*/true);  \
-        else                                                                    \
-            fill_quad(row, quad, x, n, to, vectors, is_full, /*is_one=*/false); \
+/* The same from four neighbours in a single row; behind the last one are none. */
+INLINE void fill_single(const tt_conv_depthwise_row *row, int64_t quad, int64_t x,
+                        int64_t n, uint8_t *to, const int vectors, const bool is_full)
+{
+    const tt_conv_depthwise *k = row->kernel;
+    const __mmask16 mask = (__mmask16)((1u << row->n_channels % 32) - 1);
+    const uint8_t *const *rows = row->rows + quad * QUAD;
+    const uint8_t *nothing = rows[1] + row->channel;
+    const uint8_t *four[QUAD] = {nothing, nothing, nothing, nothing};
+    for (int64_t i = 1 - QUAD; i < n; ++i) {
+        int64_t at = x + i + QUAD - 1;
+        bool is_there = at >= 0 && at < k->src_w && i + QUAD - 1 < n;
+        for (int j = 1; j < QUAD; ++j)
+            four[j - 1] = four[j];
+        four[QUAD - 1] = is_there ? rows[0] + at * k->channels + row->channel : nothing;
+        if (i >= 0)
+            fill_column(four[0], four[1], four[2], four[3],
+                        to + i * vectors * VECTOR_BYTES, mask, vectors, is_full);
+    }
+}
+
+#define FILL(name, vectors, is_full)                                          \
+    LOOP void name(const tt_conv_depthwise_row *row, int64_t quad, int64_t x, \
+                   int64_t n, uint8_t *to)                                    \
+    {                                                                         \
+        if (row->kernel->kernel_h - quad * QUAD == 1)                         \
+            fill_single(row, quad, x, n, to, vectors, is_full);               \
+        else                                                                  \
+            fill_quad(row, quad, x, n, to, vectors, is_full);                 \
     }
 FILL(fill_wide, MAX_VECTORS, true)
 FILL(fill_narrow, 1, true)
@@ -130,22 +150,22 @@ typedef struct {
     __m512 low, high;
     __mmask16 mask; /* of a narrow block */
     int64_t step;   /* bytes from pixel to pixel of dst */
-    int64_t n_quads, quad_bytes;
+    int64_t quad_bytes;
     const int8_t *weights;
 } constants;
 
-INLINE __m512 scale(const constants *c, __m512i total, int vector)
+INLINE __m512 scale(const constants *c, __m512i total, int vector, const bool is_plain)
 {
     __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total),
                                _mm512_loadu_ps(c->multiplier + vector * 16),
                                _mm512_loadu_ps(c->offset + vector * 16));
-    return _mm512_min_ps(_mm512_max_ps(x, c->low), c->high);
+    return is_plain ? x : _mm512_min_ps(_mm512_max_ps(x, c->low), c->high);
 }
 
 INLINE void store_narrow(const constants *c, __m512i total, char *to,
                          const tt_dtype dst, const bool is_full)
 {
-    __m512 x = scale(c, total, 0);
+    __m512 x = scale(c, total, 0, /*is_plain=*/false);
     __m128i bytes;
     if (dst == TT_F32) {
         _mm512_mask_storeu_ps(to, c->mask, x);
@@ -161,14 +181,14 @@ INLINE void store_narrow(const constants *c, __m512i total, char *to,
 
 /* The same for four pixels of a whole block, in bytes. */
 INLINE void store_narrow4(const constants *c, const __m512i *total, char *to,
-                          const tt_dtype dst)
+                          const tt_dtype dst, const bool is_plain)
 {
     const __m512i by_pixel =
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     __m512i x[4], low, high, bytes;
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i)
-        x[i] = _mm512_cvtps_epi32(scale(c, total[i], 0));
+        x[i] = _mm512_cvtps_epi32(scale(c, total[i], 0, is_plain));
     low = _mm512_packs_epi32(x[0], x[1]);
     high = _mm512_packs_epi32(x[2], x[3]);
     bytes =
@@ -185,12 +205,12 @@ INLINE void store_narrow4(const constants *c, const __m512i *total, char *to,
 
 /* The four vectors of a pixel, in the order of the channels. */
 INLINE void store_wide(const constants *c, const __m512i *total, char *to,
-                       const tt_dtype dst)
+                       const tt_dtype dst, const bool is_plain)
 {
     const __m512i channels =
         _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51);
-    __m512 x0 = scale(c, total[0], 0), x1 = scale(c, total[1], 1);
-    __m512 x2 = scale(c, total[2], 2), x3 = scale(c, total[3], 3);
+    __m512 x0 = scale(c, total[0], 0, is_plain), x1 = scale(c, total[1], 1, is_plain);
+    __m512 x2 = scale(c, total[2], 2, is_plain), x3 = scale(c, total[3], 3, is_plain);
     __m512i low, high;
     if (dst == TT_F32) {
         _mm512_i32scatter_ps(to, channels, x0, sizeof(float));
@@ -205,11 +225,37 @@ INLINE void store_wide(const constants *c, const __m512i *total, char *to,
                                          : _mm512_packs_epi16(low, high));
 }
 
+/* The intrinsic copies the sums when registers are short. */
+INLINE __m512i dot(__m512i sums, const uint8_t *src, __m512i weights)
+{
+    __asm__("vpdpbusd %2, %1, %0"
+            : "+v"(sums)
+            : "v"(_mm512_load_si512(src)), "v"(weights));
+    return sums;
+}
+
+/* Adds a dot product of n pixels, `apart` bytes from one to the next. */
+INLINE void add_products(__m512i (*total)[MAX_VECTORS], const uint8_t *from,
+                         const int8_t *weights, const int n, const int vectors,
+                         const int64_t apart)
+{
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+        __m512i w = _mm512_loadu_si512(weights + v * VECTOR_BYTES);
+#pragma GCC unroll 8
+        for (int i = 0; i < n; ++i)
+            total[i][v] = dot(total[i][v], from + i * apart + v * VECTOR_BYTES, w);
+    }
+}
+
 /* `n` pixels that begin at `from` in the buffer. */
 INLINE void tile(const constants *c, const uint8_t *from, char *to, const int n,
-                 const int vectors, const int64_t kernel_w, const int64_t stride,
-                 const tt_dtype dst, const bool is_full)
+                 const int vectors, const int64_t kernel_h, const int64_t kernel_w,
+                 const int64_t stride, const tt_dtype dst, const bool is_full,
+                 const bool is_plain)
 {
+    const bool has_single = tt_conv_depthwise_has_single(kernel_h);
+    const int64_t n_quads = tt_conv_depthwise_quads(kernel_h - has_single);
     const int column = vectors * VECTOR_BYTES;
     const int8_t *weights = c->weights;
     __m512i total[MAX_TILE][MAX_VECTORS];
@@ -218,25 +264,20 @@ INLINE void tile(const constants *c, const uint8_t *from, char *to, const int n,
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v)
             total[i][v] = _mm512_setzero_si512();
-    for (int64_t quad = 0; quad < c->n_quads; ++quad, from += c->quad_bytes)
+    for (int64_t quad = 0; quad < n_quads; ++quad, from += c->quad_bytes)
         for (int64_t j = 0; j < kernel_w; ++j, weights += column)
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; ++v) {
-                __m512i w = _mm512_loadu_si512(weights + v * VECTOR_BYTES);
-#pragma GCC unroll 8
-                for (int i = 0; i < n; ++i) {
-                    const uint8_t *at =
-                        from + (i * stride + j) * column + v * VECTOR_BYTES;
-                    total[i][v] =
-                        _mm512_dpbusd_epi32(total[i][v], _mm512_load_si512(at), w);
-                }
-            }
+            add_products(total, from + j * column, weights, n, vectors,
+                         stride * column);
+    if (has_single)
+        for (int64_t j = 0; j < kernel_w; j += QUAD, weights += column)
+            add_products(total, from + j * column, weights, n, vectors,
+                         stride * column);
     if (vectors == 1 && is_full && dst != TT_F32 && n % 4 == 0) {
 #pragma GCC unroll 2
         for (int i = 0; i < n; i += 4) {
             const __m512i four[4] = {total[i][0], total[i + 1][0], total[i + 2][0],
                                      total[i + 3][0]};
-            store_narrow4(c, four, to + i * c->step, dst);
+            store_narrow4(c, four, to + i * c->step, dst, is_plain);
         }
         return;
     }
@@ -245,24 +286,27 @@ INLINE void tile(const constants *c, const uint8_t *from, char *to, const int n,
         if (vectors == 1)
             store_narrow(c, total[i][0], to + i * c->step, dst, is_full);
         else
-            store_wide(c, total[i], to + i * c->step, dst);
+            store_wide(c, total[i], to + i * c->step, dst, is_plain);
 }
 
 INLINE void run_tiles(const tt_conv_depthwise_row *row, const constants *c,
-                      const int vectors, const int64_t kernel_w, const int64_t stride,
-                      const tt_dtype dst, const bool is_full)
+                      const int vectors, const int64_t kernel_h, const int64_t kernel_w,
+                      const int64_t stride, const tt_dtype dst, const bool is_full,
+                      const bool is_plain)
 {
     const int n = vectors == 1 ? 8 : 4;
     const uint8_t *from = row->buffer;
     char *to = row->dst;
     int64_t left = row->n;
     for (; left >= n; left -= n) {
-        tile(c, from, to, n, vectors, kernel_w, stride, dst, is_full);
+        tile(c, from, to, n, vectors, kernel_h, kernel_w, stride, dst, is_full,
+             is_plain);
         from += n * stride * vectors * VECTOR_BYTES;
         to += n * c->step;
     }
     for (; left > 0; --left) {
-        tile(c, from, to, 1, vectors, kernel_w, stride, dst, is_full);
+        tile(c, from, to, 1, vectors, kernel_h, kernel_w, stride, dst, is_full,
+             is_plain);
         from += stride * vectors * VECTOR_BYTES;
         to += c->step;
     }
@@ -270,7 +314,8 @@ INLINE void run_tiles(const tt_conv_depthwise_row *row, const constants *c,
 
 /* u8 of whole blocks is what matters; the rest shares one body. */
 INLINE void run_block(const tt_conv_depthwise_row *row, const int vectors,
-                      const int64_t kernel_w, const int64_t stride, const bool is_full)
+                      const int64_t kernel_h, const int64_t kernel_w,
+                      const int64_t stride, const bool is_full)
 {
     const tt_conv_depthwise *k = row->kernel;
     int64_t n = (row->n - 1) * stride + kernel_w;
@@ -280,38 +325,40 @@ INLINE void run_block(const tt_conv_depthwise_row *row, const int vectors,
                    .high = _mm512_set1_ps(k->high),
                    .mask = (__mmask16)((1u << row->n_channels % 32) - 1),
                    .step = k->channels * (k->dst == TT_F32 ? 4 : 1),
-                   .n_quads = (k->kernel_h + QUAD - 1) / QUAD,
                    .quad_bytes = n * vectors * VECTOR_BYTES,
                    .weights = row->weights};
     fill(row, n, vectors, is_full);
-    if (k->dst == TT_U8)
-        run_tiles(row, &c, vectors, kernel_w, stride, TT_U8, is_full);
+    if (tt_conv_depthwise_is_plain(k))
+        run_tiles(row, &c, vectors, kernel_h, kernel_w, stride, TT_U8, is_full,
+                  /*is_plain=*/true);
     else
-        run_tiles(row, &c, vectors, kernel_w, stride, k->dst, is_full);
+        run_tiles(row, &c, vectors, kernel_h, kernel_w, stride, k->dst, is_full,
+                  /*is_plain=*/false);
 }
 
-INLINE void run(const tt_conv_depthwise_row *row, const int64_t kernel_w,
-                const int64_t stride)
+INLINE void run(const tt_conv_depthwise_row *row, const int64_t kernel_h,
+                const int64_t kernel_w, const int64_t stride)
 {
     if (row->n_channels == TT_CONV_DEPTHWISE_WIDE)
-        run_block(row, MAX_VECTORS, kernel_w, stride, /*is_full=*/true);
+        run_block(row, MAX_VECTORS, kernel_h, kernel_w, stride, /*is_full=*/true);
     else if (row->n_channels == TT_CONV_DEPTHWISE_NARROW)
-        run_block(row, 1, kernel_w, stride, /*is_full=*/true);
+        run_block(row, 1, kernel_h, kernel_w, stride, /*is_full=*/true);
     else
-        run_block(row, 1, kernel_w, stride, /*is_full=*/false);
+        run_block(row, 1, kernel_h, kernel_w, stride, /*is_full=*/false);
 }
 
 static void run_any(const tt_conv_depthwise_row *row)
 {
     const tt_conv_depthwise *k = row->kernel;
-    if (k->kernel_w == 3 && k->stride_w == 1)
-        run(row, 3, 1);
-    else if (k->kernel_w == 3 && k->stride_w == 2)
-        run(row, 3, 2);
-    else if (k->kernel_w == 5 && k->stride_w == 1)
-        run(row, 5, 1);
+    const bool is_square = k->kernel_h == k->kernel_w;
+    if (is_square && k->kernel_w == 3 && k->stride_w == 1)
+        run(row, 3, 3, 1);
+    else if (is_square && k->kernel_w == 3 && k->stride_w == 2)
+        run(row, 3, 3, 2);
+    else if (is_square && k->kernel_w == 5 && k->stride_w == 1)
+        run(row, 5, 5, 1);
     else
-        run(row, k->kernel_w, k->stride_w);
+        run(row, k->kernel_h, k->kernel_w, k->stride_w);
 }
 
 const tt_conv_depthwise_table tt_conv_depthwise_vnni = {.name = "conv_depthwise:vnni",

@@ -38,16 +38,7 @@ static void describe(depthwise_state *s, const tt_shape *src, const tt_conv_geom
     s->kernel =
         (tt_conv_depthwise){.batch = src->dims[0],
                             .channels = g->groups,
-                            .src_h = w.src[0],
-                            .src_w = w.src[1],
-                            .dst_h = w.dst[0],
-                            .dst_w = w.dst[1],
-                            .kernel_h = w.kernel[0],
-                            .kernel_w = w.kernel[1],
-                            .stride_h = w.strides[0],
-                            .stride_w = w.strides[1],
-                            .pad_h = w.pads_begin[0],
-                            .pad_w = w.pads_begin[1],
+                            TT_WINDOW_FIELDS(w),
                             .src_zero_point = (uint8_t)s->quantized->src_zero_point};
 }
 
@@ -62,7 +53,8 @@ static int64_t sum_weights(const depthwise_state *s, const int8_t *weights,
     return total;
 }
 
-/* Multipliers and offsets of all channels; the zero point is taken out by the latter. */
+/* Multipliers and offsets of all channels, and whether they keep results bounded; the
+ * zero point is taken out by offsets. */
 static tt_status make_scales(tt_lower *lower, const tt_node *node, depthwise_state *s,
                              const int8_t *weights, tt_error *err)
 {
@@ -72,11 +64,16 @@ static tt_status make_scales(tt_lower *lower, const tt_node *node, depthwise_sta
     TT_TRY(tt_quantized_make_scales(lower, node, n_places, &scales, err));
     s->operands[TT_CONV_DEPTHWISE_MULTIPLIER] = scales.multiplier;
     s->operands[TT_CONV_DEPTHWISE_OFFSET] = scales.offset;
+    s->kernel.is_bounded = true;
     for (int64_t c = 0; c < channels; ++c) {
         double all = (double)sum_weights(s, weights, c) * s->kernel.src_zero_point;
         double step = tt_quantized_step(&scales, c);
-        tt_quantized_set(&scales, tt_conv_depthwise_place(channels, c), step,
-                         tt_quantized_bias(&scales, c) - all * step);
+        double shift = tt_quantized_bias(&scales, c) - all * step;
+        double most = fabs(step) * 255.0 * 128.0 * (double)(s->dims[1] * s->dims[2]) +
+                      fabs(shift);
+        tt_quantized_set(&scales, tt_conv_depthwise_place(channels, c), step, shift);
+        if (!(most / (double)s->quantized->dst_scale < 1e9))
+            s->kernel.is_bounded = false;
     }
     return TT_OK;
 }

@@ -85,16 +85,7 @@ static void describe(u8s8_state *s, const tt_shape *src, const tt_conv_geometry 
     s->kernel = (tt_conv_u8s8){.batch = src->dims[0],
                                .src_channels = g->src_channels,
                                .dst_channels = g->dst_channels,
-                               .src_h = w.src[0],
-                               .src_w = w.src[1],
-                               .dst_h = w.dst[0],
-                               .dst_w = w.dst[1],
-                               .kernel_h = w.kernel[0],
-                               .kernel_w = w.kernel[1],
-                               .stride_h = w.strides[0],
-                               .stride_w = w.strides[1],
-                               .pad_h = w.pads_begin[0],
-                               .pad_w = w.pads_begin[1],
+                               TT_WINDOW_FIELDS(w),
                                .sum = TT_DTYPE_NONE,
                                .src_zero_point = (uint8_t)s->quantized->src_zero_point};
 }

@@ -216,16 +216,7 @@ static tt_status add_bytes(tt_lower *lower, const tt_node *node,
     tt_max_bytes k = {.is_signed = src->dtype == TT_S8,
                       .batch = src->dims[0],
                       .channels = src->dims[1],
-                      .src_h = w.src[0],
-                      .src_w = w.src[1],
-                      .dst_h = w.dst[0],
-                      .dst_w = w.dst[1],
-                      .kernel_h = w.kernel[0],
-                      .kernel_w = w.kernel[1],
-                      .stride_h = w.strides[0],
-                      .stride_w = w.strides[1],
-                      .pad_h = w.pads_begin[0],
-                      .pad_w = w.pads_begin[1]};
+                      TT_WINDOW_FIELDS(w)};
     tt_operand operands[TT_MAX_BYTES_POINTERS];
     size_t scratch;
     work.cost_ns = work.bytes / 20.0;

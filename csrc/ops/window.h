@@ -28,6 +28,14 @@ tt_status tt_window_slide(const tt_node *node, const tt_shape *src,
 /* The same window over two dims: a single one is the width of images of one row. */
 tt_window tt_window_plane(const tt_window *window);
 
+/* Initialisers of what kernels are told of it, but for dilations. */
+#define TT_WINDOW_FIELDS(plane)                                                \
+    .src_h = (plane).src[0], .src_w = (plane).src[1], .dst_h = (plane).dst[0], \
+    .dst_w = (plane).dst[1], .kernel_h = (plane).kernel[0],                    \
+    .kernel_w = (plane).kernel[1], .stride_h = (plane).strides[0],             \
+    .stride_w = (plane).strides[1], .pad_h = (plane).pads_begin[0],            \
+    .pad_w = (plane).pads_begin[1]
+
 /* (kernel - 1) * dilation + 1 of dim i. */
 static inline int64_t tt_window_extent(const tt_window *window, int i)
 {

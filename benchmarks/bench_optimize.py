@@ -303,7 +303,10 @@ def _is_complete(run: Run, stage: str) -> bool:
 
 
 def _commits(run: Run, stage: str) -> str:
-    """That of this run, behind those of the models that it leaves as they are."""
+    """That of this run, behind those of the models that it leaves as they are; nothing
+    where nothing is measured."""
+    if stage not in MEASURED:
+        return ""
     before = run.part("stages").get(stage, {}).get("commit", "")
     if run.whole or not before:
         return commit()

@@ -107,7 +107,8 @@ def _bound(model: str) -> Callable[[Document, int], Figure]:
             return _why_not(document, model, OPTIMISED)
         proven = document["build"][model][OPTIMISED.partition("#")[0]].get("bound")
         if proven is None:
-            return NOTHING
+            why = "float32 came back: the guard proved nothing for a faster model"
+            return Figure(None, why, is_complete=False)
         detail = (
             f"of the guard; on {found['n']} samples that no tool saw the drop is "
             f"{100 * found['drop']:.2f} pp ({found['n_lost']} lost, {found['n_won']} "

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.optimize.graphs import (
     Net,
@@ -39,6 +39,7 @@ def correlated(n_rows: int, n: int, seed: int) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 64, 65, 130]))
+@example(362880, 7)
 @settings(max_examples=25, deadline=None)
 def test_results_are_nearer_than_of_the_nearest_weights(seed: int, n: int) -> None:
     x = correlated(4 * n + 8, n, seed)
@@ -50,7 +51,7 @@ def test_results_are_nearer_than_of_the_nearest_weights(seed: int, n: int) -> No
     assert np.abs(steps).max() <= 15.001
     nearest = np.rint(w / scales[:, None]) * scales[:, None]
     error, plain = (((x @ (v - w).T) ** 2).sum() for v in (found, nearest))
-    assert error <= 1.05 * plain + 1e-9
+    assert error <= plain * (1 + 1e-5) + 1e-9
     assert n < 60 or error < 0.6 * plain
 
 

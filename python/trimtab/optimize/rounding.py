@@ -52,6 +52,9 @@ Progress = Callable[[int, int], bool | None]
 def round_by_feedback(weights: Array, moments: Array, scales: Array) -> Array:
     """Round weights, each time letting those that are left make up for it.
 
+    A channel whose nearest steps are nearer in what comes out keeps those: there is
+    not always enough left to make up with.
+
     Parameters
     ----------
     weights : ndarray of shape (groups, channels, n)
@@ -91,7 +94,16 @@ def round_by_feedback(weights: Array, moments: Array, scales: Array) -> Array:
             left[:, :, i:end] -= error[:, :, None] * spread[:, None, i, i:end]
             errors[:, :, i - start] = error
         left[:, :, end:] -= errors @ spread[:, start:end, end:]
-    return rounded
+    steps = np.rint(weights / scales[:, :, None])
+    nearest = np.clip(steps, -last[:, :, None], last[:, :, None]) * scales[:, :, None]
+    is_worse = _error(rounded - weights, moments) > _error(nearest - weights, moments)
+    return np.where(is_worse[:, :, None], nearest, rounded)
+
+
+def _error(change: Array, moments: Array) -> Array:
+    """Mean square of what changed weights change, of (groups, channels)."""
+    squares: Array = np.einsum("gci,gci->gc", change @ moments, change)
+    return squares
 
 
 def find_rounded(

@@ -327,6 +327,14 @@ static tt_status find_prim(tt_lower *lower, const tt_node *node, conv_state *s,
     return create(lower, s, out, err);
 }
 
+int64_t tt_conv_taps(const tt_conv_geometry *geometry)
+{
+    int64_t n = geometry->src_channels;
+    for (int i = 0; i < geometry->window.rank; ++i)
+        n *= geometry->window.kernel[i];
+    return n;
+}
+
 bool tt_conv_is_depthwise(const tt_conv_geometry *g, int64_t most)
 {
     const tt_window *w = &g->window;

@@ -42,6 +42,9 @@ tt_status tt_conv_lower_own(tt_lower *lower, const tt_node *node,
                             const tt_conv_geometry *geometry, const tt_work *work,
                             bool *done, tt_error *err);
 
+/* Products that make an item of dst. */
+int64_t tt_conv_taps(const tt_conv_geometry *geometry);
+
 /* One channel to one, windows of one or two dims without dilation, and windows and steps
  * of at most `most`? */
 bool tt_conv_is_depthwise(const tt_conv_geometry *geometry, int64_t most);

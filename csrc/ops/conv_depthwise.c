@@ -2,7 +2,6 @@
  * of f32.  See kernels/conv_depthwise.h. */
 #include "kernels/conv_depthwise.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "kernels/post_ops.h"
@@ -69,10 +68,9 @@ static tt_status make_scales(tt_lower *lower, const tt_node *node, depthwise_sta
         double all = (double)sum_weights(s, weights, c) * s->kernel.src_zero_point;
         double step = tt_quantized_step(&scales, c);
         double shift = tt_quantized_bias(&scales, c) - all * step;
-        double most = fabs(step) * 255.0 * 128.0 * (double)(s->dims[1] * s->dims[2]) +
-                      fabs(shift);
         tt_quantized_set(&scales, tt_conv_depthwise_place(channels, c), step, shift);
-        if (!(most / (double)s->quantized->dst_scale < 1e9))
+        if (!tt_quantized_is_bounded(&scales, step, shift, s->dims[1] * s->dims[2],
+                                     /*more=*/0.0))
             s->kernel.is_bounded = false;
     }
     return TT_OK;

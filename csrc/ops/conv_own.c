@@ -83,14 +83,6 @@ static void four(const int64_t *from, int rank, int64_t filler, int64_t *to)
     to[3] = from[rank - 1];
 }
 
-static int64_t all_taps(const tt_conv_geometry *geometry)
-{
-    int64_t n = geometry->src_channels;
-    for (int i = 0; i < geometry->window.rank; ++i)
-        n *= geometry->window.kernel[i];
-    return n;
-}
-
 /* Source in `order`, weights, bias, operands of post-ops, destination. */
 static tt_status take_operands(own_state *s, tt_order order, tt_error *err)
 {
@@ -233,7 +225,7 @@ static bool wants_direct(const own_state *s)
     }
     if (!tt_lower_wants_primitives(s->lower)) return true;
     return g->src_channels <= DIRECT_SRC_CHANNELS &&
-           g->dst_channels >= DIRECT_DST_CHANNELS && all_taps(g) <= DIRECT_TAPS &&
+           g->dst_channels >= DIRECT_DST_CHANNELS && tt_conv_taps(g) <= DIRECT_TAPS &&
            tt_shape_bytes(dst) >= DIRECT_DST_BYTES;
 }
 
@@ -321,7 +313,7 @@ static bool wants_dot(const own_state *s)
     if (w->rank > 2 || g->dst_channels > TT_CONV_DOT_CHANNELS) return false;
     if (w->dilations[w->rank - 1] != 1) return false;
     if (!tt_lower_wants_primitives(s->lower)) return true;
-    return g->dst_channels <= DOT_DST_CHANNELS && all_taps(g) >= DOT_TAPS;
+    return g->dst_channels <= DOT_DST_CHANNELS && tt_conv_taps(g) >= DOT_TAPS;
 }
 
 static void dot_pack(const tt_md *plain, const void *weights, void *made)

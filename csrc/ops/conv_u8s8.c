@@ -32,14 +32,6 @@ static tt_dtype dtype_of(const tt_graph *graph, int value)
     return graph->values[value].shape.dtype;
 }
 
-static int64_t taps_of(const tt_conv_geometry *g)
-{
-    int64_t n = g->src_channels;
-    for (int i = 0; i < g->window.rank; ++i)
-        n *= g->window.kernel[i];
-    return n;
-}
-
 /* What the kernel can do at all. */
 static bool is_possible(const tt_lower *lower, const tt_node *node,
                         const tt_conv_geometry *g)
@@ -57,7 +49,7 @@ static bool is_possible(const tt_lower *lower, const tt_node *node,
         if (w->dilations[i] != 1 || w->kernel[i] > EXTENT_MAX ||
             w->strides[i] > EXTENT_MAX || w->pads_begin[i] > EXTENT_MAX)
             return false;
-    return taps_of(g) > 0 && taps_of(g) <= TAPS_MAX;
+    return tt_conv_taps(g) > 0 && tt_conv_taps(g) <= TAPS_MAX;
 }
 
 /* A sum with bytes as large as dst, one clamp, both or nothing. */
@@ -116,7 +108,7 @@ static tt_status make_scales(tt_lower *lower, const tt_node *node, u8s8_state *s
 {
     int64_t channels = s->kernel.dst_channels, wide = TT_CONV_U8S8_WIDE;
     int64_t n_places = (channels + wide - 1) / wide * wide;
-    double dst_scale = (double)s->quantized->dst_scale, added = 0.0;
+    double added = 0.0;
     tt_quantized_scales scales;
     TT_TRY(tt_quantized_make_scales(lower, node, n_places, &scales, err));
     s->operands[TT_CONV_U8S8_MULTIPLIER] = scales.multiplier;
@@ -131,10 +123,9 @@ static tt_status make_scales(tt_lower *lower, const tt_node *node, u8s8_state *s
         double step = tt_quantized_step(&scales, c);
         double shift = tt_quantized_bias(&scales, c) + added;
         tt_quantized_set(&scales, place, step, shift);
-        double most = fabs(step / dst_scale) * 255.0 * 128.0 * (double)taps +
-                      fabs(shift / dst_scale) +
-                      512.0 * fabs((double)s->kernel.sum_scale);
-        if (!(most < 1e9)) s->kernel.is_bounded = false;
+        if (!tt_quantized_is_bounded(&scales, step, shift, taps,
+                                     512.0 * fabs((double)s->kernel.sum_scale)))
+            s->kernel.is_bounded = false;
     }
     return TT_OK;
 }

@@ -190,3 +190,12 @@ void tt_quantized_set(const tt_quantized_scales *scales, int64_t place, double s
     scales->multipliers[place] = (float)(step / dst_scale);
     scales->offsets[place] = (float)(shift / dst_scale + q->dst_zero_point);
 }
+
+bool tt_quantized_is_bounded(const tt_quantized_scales *scales, double step,
+                             double shift, int64_t taps, double more)
+{
+    double dst_scale = (double)scales->quantized->dst_scale;
+    double most = fabs(step / dst_scale) * 255.0 * 128.0 * (double)taps +
+                  fabs(shift / dst_scale) + more;
+    return most < 1e9; /* NaN is not */
+}

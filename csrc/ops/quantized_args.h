@@ -41,5 +41,8 @@ double tt_quantized_bias(const tt_quantized_scales *scales, int64_t c);
 /* Sets a place to step * sum + shift. */
 void tt_quantized_set(const tt_quantized_scales *scales, int64_t place, double step,
                       double shift);
+/* Is that within an int32 for any u8 and s8 of so many taps, and `more` units of dst? */
+bool tt_quantized_is_bounded(const tt_quantized_scales *scales, double step,
+                             double shift, int64_t taps, double more);
 
 #endif

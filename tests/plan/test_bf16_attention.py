@@ -174,9 +174,9 @@ def test_keys_that_no_row_of_a_block_sees(queries: int, window: int) -> None:
     )
     nodes = [
         *(node("Neg", f"minus_{x}", x) for x in "qkv"),
-        node("Attention", "q k v", "y", is_causal=1, scale=0.5, left_window_size=window)
-        if window >= 0
-        else node("Attention", "q k v", "y", is_causal=1, scale=0.5),
+        node(
+            "Attention", "q k v", "y", is_causal=1, scale=0.5, left_window_size=window
+        ),
     ]
     content, inputs = model(
         nodes,

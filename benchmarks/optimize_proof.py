@@ -37,7 +37,7 @@ class Replay:
 
 REPLAYS = {
     "mnist_cnn": Replay(0.01, 4000),
-    "minilm_sentiment": Replay(0.02, 1600),  # a sample takes milliseconds
+    "minilm_sentiment": Replay(0.02, 3200),  # a sample takes milliseconds
 }
 Bools = npt.NDArray[np.bool_]
 
@@ -128,8 +128,9 @@ def _right(model: Any, inputs: Any, labels: npt.NDArray[np.int64]) -> Bools:
 def replays(
     case: Case, order: npt.NDArray[np.intp], n_splits: int
 ) -> Iterable[dict[str, Any]]:
-    """Search among damaged models with a quarter, prove with another."""
+    """Search among damaged models and prove with one half, look at the other."""
     from trimtab.optimize.outcome import Goal
+    from trimtab.optimize.splits import choose_guard_share
 
     assert case.pool is not None
     replay = REPLAYS[case.name]
@@ -137,9 +138,11 @@ def replays(
     pool = case.pool.rows(order)
     backend = DamagedBackend(case, pool.inputs)
     before = backend.answers({}).argmax(axis=-1) == pool.labels
+    n_given = len(order) // 2
+    n_search = n_given - round(n_given * choose_guard_share(n_given, replay.max_drop))
     for seed in range(n_splits):
         shuffled = np.random.default_rng([2, seed]).permutation(len(order))
-        search, guard, unseen = np.split(shuffled, [len(order) // 4, len(order) // 2])
+        search, guard, unseen = np.split(shuffled, [n_search, n_given])
         goal = Goal(replay.max_drop, precisions=("f32", "int8"), seed=seed)
         choices = _searched(backend, pool.labels, search, guard, goal)
         after = backend.answers(choices).argmax(axis=-1) == pool.labels

@@ -21,9 +21,14 @@ from trimtab.optimize.samples import (
     run_samples,
     take_samples,
 )
-from trimtab.optimize.splits import least_guard, power_text, split_samples
+from trimtab.optimize.splits import (
+    choose_guard_share,
+    least_guard,
+    power_text,
+    split_samples,
+)
 from trimtab.signature import TensorSpec
-from trimtab.stats.paired import clopper_pearson_upper
+from trimtab.stats.paired import clopper_pearson_upper, drop_upper_bound
 
 RNG = np.random.default_rng(0)
 
@@ -208,6 +213,25 @@ def test_the_least_guard_proves_the_budget_and_one_less_does_not(budget: float) 
     n = least_guard(budget)
     assert clopper_pearson_upper(0, n) <= budget < clopper_pearson_upper(0, n - 1)
     assert f"{n} guard samples" in power_text(n)
+
+
+@pytest.mark.parametrize("budget", [0.002, 0.005, 0.02, 0.1])
+def test_the_guard_proves_what_changes_as_much_as_its_budget(budget: float) -> None:
+    """Answers that change either way alike, as many as may become worse."""
+    pool = round(15 / budget)
+    n = round(pool * choose_guard_share(pool, budget))
+    assert pool / 2 < n < 0.8 * pool
+    chances = [budget / 2, budget / 2, 1 - budget]
+    counts = np.random.default_rng(1).multinomial(n, chances, size=400)
+    proven = [drop_upper_bound(*map(int, x[:2]), n) <= budget for x in counts]
+    assert 0.92 < np.mean(proven) < 0.99
+
+
+@given(st.integers(1, 10**7), st.floats(1e-5, 2), st.floats(0.001, 0.4))
+def test_the_search_keeps_a_fifth_and_the_guard_half(n, budget, alpha) -> None:
+    share = choose_guard_share(n, budget, alpha)
+    assert 0.5 <= share <= 0.8
+    assert choose_guard_share(n, budget / 2, alpha) >= share
 
 
 # ---- metrics ------------------------------------------------------------------------

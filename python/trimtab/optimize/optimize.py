@@ -27,7 +27,13 @@ from trimtab.optimize.samples import (
     take_samples,
 )
 from trimtab.optimize.search import Search
-from trimtab.optimize.splits import Splits, least_guard, power_text, split_samples
+from trimtab.optimize.splits import (
+    Splits,
+    choose_guard_share,
+    least_guard,
+    power_text,
+    split_samples,
+)
 from trimtab.signature import require_tensors
 from trimtab.stats.paired import drop_upper_bound
 from trimtab.types import Array
@@ -122,8 +128,9 @@ def optimize_model(
     output : str, optional
         The output that the metric looks at; the first one by default.
     guard_share : float, optional
-        Of the validation data: half, or all (1: the search then uses the calibration
-        samples) where half cannot prove `max_drop`.
+        Of the validation data. By default half; where answers are counted as many as
+        `max_drop` needs, up to four fifths, or all (1: the search then uses the
+        calibration samples) where that proves nothing.
     alpha : float, default=0.05
         How often the bound may be below the true drop.
     ranges : str, default="auto"
@@ -272,10 +279,13 @@ def _split(
         )
 
     splits, notes = split(share or 0.5), []
+    if metric.is_binary and share is None:
+        n = len(splits.search) + len(splits.guard)
+        splits = split(choose_guard_share(n, goal.max_drop, goal.alpha))
     if metric.is_binary and _floor(metric, splits, goal) > goal.max_drop:
         if share is None:
             splits = split(1.0)
-            notes.append("all validation samples are guard: half would prove less")
+            notes.append("all validation samples are guard: a part would prove less")
         n = len(splits.guard)
         if _floor(metric, splits, goal) > goal.max_drop:
             raise InputError(

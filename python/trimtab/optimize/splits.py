@@ -14,13 +14,23 @@ import numpy as np
 from trimtab.errors import InputError
 from trimtab.optimize.samples import Samples
 from trimtab.stats.paired import drop_upper_bound, power_table
+from trimtab.stats.special import normal_quantile
 from trimtab.types import Array
 
-__all__ = ["Splits", "least_guard", "power_text", "split_samples", "split_shares"]
+__all__ = [
+    "Splits",
+    "choose_guard_share",
+    "least_guard",
+    "power_text",
+    "split_samples",
+    "split_shares",
+]
 
 # Samples of calibration: ranges hardly move beyond (docs/optimize.md).
 _N_CALIBRATION = 128
 _N_GUARD_LEAST = 2
+# What the guard takes of search and guard together, at least and at most.
+_GUARD_SHARES = (0.5, 0.8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +173,37 @@ def split_samples(
         search = first
     _check_sizes(len(first), len(search), len(guard))
     return Splits(first, search, guard, n_shared, is_split)
+
+
+def choose_guard_share(n: int, max_drop: float, alpha: float = 0.05) -> float:
+    """Say how many of n samples prove, so that luck seldom spoils a good candidate.
+
+    4 z^2 / max_drop samples, z the normal quantile of 1 - alpha, prove the budget with
+    a probability of 1 - alpha where as many answers change as the budget allows to
+    become worse, and either way alike. The search gets a fifth at least and, of many
+    samples, half.
+
+    Parameters
+    ----------
+    n : int
+        Samples for search and guard.
+    max_drop : float
+        A share of them.
+    alpha : float, default=0.05
+
+    Returns
+    -------
+    share : float
+        Of the guard, from 0.5 to 0.8.
+
+    Examples
+    --------
+    >>> [round(choose_guard_share(n, 0.005), 2) for n in (1000, 3000, 10000)]
+    [0.8, 0.72, 0.5]
+    """
+    least, most = _GUARD_SHARES
+    wanted = 4 * normal_quantile(1 - alpha) ** 2 / max_drop
+    return min(max(least, wanted / max(n, 1)), most)
 
 
 def _check_sizes(*sizes: int) -> None:

@@ -156,6 +156,16 @@ def test_a_mean_over_the_image_has_parameters_of_its_own() -> None:
     assert scale_of(made, "mean") == scale_of(made, "flat")
 
 
+@pytest.mark.parametrize("other", [None, "h"], ids=["alone", "beside another"])
+def test_a_mean_reads_a_rounded_layer_whoever_reads_the_mean(other: str | None) -> None:
+    """A product in float32 reads the mean; what reads the layer too needs it exact."""
+    net, x = image()
+    h = net.op("Relu", [net.conv(x, weights(8, 8, 1, 1), "first")], output="h")
+    mean = net.op("GlobalAveragePool", [h], output="mean")
+    made = quantized(net.done(net.op("Mul", [mean, other or mean], output="out")))
+    assert rounded(made) == (["x"] if other else ["x", "h"])
+
+
 def test_ranges_stay_within_what_the_activation_gives() -> None:
     net, x = image()
     h = net.op("Relu", [net.conv(x, weights(8, 8, 1, 1), "first")], output="h")

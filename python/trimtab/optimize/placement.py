@@ -10,6 +10,8 @@ rounded tensor. The rules:
 - activation functions, a bias and one residual sum run on a layer's exact result,
   before it is rounded;
 - the other operands of a residual sum are rounded if the sum is;
+- a mean that is all that reads a layer's result reads it rounded, whoever reads the
+  mean: errors average out, and the layer stores bytes in place of floats;
 - everything else computes in float32, on the exact tensor where that is there anyway.
 """
 
@@ -180,16 +182,24 @@ class Placement:
                     is_joined = node.op_type == "Concat"
                     self.ties.append((result, list(dict.fromkeys(moved)), is_joined))
             return
+        if is_operator(node, *_MEANS):
+            self._visit_mean(node, bool(results))
+            return
         flows = results or node.outputs[0] in self._flowing
         if not flows or node.outputs[0] in self._layers:
             return
         if node.outputs[0] in self._biased or is_operator(node, *_ACTIVATIONS):
             self._flowing.update(name for name in node.inputs if name in self.sources)
-        elif is_operator(node, *_MEANS):
-            if self._is_integer(node.inputs[0]):
-                self._want(node, node.inputs[0])
         elif is_operator(node, "Add") and all(map(self._is_integer, node.inputs)):
             self._visit_sum(node)
+
+    def _visit_mean(self, node: Node, is_wanted: bool) -> None:
+        """Take the mean of rounded elements, whose errors it takes out, too."""
+        src = node.inputs[0]
+        is_wanted |= node.outputs[0] in self._flowing
+        is_last = src in self.sources and self._wiring.only_reader(src) is node
+        if is_last or (is_wanted and self._is_integer(src)):
+            self._want(node, src)
 
     def _visit_sum(self, node: Node) -> None:
         """Round the operands of a residual sum but the one that flows into it."""

@@ -17,6 +17,7 @@ from trimtab.formats import read_model
 from trimtab.graph import Model
 from trimtab.optimize.bias_correction import correct_biases
 from trimtab.optimize.layers import find_layers
+from trimtab.optimize.precision import host_precisions
 from trimtab.optimize.prepare import prepare_graph
 from trimtab.optimize.quantize import quantize_graph, tensors_to_observe
 from trimtab.optimize.smooth_quant import smooth_graph
@@ -74,7 +75,9 @@ def test_quantised_models_are_near(
     assert len(rounded(made)) == n_pairs
     want, got = run_all(graph, feeds), run_all(made, feeds)
     first = next(iter(want))
-    assert sqnr_db(want[first], got[first]) > least_db
+    # Weights of 7 bits are twice as coarse; most of the noise is the activations'.
+    bits = host_precisions().weight_bits
+    assert sqnr_db(want[first], got[first]) > least_db - (8 - bits)
 
 
 def test_bias_correction_helps_efficientnet(monkeypatch: pytest.MonkeyPatch) -> None:

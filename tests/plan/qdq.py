@@ -256,13 +256,14 @@ def reference(content: bytes, inputs: dict[str, Array]) -> Array:
     return session.run(None, inputs)[0]
 
 
-def check(actual: Array, expected: Array) -> None:
+def check(actual: Array, expected: Array, *, roundings: float = 1) -> None:
     """At most one step apart, and seldom; float32 by a few roundings."""
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
     gap = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
     if expected.dtype == np.float32:
-        assert gap.max(initial=0) <= 2e-5 * (np.abs(expected).max(initial=0) + 1)
+        size = np.abs(expected).max(initial=0) + 1
+        assert gap.max(initial=0) <= 2e-5 * roundings * size
         return
     assert gap.max(initial=0) <= 1
     assert (gap > 0).mean() <= 0.01 + 2 / gap.size
@@ -286,7 +287,10 @@ def compare(
     model = trimtab.load_model(content, fallback=False, threads=threads, passes=passes)
     (actual,) = model.run(inputs).values()
     made = implementations(model, inputs)
-    check(actual, reference(*build(layer, narrow=narrow and bool(made))))
+    expected = reference(*build(layer, narrow=narrow and bool(made)))
+    # what is clipped may have been much larger, and both have added in float32
+    taps = layer.src_channels * layer.kernel**layer.spatial
+    check(actual, expected, roundings=1 if made else max(1, taps / 1000))
     return made
 
 

@@ -439,9 +439,9 @@ def mse(statistics: TensorStatistics) -> tuple[float, float]:
     share_low, share_high = map(float, best)
     found_low, found_high = statistics.minimum, statistics.maximum
     if share_low < 1.0:
-        found_low = max(found_low, low * share_low)
+        found_low = min(max(found_low, low * share_low), statistics.maximum)
     if share_high < 1.0:
-        found_high = min(found_high, high * share_high)
+        found_high = max(min(found_high, high * share_high), statistics.minimum)
     return found_low, found_high
 
 

@@ -24,6 +24,7 @@ from trimtab.graph import Model, Node
 from trimtab.model import Model as Engine
 from trimtab.optimize.fold_affine import output_axis
 from trimtab.optimize.layers import Layer, find_layers
+from trimtab.optimize.precision import host_precisions
 from trimtab.optimize.runnable import runnable
 from trimtab.optimize.wiring import Wiring, is_operator
 from trimtab.types import Array
@@ -42,6 +43,9 @@ _BLOCK = 64
 
 # Beyond this the products of rows take longer than they are worth.
 _MOST_WEIGHTS = 1280
+
+# Where weights have 7 bits the engine makes steps larger by this.
+_STEPS_OF_7_BITS = np.float32(127 / 64)
 
 # Of the mean of the diagonal, so that what hardly varies is not relied on.
 _DAMPING = 0.01
@@ -116,6 +120,9 @@ def find_rounded(
 ) -> dict[str, Array]:
     """Round the weights of a quantised graph for the data that it reads.
 
+    To the steps that this processor computes in: where weights have 7 bits they are
+    127 / 64 times those of the graph.
+
     Parameters
     ----------
     quantized : trimtab.graph.Model
@@ -135,7 +142,7 @@ def find_rounded(
     Returns
     -------
     rounded : dict of str to ndarray
-        Layer -> float32 weights that lie on its steps, in the shape of its constant.
+        Layer -> float32 weights that lie on such steps, in the shape of its constant.
         Transposed convolutions and channels of more than 1,280 weights are not among
         them.
 
@@ -157,13 +164,14 @@ def find_rounded(
         if (layer.op_type != "MatMul" if layers is None else layer.name in layers)
     }
     views = [(name, view) for name, view in found.items() if view is not None]
+    larger = _STEPS_OF_7_BITS if host_precisions().weight_bits == 7 else np.float32(1)
     rounded: dict[str, Array] = {}
     with runnable(quantized) as engine:
         for start in range(0, len(views), _AT_ONCE):
             some = views[start : start + _AT_ONCE]
             moments = _moments(engine, [view for _, view in some], batches)
             for (name, view), products in zip(some, moments, strict=True):
-                weights = _rounded(wiring, view, products)
+                weights = _rounded(wiring, view, products, view.scales * larger)
                 if weights is not None:
                     rounded[name] = weights
             if progress is not None and progress(start + len(some), len(views)):
@@ -275,12 +283,14 @@ def _view(wiring: Wiring, layer: Layer) -> _View | None:
     return _View(node, node.inputs[0], rows, scales.reshape(groups, -1), quantize)
 
 
-def _rounded(wiring: Wiring, view: _View, moments: Array) -> Array | None:
+def _rounded(
+    wiring: Wiring, view: _View, moments: Array, scales: Array
+) -> Array | None:
     """Weights on the steps of a layer, in the shape of its constant."""
     if not np.isfinite(moments).all():
         return None
     try:
-        rounded = round_by_feedback(view.weights, moments, view.scales)
+        rounded = round_by_feedback(view.weights, moments, scales)
     except np.linalg.LinAlgError:
         return None
     shape = wiring.graph.constants[view.quantize.inputs[0]].shape

@@ -1,9 +1,7 @@
-"""The package itself: what it exports, what importing it costs, its examples."""
+"""The package itself: what it exports, what importing it costs."""
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import subprocess
 import sys
 
@@ -44,44 +42,3 @@ def test_the_verbs_import_no_framework() -> None:
         " & set(sys.modules)))"
     )
     assert subprocess.check_output([sys.executable, "-c", code]).strip() == b"[]"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "artefact",
-        "blame",
-        "cache",
-        "cli.artefact",
-        "deploy.deployment",
-        "doctor",
-        "fallback",
-        "formats.native",
-        "formats.native_read",
-        "formats.native_write",
-        "formats.tensor_file",
-        "golden",
-        "kept",
-        "limits",
-        "load",
-        "model",
-        "options",
-        "peaks",
-        "profile",
-        "record",
-        "reference",
-        "remember",
-        "report",
-        "signature",
-        "source",
-        "taps",
-        "types",
-        "verify",
-        "wire",
-    ],
-)
-def test_examples_in_docstrings_run(name: str) -> None:
-    module = importlib.import_module(f"trimtab.{name}")
-    results = doctest.testmod(module)
-    assert results.failed == 0
-    assert doctest.testmod(trimtab).failed == 0

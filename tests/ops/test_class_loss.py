@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.ops.check import check_node, run_with_isa
 
 import trimtab
+
+torch = pytest.importorskip("torch", reason="the oracle: pip install torch")
 
 NLL = "NegativeLogLikelihoodLoss"
 SCE = "SoftmaxCrossEntropyLoss"

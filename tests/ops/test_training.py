@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from onnx import helper
 
 import trimtab
+
+torch = pytest.importorskip("torch", reason="the oracle: pip install torch")
 
 DOMAIN = "ai.onnx.preview.training"
 MEMORIES = {"Adagrad": 1, "Adam": 2, "Momentum": 1}

@@ -281,7 +281,8 @@ def _split(
     splits, notes = split(share or 0.5), []
     if metric.is_binary and share is None:
         n = len(splits.search) + len(splits.guard)
-        splits = split(choose_guard_share(n, goal.max_drop, goal.alpha))
+        wanted = choose_guard_share(n, goal.max_drop, goal.alpha)
+        splits = split(wanted) if wanted > 0.5 else splits
     if metric.is_binary and _floor(metric, splits, goal) > goal.max_drop:
         if share is None:
             splits = split(1.0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import pytest
 
 # mark -> how to run it; see tests/README.md
@@ -12,6 +15,13 @@ ASKED_FOR = {
     "sycl": "pytest -m sycl",
     "tensorflow": "pytest -m tensorflow",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C interrupt tests of interrupts: shells ignore it in the background."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(

@@ -8,6 +8,7 @@
 #include "bind/module.h"
 #include "dnnl/dnnl_exact.h"
 #include "graph/onnx_gate.h"
+#include "kernels/winograd_u8s8.h"
 #include "ops/op.h"
 
 static PyObject *cpu_info(PyObject *module, PyObject *ignored)
@@ -65,11 +66,12 @@ static PyObject *dnnl_info(PyObject *module, PyObject *ignored)
     if (status != TT_OK) return tt_raise(tt_state_of(module), status, &err);
     tt_dnnl_info_get(&info);
     return Py_BuildValue(
-        "{sNsssssssssisssN}", "version",
+        "{sNsssssssssisssNsN}", "version",
         PyUnicode_FromFormat("%d.%d.%d", info.major, info.minor, info.patch), "hash",
         info.hash, "cpu_runtime", info.cpu_runtime, "gpu_runtime", info.gpu_runtime,
         "effective_isa", info.effective_isa, "n_gpus", info.n_gpus, "threads_runtime",
-        tt_threads_runtime(), "exact_int8", PyBool_FromLong(is_exact));
+        tt_threads_runtime(), "exact_int8", PyBool_FromLong(is_exact), "winograd_int8",
+        PyBool_FromLong(tt_winograd_u8s8_is_fast()));
 }
 
 /* {field: (default, what it bounds)} */

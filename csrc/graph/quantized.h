@@ -1,7 +1,8 @@
 /* Integer convolutions and matmuls: what graph/fuse_quantized.c makes of
  * DequantizeLinear > operator > QuantizeLinear, and ops/ lowers to oneDNN.
  *
- * Such a node has the attributes of the operator it was, and the inputs
+ * Such a node has the attributes of the operator it was (and of a Conv `algorithm`, which
+ * is "winograd" where more rounding may buy time), and the inputs
  *   0  src, u8 or s8
  *   1  weights, an s8 constant with zero points of 0
  *   2  bias, f32, or absent (Gemm: C)

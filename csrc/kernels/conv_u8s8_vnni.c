@@ -5,16 +5,11 @@
 #include "kernels/conv_u8s8.h"
 
 #ifdef __x86_64__
-#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
-#include <immintrin.h>
-#include <string.h>
+#include "kernels/u8s8_vnni.inc.h"
 
-enum { VECTOR_BYTES = 64, LANES = 16, VECTORS = 4, LINES = 6 };
+enum { VECTOR_BYTES = 64, LANES = 16, LINES = 6 };
 /* Tiles of panels in L1; for larger ones a line read serves more lines of sums. */
 enum { FEW_LINES = 4, FEW_GROUPS = 40 };
-
-#define INLINE static inline __attribute__((always_inline))
-#define LOOP static __attribute__((noinline))
 
 /* What is the same for all tiles of a block; vectors first, for their alignment. */
 typedef struct {
@@ -50,29 +45,6 @@ INLINE void scale(const __m512i *sums, const __m512 *multiplier, const __m512 *o
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v)
         x[v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[v]), multiplier[v], offset[v]);
-}
-
-/* Adds sum_scale times bytes. */
-INLINE void add_bytes(const constants *c, __m512i bytes, __m512 *x)
-{
-    const __m512i next = _mm512_set1_epi32(4);
-    __m512i pick = _mm512_set4_epi32((int)0x80808003, (int)0x80808002, (int)0x80808001,
-                                     (int)0x80808000);
-#pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) {
-        __m512 item = _mm512_cvtepi32_ps(_mm512_shuffle_epi8(bytes, pick));
-        x[v] = _mm512_fmadd_ps(item, c->sum_scale, x[v]);
-        pick = _mm512_add_epi32(pick, next);
-    }
-}
-
-INLINE __m512i to_bytes(const __m512 *x)
-{
-    __m512i low =
-        _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
-    __m512i high =
-        _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
-    return _mm512_packus_epi16(low, high);
 }
 
 /* The bytes that are added to a line at pixel `at`. */
@@ -157,7 +129,7 @@ LOOP void finish_any(const constants *c, const __m512i *sums, int64_t at,
     scale(sums, c->multiplier, c->offset, x);
     if (k->sum != TT_DTYPE_NONE) {
         bytes = load_sum(c, at, is_narrow, /*is_full=*/false);
-        add_bytes(c, _mm512_xor_si512(bytes, c->sum_sign), x);
+        add_bytes(c->sum_scale, _mm512_xor_si512(bytes, c->sum_sign), x);
     }
     for (int v = 0; v < VECTORS; ++v)
         x[v] = _mm512_min_ps(_mm512_max_ps(x[v], c->low), c->high);
@@ -170,20 +142,6 @@ LOOP void finish_any(const constants *c, const __m512i *sums, int64_t at,
 }
 
 /* ---- sums ------------------------------------------------------------------------- */
-
-/* The intrinsic copies the sums when registers are short, which takes as long again. */
-INLINE __m512i dot(__m512i sums, __m512i src, __m512i weights)
-{
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(src), "v"(weights));
-    return sums;
-}
-
-INLINE __m512i four_bytes(const uint8_t *from)
-{
-    int32_t item;
-    memcpy(&item, from, sizeof item);
-    return _mm512_set1_epi32(item);
-}
 
 INLINE void finish(const constants *c, __m512i (*sums)[VECTORS], int64_t at,
                    const int lines, const bool is_narrow, const finish_kind kind)
@@ -204,7 +162,7 @@ INLINE void finish(const constants *c, __m512i (*sums)[VECTORS], int64_t at,
         }
         scale(line, multiplier, offset, x);
         if (kind == PLAIN_SUM)
-            add_bytes(c, load_sum(c, at, is_narrow, /*is_full=*/true), x);
+            add_bytes(c->sum_scale, load_sum(c, at, is_narrow, /*is_full=*/true), x);
         store_bytes(c, to_bytes(x), at, is_narrow, /*is_full=*/true);
     }
 }

@@ -1,11 +1,15 @@
 /* Convolutions of u8 go to a kernel of our own where it was measured to beat oneDNN's:
  * 1x1 windows, whose results oneDNN scales slowly, and windows over so few channels that
- * it multiplies by zeros.  See kernels/conv_u8s8.h and DECISIONS.md. */
+ * it multiplies by zeros.  3x3 windows go to one that rounds more where the node asks for
+ * it: the attribute `algorithm` is "winograd".  See kernels/conv_u8s8.h,
+ * kernels/winograd_u8s8.h and DECISIONS.md. */
 #include "kernels/conv_u8s8.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/cpu.h"
+#include "kernels/winograd_u8s8.h"
 #include "ops/conv_common.h"
 #include "ops/quantized_args.h"
 
@@ -20,12 +24,47 @@ enum {
     FEW_PIXELS = 64
 };
 
+/* The two kernels, which take the same. */
 typedef struct {
+    const char *(*name)(void);
+    bool (*packed_bytes)(const int64_t dims[4], size_t *out);
+    tt_derive pack;
+    size_t (*scratch_bytes)(const tt_conv_u8s8 *kernel);
+    tt_kernel run;
+    int excess; /* how many times as far from 0 as sums its results may be */
+} algorithm;
+
+typedef struct {
+    const algorithm *algorithm;
     const tt_quantized *quantized;
     const tt_node_post *sum; /* the post-op that adds bytes, or NULL */
     tt_conv_u8s8 kernel;
     tt_operand operands[TT_CONV_U8S8_POINTERS];
 } u8s8_state;
+
+/* Four dims: an image of one row has a window of one. */
+static void pack_direct(const tt_md *plain, const void *weights, void *made)
+{
+    tt_conv_u8s8_pack(weights, plain->dims, plain->strides, made);
+}
+
+static void pack_winograd(const tt_md *plain, const void *weights, void *made)
+{
+    tt_winograd_u8s8_pack(weights, plain->dims, plain->strides, made);
+}
+
+static const algorithm direct = {.name = tt_conv_u8s8_name,
+                                 .packed_bytes = tt_conv_u8s8_packed_bytes,
+                                 .pack = pack_direct,
+                                 .scratch_bytes = tt_conv_u8s8_scratch_bytes,
+                                 .run = tt_conv_u8s8_run,
+                                 .excess = 1};
+static const algorithm winograd = {.name = tt_winograd_u8s8_name,
+                                   .packed_bytes = tt_winograd_u8s8_packed_bytes,
+                                   .pack = pack_winograd,
+                                   .scratch_bytes = tt_winograd_u8s8_scratch_bytes,
+                                   .run = tt_winograd_u8s8_run,
+                                   .excess = 4};
 
 static tt_dtype dtype_of(const tt_graph *graph, int value)
 {
@@ -102,6 +141,18 @@ static bool is_wanted(const tt_lower *lower, const tt_conv_u8s8 *k)
            (k->kernel_h == 1 && k->kernel_w == 1 && k->src_channels % GROUP == 0);
 }
 
+static const algorithm *choose(const tt_lower *lower, const tt_node *node,
+                               const tt_conv_u8s8 *k)
+{
+    const tt_attribute *a = tt_attribute_find(node, "algorithm");
+    bool is_asked = a != NULL && a->kind == TT_ATTRIBUTE_STRING &&
+                    strcmp(a->as.strings[0], "winograd") == 0;
+    if (is_asked && tt_winograd_u8s8_can(k) &&
+        (tt_winograd_u8s8_is_fast() || !tt_lower_wants_primitives(lower)))
+        return &winograd;
+    return tt_conv_u8s8_can(k) && is_wanted(lower, k) ? &direct : NULL;
+}
+
 /* Multipliers and offsets of all channels, and whether they keep results bounded. */
 static tt_status make_scales(tt_lower *lower, const tt_node *node, u8s8_state *s,
                              int64_t taps, tt_error *err)
@@ -123,17 +174,11 @@ static tt_status make_scales(tt_lower *lower, const tt_node *node, u8s8_state *s
         double step = tt_quantized_step(&scales, c);
         double shift = tt_quantized_bias(&scales, c) + added;
         tt_quantized_set(&scales, place, step, shift);
-        if (!tt_quantized_is_bounded(&scales, step, shift, taps,
+        if (!tt_quantized_is_bounded(&scales, step, shift, taps * s->algorithm->excess,
                                      512.0 * fabs((double)s->kernel.sum_scale)))
             s->kernel.is_bounded = false;
     }
     return TT_OK;
-}
-
-/* Four dims: an image of one row has a window of one. */
-static void pack(const tt_md *plain, const void *weights, void *made)
-{
-    tt_conv_u8s8_pack(weights, plain->dims, plain->strides, made);
 }
 
 static tt_status take_weights(tt_lower *lower, const tt_node *node, u8s8_state *s,
@@ -150,12 +195,12 @@ static tt_status take_weights(tt_lower *lower, const tt_node *node, u8s8_state *
     size_t bytes;
     TT_TRY(tt_lower_src(lower, node, 1, TT_ORDER_ROW_MAJOR, &weights, err));
     tt_strides_row_major(plain.dims, plain.ndims, plain.strides);
-    if (!tt_conv_u8s8_packed_bytes(plain.dims, &bytes))
+    if (!s->algorithm->packed_bytes(plain.dims, &bytes))
         return tt_fail(err, TT_LIMIT, "%s '%s': packing %lld x %lld weights",
                        node->op_type, node->name, (long long)taps,
                        (long long)k->dst_channels);
     TT_TRY(make_scales(lower, node, s, taps, err));
-    return tt_lower_derived(lower, weights, &plain, pack, bytes,
+    return tt_lower_derived(lower, weights, &plain, s->algorithm->pack, bytes,
                             &s->operands[TT_CONV_U8S8_WEIGHTS], err);
 }
 
@@ -189,7 +234,8 @@ tt_status tt_conv_lower_u8s8(tt_lower *lower, const tt_node *node,
     if (!*done) return TT_OK;
     describe(&s, &graph->values[node->inputs[0]].shape, geometry);
     k->dst = dtype_of(graph, node->outputs[0]);
-    *done = tt_conv_u8s8_can(k) && read_posts(graph, node, &s) && is_wanted(lower, k);
+    if (read_posts(graph, node, &s)) s.algorithm = choose(lower, node, k);
+    *done = s.algorithm != NULL;
     if (!*done) return TT_OK;
     w.cost_ns = w.flops / 450.0;
     k->n_slots = tt_lower_is_parallel(lower, &w) ? tt_lower_threads(lower) : 1;
@@ -197,8 +243,8 @@ tt_status tt_conv_lower_u8s8(tt_lower *lower, const tt_node *node,
                         &s.operands[TT_CONV_U8S8_SRC], err));
     TT_TRY(take_weights(lower, node, &s, err));
     TT_TRY(take_dst(lower, node, &s, geometry->window.rank + 2, err));
-    TT_TRY(tt_lower_temporary(lower, tt_conv_u8s8_scratch_bytes(k),
+    TT_TRY(tt_lower_temporary(lower, s.algorithm->scratch_bytes(k),
                               &s.operands[TT_CONV_U8S8_SCRATCH], err));
-    return tt_lower_kernel(lower, node, tt_conv_u8s8_name(), tt_conv_u8s8_run, k,
+    return tt_lower_kernel(lower, node, s.algorithm->name(), s.algorithm->run, k,
                            sizeof *k, s.operands, TT_CONV_U8S8_DST, 2, &w, err);
 }

@@ -58,7 +58,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--goal", default="latency", choices=["latency", "throughput", "memory"]
     )
     parser.add_argument(
-        "--precisions", metavar="P,P", help="of f32, bf16, int8 (default: what pays)"
+        "--precisions",
+        metavar="P,P",
+        help="of f32, bf16, int8, int8_winograd (default: what pays)",
     )
     parser.add_argument(
         "--time-budget", type=float, metavar="SECONDS", help="of the search"

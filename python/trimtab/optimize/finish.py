@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trimtab.optimize.quantizer import PRECISIONS
 from trimtab.optimize.report import LayerReport, OptimizationReport, Point
 from trimtab.optimize.samples import Samples, join_samples
 
@@ -23,7 +24,7 @@ __all__ = ["make_report"]
 
 # Largest difference of golden outputs, relative to their range, that another processor
 # may show: it rounds other weights (7 bits without VNNI).
-_TOLERANCES = {"int8": 0.25, "bf16": 0.05}
+_TOLERANCES = {"int8": 0.25, "int8_winograd": 0.25, "bf16": 0.05}
 
 
 def make_report(
@@ -162,7 +163,11 @@ def _layers(backend: Any, outcome: Outcome, goal: Goal) -> tuple[LayerReport, ..
         precision = outcome.choices.get(name, "f32")
         noise = outcome.noises.get((name, precision), 0.0)
         total += noise
-        times = {p: t[name] for p, t in outcome.times.items() if name in t}
+        times = {
+            p: t[name]
+            for p, t in outcome.times.items()
+            if name in t and p in layer.precisions
+        }
         # Under f32 too: what it would have been.
         alone = [x for (n, _), x in outcome.noises.items() if n == name]
         shown = noise if precision != "f32" else min(alone, default=0.0)
@@ -208,7 +213,7 @@ def _why(layer: Any, precision: str, outcome: Outcome, goal: Goal) -> str:
 
 def _counts(choices: Mapping[str, str]) -> dict[str, int]:
     names = list(choices.values())
-    return {p: names.count(p) for p in ("int8", "bf16", "f32") if p in names}
+    return {p: names.count(p) for p in reversed(PRECISIONS) if p in names}
 
 
 def _curve(

@@ -21,6 +21,9 @@ __all__ = ["Layer", "find_layers", "users_names"]
 Shapes = Mapping[str, tuple[int, ...]]
 
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+# Dst channels that the Winograd kernel takes at once, and src channels below which its
+# transforms cost what it saves.
+_WINOGRAD_CHANNELS, _WINOGRAD_LEAST = 64, 16
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Layer:
     macs : int or None
         Multiplications for the shapes that were given; None for unknown ones.
     precisions : tuple of str
-        Those that are allowed, of "f32", "bf16" and "int8".
+        Those that are allowed, of "f32", "bf16", "int8" and "int8_winograd".
 
     Examples
     --------
@@ -224,7 +227,22 @@ def _precisions(graph: Model, node: Node, kind: str) -> tuple[str, ...]:
     if len(weights.shape) > 4 or 0 in weights.shape:
         return ("f32", "bf16")
     is_finite = bool(np.isfinite(weights.numpy()).all())
-    return ("f32", "bf16", "int8") if is_finite else ("f32",)
+    if not is_finite:
+        return ("f32",)
+    names = ("f32", "bf16", "int8")
+    return (*names, "int8_winograd") if _suits_winograd(node, weights.shape) else names
+
+
+def _suits_winograd(node: Node, weights: tuple[int, ...]) -> bool:
+    """Is it a 3x3 convolution whose channels fill what the kernel takes at once?"""
+    if node.op_type != "Conv" or weights[2:] != (3, 3):
+        return False
+    one = {name: node.attributes.get(name) for name in ("strides", "dilations")}
+    is_plain = all(value is None or set(value) == {1} for value in one.values())
+    last = weights[0] % _WINOGRAD_CHANNELS
+    is_full = last == 0 or 2 * last > _WINOGRAD_CHANNELS
+    is_one_group = int(node.attributes.get("group", 1)) == 1
+    return is_plain and is_one_group and is_full and weights[1] >= _WINOGRAD_LEAST
 
 
 def _macs(graph: Graph, node: Node, kind: str, shapes: Shapes) -> int | None:

@@ -44,7 +44,7 @@ class Goal:
 
     max_drop: float
     name: str = "latency"
-    precisions: tuple[str, ...] = ("f32", "bf16", "int8")
+    precisions: tuple[str, ...] = ("f32", "bf16", "int8", "int8_winograd")
     alpha: float = 0.05
     seed: int = 0
 

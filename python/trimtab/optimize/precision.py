@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["HostPrecisions", "host_precisions"]
+__all__ = ["INTEGER", "HostPrecisions", "host_precisions"]
+
+#: Precisions of u8 by s8: plain, and by Winograd's algorithm with more rounding.
+INTEGER = ("int8", "int8_winograd")
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class HostPrecisions:
     Parameters
     ----------
     names : tuple of str
-        Precisions that can pay, of "f32", "bf16" and "int8".
+        Precisions that can pay, of "f32", "bf16", "int8" and "int8_winograd".
     weight_bits : int
         Of int8 weights that add up without saturating: 8, or 7 without VNNI.
     isa : str
@@ -92,4 +95,6 @@ def host_precisions(info: Mapping[str, Any] | None = None) -> HostPrecisions:
         names.append("bf16")
     if isa in _FEATURES and isa not in _WITHOUT_INT8:
         names.append("int8")
+    if info.get("winograd_int8", False):
+        names.append("int8_winograd")
     return HostPrecisions(tuple(names), 8 if has_vnni else 7, isa)

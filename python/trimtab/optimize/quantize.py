@@ -20,6 +20,7 @@ from trimtab.graph import Model, Node
 from trimtab.optimize.fold_affine import output_axis
 from trimtab.optimize.layers import Layer, find_layers
 from trimtab.optimize.placement import Placement
+from trimtab.optimize.precision import INTEGER
 from trimtab.optimize.weights import weight_scales
 from trimtab.optimize.wiring import Wiring, is_operator
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["PRECISIONS", "quantize_graph", "tensors_to_observe"]
 
 #: What a layer can run in.
-PRECISIONS = ("f32", "bf16", "int8")
+PRECISIONS = ("f32", "bf16", *INTEGER)
 
 # A concatenation rounds again rather than make a step this many times larger.
 _MOST_STRETCH = 4.0
@@ -90,7 +91,7 @@ def quantize_graph(
     ----------
     graph : trimtab.graph.Model
         As `trimtab.optimize.prepare.prepare_graph` gave it; is not changed.
-    choices : mapping of str to {"f32", "bf16", "int8"}
+    choices : mapping of str to {"f32", "bf16", "int8", "int8_winograd"}
         Layer -> precision; layers that are not named stay as they are.
     statistics : mapping of str to TensorStatistics
         Of the tensors that `tensors_to_observe` names.
@@ -127,6 +128,10 @@ def quantize_graph(
             _quantize_weights(
                 pairs.wiring, layer, bits=weight_bits, ranges=weight_ranges
             )
+            if choices[layer.name] == "int8_winograd":
+                node = pairs.wiring.producer(layer.result)
+                assert node is not None
+                node.attributes["algorithm"] = "winograd"
     if halved:
         from trimtab.optimize.bf16 import to_bf16
 
@@ -152,7 +157,7 @@ def _int8_layers(layers: Sequence[Layer], choices: Mapping[str, str]) -> list[La
                 f"choices[{name!r}]: {precision!r} is not possible for this "
                 f"{known[name].kind} layer, which can be {known[name].precisions}"
             )
-    return [layer for layer in layers if choices.get(layer.name) == "int8"]
+    return [layer for layer in layers if choices.get(layer.name) in INTEGER]
 
 
 # ---- ranges of activations ---------------------------------------------------------

@@ -16,12 +16,13 @@ import numpy as np
 from trimtab.graph import Model as GraphModel
 from trimtab.model import Model
 from trimtab.optimize.outcome import noise_of
+from trimtab.optimize.precision import INTEGER
 from trimtab.optimize.samples import Samples
 
 __all__ = ["PRECISIONS", "Backend", "LayerLike", "Quantizer", "host_names"]
 
 #: Precision -> bytes of one weight in memory.
-PRECISIONS: dict[str, int] = {"f32": 4, "bf16": 2, "int8": 1}
+PRECISIONS: dict[str, float] = {"f32": 4, "bf16": 2, "int8": 1, "int8_winograd": 16 / 9}
 
 # Samples that smoothing and bias correction look at, and those that ranges are chosen
 # with.
@@ -146,7 +147,7 @@ class Quantizer:
         self._refining = [_whole(model, item) for item in samples.items[:_N_REFINE]]
         self._statistics: Mapping[str, Any] = {}
         graph = _find("prepare.prepare_graph")(model._graph_again())
-        if "int8" in precisions and samples.items:
+        if not set(INTEGER).isdisjoint(precisions) and samples.items:
             graph, _ = _find("equalize.equalize_graph")(graph)
             tell("equalised")
             graph, _ = _find("smooth_quant.smooth_graph")(graph, self._refining)
@@ -234,7 +235,11 @@ class Quantizer:
         graph: GraphModel = _find("quantize.quantize_graph")(
             self._graph, chosen, self._statistics, ranges=self._ranges
         )
-        if not quick and "int8" in chosen.values() and self._refining:
+        if (
+            not set(INTEGER).isdisjoint(chosen.values())
+            and self._refining
+            and not quick
+        ):
             rounded = {n: w for n, w in self._rounded.items() if n in chosen}
             graph = _find("rounding.put_rounded")(graph, self._graph, rounded)
             graph = _find("bias_correction.correct_biases")(
@@ -266,7 +271,7 @@ class Quantizer:
         """
         constant = self._graph.graph.constants.get(self._by_name[layer].weight)
         n = 0 if constant is None else int(np.prod(constant.shape, dtype=np.int64))
-        return n * PRECISIONS[precision]
+        return int(n * PRECISIONS[precision])
 
     def range_of(self, layer: str) -> tuple[float, float, float] | None:
         """Range of a layer's u8 activations and the share that it clips.

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trimtab.optimize.guard import Bound
+from trimtab.optimize.quantizer import PRECISIONS
 from trimtab.report import bytes_text, html_table, text_table, write_report
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class OptimizationReport:
 
     def _counts(self) -> str:
         names = [layer.precision for layer in self.layers]
-        found = [(p, names.count(p)) for p in ("int8", "bf16", "f32") if p in names]
+        found = [(p, names.count(p)) for p in reversed(PRECISIONS) if p in names]
         return ", ".join(f"{n} {p}" for p, n in found) or "no layers"
 
     def _lines(self) -> list[str]:

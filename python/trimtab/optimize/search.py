@@ -29,6 +29,7 @@ from trimtab.optimize.outcome import (
     noise_of,
 )
 from trimtab.optimize.places import Places
+from trimtab.optimize.precision import INTEGER
 from trimtab.optimize.progress import Deadline, Progress
 from trimtab.optimize.quantizer import Backend
 from trimtab.optimize.samples import run_samples
@@ -164,10 +165,12 @@ class Search:
         self._progress.begin("latency of layers", 1)
         models = {"f32": self._plain()}
         for precision in self._goal.precisions:
+            # Winograd's layers stand among integer ones.
+            wanted = (precision, "int8") if precision in INTEGER else (precision,)
             chosen = {
-                layer.name: precision
+                layer.name: next(p for p in wanted if p in layer.precisions)
                 for layer in self._backend.layers
-                if precision in layer.precisions
+                if not set(wanted).isdisjoint(layer.precisions)
             }
             if precision != "f32" and chosen:
                 models[precision] = self._backend.build(chosen, quick=True)

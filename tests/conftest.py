@@ -18,7 +18,7 @@ ASKED_FOR = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C interrupt tests of interrupts: shells ignore it in the background."""
+    """Let Ctrl-C interrupt again: shells ignore it in what they start behind them."""
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

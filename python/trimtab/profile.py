@@ -46,7 +46,9 @@ class NodeProfile:
     gops, gbps : float
         1e9 operations, and bytes read and written, a second.
     percent_of_peak : float
-        Shortest possible time (`Peaks.least_s`) in percent of the time it took.
+        Shortest possible time (`Peaks.least_s`) in percent of the time it took. It
+        counts the operations of the definition: an algorithm that needs fewer
+        (Winograd's) may exceed 100.
     threads : int
         Threads it ran on.
     """

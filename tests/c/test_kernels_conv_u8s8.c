@@ -3,32 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/alloc.h"
-#include "harness.h"
-#include "kernels/conv_u8s8.h"
+#include "help_kernels_conv_u8s8.h"
 
-enum { N_TRIALS = 400, MAX_ITEMS = 140 * 64 * 3 * 4 }; /* weights of the largest */
-
-typedef struct {
-    tt_conv_u8s8 kernel;
-    int8_t weights[MAX_ITEMS];
-    void *ptrs[TT_CONV_U8S8_POINTERS];
-} convolution;
-
-static int random_to(int low, int high)
-{
-    return low + (int)(tt_random() % (uint32_t)(high - low + 1));
-}
-
-static int64_t dst_pixels(const tt_conv_u8s8 *k)
-{
-    return k->batch * k->dst_h * k->dst_w;
-}
-
-static size_t dst_bytes(const tt_conv_u8s8 *k)
-{
-    return (size_t)(dst_pixels(k) * k->dst_channels) * (k->dst == TT_F32 ? 4 : 1);
-}
+enum { N_TRIALS = 400 };
 
 static void draw_shape(tt_conv_u8s8 *k)
 {
@@ -54,66 +31,13 @@ static void draw_shape(tt_conv_u8s8 *k)
                         .n_slots = random_to(1, 3)};
     if (random_to(0, 1)) k->kernel_h = k->kernel_w = 1;
     if (random_to(0, 1)) k->pad_h = k->pad_w = 0;
-    k->dst_h = (k->src_h + 2 * k->pad_h - k->kernel_h) / k->stride_h + 1;
-    k->dst_w = (k->src_w + 2 * k->pad_w - k->kernel_w) / k->stride_w + 1;
-    k->low = k->dst == TT_U8 ? 0.0f : -128.0f;
-    k->high = k->low + 255.0f;
-    if (random_to(0, 2) > 0) return;
-    k->low += 20.0f;
-    k->high -= 30.0f;
-}
-
-static void *random_bytes(size_t n)
-{
-    uint8_t *bytes = tt_alloc(n);
-    CHECK(bytes != NULL);
-    for (size_t i = 0; i < n; ++i)
-        bytes[i] = (uint8_t)tt_random();
-    return bytes;
-}
-
-static void weights_shape(const tt_conv_u8s8 *k, int64_t dims[4], int64_t strides[4])
-{
-    const int64_t shape[4] = {k->dst_channels, k->src_channels, k->kernel_h,
-                              k->kernel_w};
-    memcpy(dims, shape, sizeof shape);
-    strides[3] = 1;
-    for (int i = 3; i > 0; --i)
-        strides[i - 1] = strides[i] * dims[i];
+    convolution_bound(k);
 }
 
 static void fill(convolution *c)
 {
-    const tt_conv_u8s8 *k = &c->kernel;
-    int64_t dims[4], strides[4], places = (k->dst_channels + 63) / 64 * 64;
-    size_t packed = 0;
-    float *multiplier = tt_alloc((size_t)places * 4);
-    float *offset = tt_alloc((size_t)places * 4);
-    CHECK(multiplier != NULL && offset != NULL);
-    weights_shape(k, dims, strides);
-    for (int64_t i = 0; i < strides[0] * dims[0]; ++i)
-        c->weights[i] = (int8_t)tt_random();
-    CHECK(tt_conv_u8s8_packed_bytes(dims, &packed));
-    c->ptrs[TT_CONV_U8S8_WEIGHTS] = tt_alloc(packed);
-    CHECK(c->ptrs[TT_CONV_U8S8_WEIGHTS] != NULL);
-    tt_conv_u8s8_pack(c->weights, dims, strides, c->ptrs[TT_CONV_U8S8_WEIGHTS]);
-    for (int64_t i = 0; i < places; ++i) {
-        multiplier[i] = 1.0f / 512.0f;
-        offset[i] = 0.125f;
-    }
-    c->ptrs[TT_CONV_U8S8_MULTIPLIER] = multiplier;
-    c->ptrs[TT_CONV_U8S8_OFFSET] = offset;
-    c->ptrs[TT_CONV_U8S8_SRC] =
-        random_bytes((size_t)(k->batch * k->src_h * k->src_w * k->src_channels));
-    c->ptrs[TT_CONV_U8S8_SUM] = random_bytes((size_t)(dst_pixels(k) * k->dst_channels));
-    c->ptrs[TT_CONV_U8S8_DST] = random_bytes(dst_bytes(k));
-    c->ptrs[TT_CONV_U8S8_SCRATCH] = random_bytes(tt_conv_u8s8_scratch_bytes(k));
-}
-
-static void empty(convolution *c)
-{
-    for (int i = 0; i < TT_CONV_U8S8_POINTERS; ++i)
-        tt_free(c->ptrs[i]);
+    convolution_fill(c, 1.0f / 512.0f, 0.125f, tt_conv_u8s8_packed_bytes,
+                     tt_conv_u8s8_pack, tt_conv_u8s8_scratch_bytes(&c->kernel));
 }
 
 /* Scales are powers of two and offsets eighths: nothing but the result is rounded. */
@@ -148,7 +72,7 @@ static void check(const convolution *c)
 {
     const tt_conv_u8s8 *k = &c->kernel;
     const void *dst = c->ptrs[TT_CONV_U8S8_DST];
-    for (int64_t i = 0; i < dst_pixels(k); ++i)
+    for (int64_t i = 0; i < convolution_pixels(k); ++i)
         for (int64_t j = 0; j < k->dst_channels; ++j) {
             int64_t at = i * k->dst_channels + j;
             double x = expected(c, i, j);
@@ -172,7 +96,7 @@ TT_TEST(conv_u8s8_is_what_its_header_says)
         fill(&c);
         CHECK_OK(tt_conv_u8s8_run(k, c.ptrs, ERR));
         check(&c);
-        empty(&c);
+        convolution_empty(&c);
         ++n;
     }
     CHECK(n > N_TRIALS / 3);
@@ -189,7 +113,7 @@ TT_TEST(conv_u8s8_works_in_place_of_what_it_adds)
     while (k->dst_h < 1 || k->dst_w < 1 || !tt_conv_u8s8_can(k) || k->dst == TT_F32 ||
            k->sum != k->dst);
     fill(&c);
-    n = dst_bytes(k);
+    n = convolution_dst_bytes(k);
     copy = c.ptrs[TT_CONV_U8S8_SUM];
     scratch = c.ptrs[TT_CONV_U8S8_DST];
     memcpy(scratch, copy, n);
@@ -197,5 +121,5 @@ TT_TEST(conv_u8s8_works_in_place_of_what_it_adds)
     CHECK_OK(tt_conv_u8s8_run(k, c.ptrs, ERR));
     c.ptrs[TT_CONV_U8S8_SUM] = copy;
     check(&c);
-    empty(&c);
+    convolution_empty(&c);
 }

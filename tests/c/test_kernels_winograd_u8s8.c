@@ -3,22 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/alloc.h"
-#include "harness.h"
+#include "help_kernels_conv_u8s8.h"
 #include "kernels/winograd_u8s8.h"
 
-enum { N_TRIALS = 150, MAX_WEIGHTS = 128 * 70 * 9, PLANES = TT_WINOGRAD_PLANES };
-
-typedef struct {
-    tt_conv_u8s8 kernel;
-    int8_t weights[MAX_WEIGHTS];
-    void *ptrs[TT_CONV_U8S8_POINTERS];
-} convolution;
-
-static int random_to(int low, int high)
-{
-    return low + (int)(tt_random() % (uint32_t)(high - low + 1));
-}
+enum { N_TRIALS = 150, PLANES = TT_WINOGRAD_PLANES };
 
 static void draw_shape(tt_conv_u8s8 *k)
 {
@@ -42,62 +30,13 @@ static void draw_shape(tt_conv_u8s8 *k)
                         .src_zero_point = (uint8_t)random_to(0, 255),
                         .is_bounded = random_to(0, 3) > 0,
                         .n_slots = random_to(1, 3)};
-    k->dst_h = k->src_h + 2 * k->pad_h - 2;
-    k->dst_w = k->src_w + 2 * k->pad_w - 2;
-    k->low = k->dst == TT_U8 ? 0.0f : -128.0f;
-    k->high = k->low + 255.0f;
-    if (random_to(0, 2) > 0) return;
-    k->low += 20.0f;
-    k->high -= 30.0f;
-}
-
-static void *random_bytes(size_t n)
-{
-    uint8_t *bytes = tt_alloc(n);
-    CHECK(bytes != NULL);
-    for (size_t i = 0; i < n; ++i)
-        bytes[i] = (uint8_t)tt_random();
-    return bytes;
-}
-
-static size_t dst_bytes(const tt_conv_u8s8 *k)
-{
-    return (size_t)(k->batch * k->dst_h * k->dst_w * k->dst_channels);
+    convolution_bound(k);
 }
 
 static void fill(convolution *c)
 {
-    const tt_conv_u8s8 *k = &c->kernel;
-    int64_t dims[4] = {k->dst_channels, k->src_channels, 3, 3};
-    int64_t strides[4] = {k->src_channels * 9, 9, 3, 1};
-    int64_t places = (k->dst_channels + 63) / 64 * 64;
-    float *multiplier = tt_alloc((size_t)places * 4);
-    float *offset = tt_alloc((size_t)places * 4);
-    size_t packed = 0;
-    CHECK(multiplier != NULL && offset != NULL);
-    for (int64_t i = 0; i < dims[0] * strides[0]; ++i)
-        c->weights[i] = (int8_t)tt_random();
-    CHECK(tt_winograd_u8s8_packed_bytes(dims, &packed));
-    c->ptrs[TT_CONV_U8S8_WEIGHTS] = tt_alloc(packed);
-    CHECK(c->ptrs[TT_CONV_U8S8_WEIGHTS] != NULL);
-    tt_winograd_u8s8_pack(c->weights, dims, strides, c->ptrs[TT_CONV_U8S8_WEIGHTS]);
-    for (int64_t i = 0; i < places; ++i) {
-        multiplier[i] = 1.0f / 1024.0f;
-        offset[i] = 100.125f;
-    }
-    c->ptrs[TT_CONV_U8S8_MULTIPLIER] = multiplier;
-    c->ptrs[TT_CONV_U8S8_OFFSET] = offset;
-    c->ptrs[TT_CONV_U8S8_SRC] =
-        random_bytes((size_t)(k->batch * k->src_h * k->src_w * k->src_channels));
-    c->ptrs[TT_CONV_U8S8_SUM] = random_bytes(dst_bytes(k));
-    c->ptrs[TT_CONV_U8S8_DST] = random_bytes(dst_bytes(k));
-    c->ptrs[TT_CONV_U8S8_SCRATCH] = random_bytes(tt_winograd_u8s8_scratch_bytes(k));
-}
-
-static void empty(convolution *c)
-{
-    for (int i = 0; i < TT_CONV_U8S8_POINTERS; ++i)
-        tt_free(c->ptrs[i]);
+    convolution_fill(c, 1.0f / 1024.0f, 100.125f, tt_winograd_u8s8_packed_bytes,
+                     tt_winograd_u8s8_pack, tt_winograd_u8s8_scratch_bytes(&c->kernel));
 }
 
 /* src less its zero point, 0 outside. */
@@ -218,7 +157,7 @@ static void check(const convolution *c, double *noise, double *signal)
 {
     const tt_conv_u8s8 *k = &c->kernel;
     const uint8_t *dst = c->ptrs[TT_CONV_U8S8_DST];
-    int64_t n = k->batch * k->dst_h * k->dst_w;
+    int64_t n = convolution_pixels(k);
     for (int64_t i = 0; i < n; ++i)
         for (int64_t j = random_to(0, 6); j < k->dst_channels; j += 7) {
             results r = expected(c, i, j);
@@ -243,7 +182,7 @@ TT_TEST(winograd_u8s8_is_what_its_header_says)
         fill(&c);
         CHECK_OK(tt_winograd_u8s8_run(k, c.ptrs, ERR));
         check(&c, &noise, &signal);
-        empty(&c);
+        convolution_empty(&c);
         ++n;
     }
     CHECK(n > N_TRIALS / 2);
@@ -264,9 +203,9 @@ TT_TEST(winograd_u8s8_is_exact_where_nothing_is_rounded)
     src = c.ptrs[TT_CONV_U8S8_SRC];
     memset(src, 8, (size_t)(k->batch * k->src_h * k->src_w * k->src_channels));
     CHECK_OK(tt_winograd_u8s8_run(k, c.ptrs, ERR));
-    for (size_t i = 0; i < dst_bytes(k); ++i)
+    for (size_t i = 0; i < convolution_dst_bytes(k); ++i)
         CHECK_INT(((uint8_t *)c.ptrs[TT_CONV_U8S8_DST])[i], 100);
-    empty(&c);
+    convolution_empty(&c);
 }
 
 TT_TEST(winograd_u8s8_works_in_place_of_what_it_adds)
@@ -281,12 +220,12 @@ TT_TEST(winograd_u8s8_works_in_place_of_what_it_adds)
     fill(&c);
     copy = c.ptrs[TT_CONV_U8S8_SUM];
     scratch = c.ptrs[TT_CONV_U8S8_DST];
-    memcpy(scratch, copy, dst_bytes(k));
+    memcpy(scratch, copy, convolution_dst_bytes(k));
     c.ptrs[TT_CONV_U8S8_SUM] = scratch;
     CHECK_OK(tt_winograd_u8s8_run(k, c.ptrs, ERR));
     c.ptrs[TT_CONV_U8S8_SUM] = copy;
     check(&c, &noise, &signal);
-    empty(&c);
+    convolution_empty(&c);
 }
 
 TT_TEST(winograd_u8s8_knows_what_it_cannot)

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from trimtab.errors import InputError
 from trimtab.optimize.journal import Journal
+from trimtab.optimize.metrics import METRICS
 from trimtab.optimize.moves import Option, cheapest, configuration, plan_moves
-from trimtab.optimize.outcome import Goal, noise_of
+from trimtab.optimize.outcome import Goal, Judged, noise_of
 from trimtab.optimize.progress import Deadline, Progress
 
-from .fakes import FakeTimer, TableBackend, labelled_table, make_search
+from .fakes import FakeTimer, TableBackend, labelled_table, make_search, rows
 
 TABLE, LABELS = labelled_table(4000)
 SEARCH, GUARD = np.arange(1000), np.arange(1000, 2000)
@@ -360,6 +361,21 @@ def test_noise_is_relative_to_the_reference() -> None:
     assert noise_of(a, np.array([[np.nan, 4.0]])) == np.inf
     assert noise_of(np.array([1, 2, 3, 4]), np.array([1, 2, 3, 5])) == 0.25
     assert noise_of(np.zeros((1, 2)), np.zeros((1, 2))) == 0
+
+
+def test_noise_is_what_the_metric_counts() -> None:
+    strong, weak = [300.0, 400.0], [0.3, 0.4]
+    reference = np.array([strong, weak])
+    outputs = reference + np.array([[0.0, 0.0], [0.0, 0.25]])
+    samples = rows(np.arange(2), None)
+    for name, wanted in [
+        ("sqnr", 0.125),
+        ("top_1_agreement", noise_of(reference, outputs)),
+    ]:
+        judged = Judged.of(METRICS[name], samples, reference)
+        assert judged.noise(outputs) == pytest.approx(wanted)
+        assert judged.noise(outputs[:1]) == 0
+        assert judged.noise(np.full((1, 2), np.nan)) == np.inf
 
 
 def test_progress_is_told_and_never_printed(capsys) -> None:

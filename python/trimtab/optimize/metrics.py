@@ -47,6 +47,8 @@ class Metric:
     forecast : callable, optional
         (outputs of float32, outputs) -> share of samples like these to be expected
         worse. Where answers seldom change it says more than counting those that did.
+    is_noise : bool, default=False
+        A drop of it is the noise of the outputs, which adds up over layers.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Metric:
     is_binary: bool = False
     summary: str = ""
     forecast: Callable[[Array, Array], float] | None = None
+    is_noise: bool = False
 
     @property
     def can_improve(self) -> bool:
@@ -192,6 +195,7 @@ METRICS: dict[str, Metric] = {
             "f32",
             False,
             "power of the error in float32's output: 0.01 is 20 dB",
+            is_noise=True,
         ),
         Metric("mse", _mse, "labels", False, "mean squared error added"),
         Metric("cross_entropy", _cross_entropy, "labels", False, "nats added"),

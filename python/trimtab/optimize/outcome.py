@@ -89,6 +89,25 @@ class Judged:
         before = score(metric, truth, reference, whose="f32")
         return cls(metric, samples, reference, truth, before)
 
+    def noise(self, outputs: Array) -> float:
+        """Noise of outputs for the first samples, as it counts for the metric.
+
+        Parameters
+        ----------
+        outputs : ndarray
+
+        Returns
+        -------
+        noise : float
+            A drop of the metric where that is noise: the mean of all samples, of which
+            those with a weak signal may suffer most; else see `noise_of`.
+        """
+        reference = self.reference[: len(outputs)]
+        noise = noise_of(reference, outputs)
+        if not self.metric.is_noise or not math.isfinite(noise):
+            return noise
+        return -float(np.mean(self.metric.score(reference, outputs)))
+
     def judge(self, model: Runnable, output: str | None) -> tuple[Scored, float]:
         """Score a candidate.
 

@@ -26,7 +26,6 @@ from trimtab.optimize.outcome import (
     Outcome,
     Trial,
     digest,
-    noise_of,
 )
 from trimtab.optimize.places import Places
 from trimtab.optimize.precision import INTEGER
@@ -222,7 +221,6 @@ class Search:
         """Noise at the model's output with one layer alone in a precision."""
         chosen = range(min(len(self._search.samples), _N_SENSITIVITY))
         samples = self._search.samples.take(list(chosen))
-        reference = self._search.reference[: len(samples)]
         noises: dict[tuple[str, str], float] = {}
         self._progress.begin("sensitivity of layers", len(pairs))
         for name, precision in pairs:
@@ -232,7 +230,7 @@ class Search:
             if known is None:
                 model = self._backend.build({name: precision}, quick=True)
                 outputs = run_samples(model, samples, output=self._output)
-                known = min(noise_of(reference, outputs), 1e9)
+                known = min(self._search.noise(outputs), 1e9)
                 self._journal.put("noise", f"{precision}:{name}", known)
             noises[name, precision] = float(known)
             self._progress.step()

@@ -93,31 +93,26 @@ INLINE void store_bytes(const constants *c, __m512i bytes, int64_t at,
                                 _mm512_extracti64x4_epi64(bytes, 1));
 }
 
-/* Fours of channels to their order. */
 INLINE void store_floats(const constants *c, const __m512 *x, int64_t at,
                          const bool is_narrow)
 {
     float *to = (float *)(void *)c->block->dst + at * c->step;
-    __m512 a = _mm512_shuffle_f32x4(x[0], x[1], 0x44);
-    __m512 b = _mm512_shuffle_f32x4(x[0], x[1], 0xee);
-    __m512 d = _mm512_shuffle_f32x4(x[2], x[3], 0x44);
-    __m512 e = _mm512_shuffle_f32x4(x[2], x[3], 0xee);
-    __mmask16 masks[VECTORS];
-    for (int v = 0; v < VECTORS; ++v)
-        masks[v] = (__mmask16)(c->mask >> v * LANES);
+    __m512 a, b, d, e;
     if (!is_narrow) {
-        _mm512_mask_storeu_ps(to, masks[0], _mm512_shuffle_f32x4(a, d, 0x88));
-        _mm512_mask_storeu_ps(to + 16, masks[1], _mm512_shuffle_f32x4(a, d, 0xdd));
-        _mm512_mask_storeu_ps(to + 32, masks[2], _mm512_shuffle_f32x4(b, e, 0x88));
-        _mm512_mask_storeu_ps(to + 48, masks[3], _mm512_shuffle_f32x4(b, e, 0xdd));
+        store_channels(to, x, c->mask);
         return;
     }
-    _mm512_mask_storeu_ps(to, masks[0], _mm512_shuffle_f32x4(a, a, 0xd8));
-    _mm512_mask_storeu_ps(to + 16, masks[1], _mm512_shuffle_f32x4(b, b, 0xd8));
+    a = _mm512_shuffle_f32x4(x[0], x[1], 0x44);
+    b = _mm512_shuffle_f32x4(x[0], x[1], 0xee);
+    d = _mm512_shuffle_f32x4(x[2], x[3], 0x44);
+    e = _mm512_shuffle_f32x4(x[2], x[3], 0xee);
+    __mmask16 first = (__mmask16)c->mask, second = (__mmask16)(c->mask >> LANES);
+    _mm512_mask_storeu_ps(to, first, _mm512_shuffle_f32x4(a, a, 0xd8));
+    _mm512_mask_storeu_ps(to + 16, second, _mm512_shuffle_f32x4(b, b, 0xd8));
     if (at + 1 == c->block->n) return;
     to += c->step;
-    _mm512_mask_storeu_ps(to, masks[0], _mm512_shuffle_f32x4(d, d, 0xd8));
-    _mm512_mask_storeu_ps(to + 16, masks[1], _mm512_shuffle_f32x4(e, e, 0xd8));
+    _mm512_mask_storeu_ps(to, first, _mm512_shuffle_f32x4(d, d, 0xd8));
+    _mm512_mask_storeu_ps(to + 16, second, _mm512_shuffle_f32x4(e, e, 0xd8));
 }
 
 LOOP void finish_any(const constants *c, const __m512i *sums, int64_t at,

@@ -33,6 +33,22 @@ INLINE __m512i to_bytes(const __m512 *x)
     return _mm512_packus_epi16(low, high);
 }
 
+/* 64 floats of one pixel, or those of the mask, in the order of channels. */
+INLINE void store_channels(float *to, const __m512 *x, __mmask64 mask)
+{
+    __m512 a = _mm512_shuffle_f32x4(x[0], x[1], 0x44);
+    __m512 b = _mm512_shuffle_f32x4(x[0], x[1], 0xee);
+    __m512 d = _mm512_shuffle_f32x4(x[2], x[3], 0x44);
+    __m512 e = _mm512_shuffle_f32x4(x[2], x[3], 0xee);
+    _mm512_mask_storeu_ps(to, (__mmask16)mask, _mm512_shuffle_f32x4(a, d, 0x88));
+    _mm512_mask_storeu_ps(to + 16, (__mmask16)(mask >> 16),
+                          _mm512_shuffle_f32x4(a, d, 0xdd));
+    _mm512_mask_storeu_ps(to + 32, (__mmask16)(mask >> 32),
+                          _mm512_shuffle_f32x4(b, e, 0x88));
+    _mm512_mask_storeu_ps(to + 48, (__mmask16)(mask >> 48),
+                          _mm512_shuffle_f32x4(b, e, 0xdd));
+}
+
 /* The intrinsic copies the sums when registers are short, which takes as long again. */
 INLINE __m512i dot(__m512i sums, __m512i src, __m512i weights)
 {

@@ -39,8 +39,7 @@ bool tt_winograd_u8s8_can(const tt_conv_u8s8 *k)
 {
     int64_t last = k->dst_channels % WIDE;
     return k->kernel_h == 3 && k->kernel_w == 3 && k->stride_h == 1 &&
-           k->stride_w == 1 && (k->dst == TT_U8 || k->dst == TT_S8) &&
-           (last == 0 || last > TT_CONV_U8S8_NARROW);
+           k->stride_w == 1 && (last == 0 || last > TT_CONV_U8S8_NARROW);
 }
 
 static int64_t whole(int64_t n, int64_t of)
@@ -207,7 +206,8 @@ static void run_group(const winograd_call *call, const tt_winograd_u8s8_group *g
                 (const int8_t *)call->ptrs[TT_CONV_U8S8_WEIGHTS] + c / WIDE * bytes,
             .multiplier = (const float *)call->ptrs[TT_CONV_U8S8_MULTIPLIER] + c,
             .offset = (const float *)call->ptrs[TT_CONV_U8S8_OFFSET] + c,
-            .dst = (uint8_t *)call->ptrs[TT_CONV_U8S8_DST] + c,
+            .dst = (uint8_t *)call->ptrs[TT_CONV_U8S8_DST] +
+                   (size_t)c * (k->dst == TT_F32 ? sizeof(float) : 1),
             .n_channels = (int)(left < WIDE ? left : WIDE)};
         panel.next = left > WIDE ? panel.weights + bytes
                                  : (const int8_t *)call->ptrs[TT_CONV_U8S8_WEIGHTS];
@@ -324,8 +324,12 @@ static void store(const tt_winograd_u8s8_panel *panel, int64_t at, int64_t place
     if (k->sum == TT_U8) x = fmaf(panel->sum[at], k->sum_scale, x);
     if (k->sum == TT_S8) x = fmaf((int8_t)panel->sum[at], k->sum_scale, x);
     x = x < k->high ? x : k->high;
-    x = rintf(x > k->low ? x : k->low);
-    panel->dst[at] = k->dst == TT_U8 ? (uint8_t)x : (uint8_t)(int8_t)x;
+    x = x > k->low ? x : k->low;
+    if (k->dst == TT_F32)
+        ((float *)(void *)panel->dst)[at] = x;
+    else
+        panel->dst[at] =
+            k->dst == TT_U8 ? (uint8_t)rintf(x) : (uint8_t)(int8_t)rintf(x);
 }
 
 static void outputs_scalar(const tt_winograd_u8s8_panel *panel)

@@ -207,6 +207,10 @@ INLINE void store(const constants *c, int64_t at, __m512 *x, const bool is_plain
     }
     for (int v = 0; v < VECTORS; ++v)
         x[v] = _mm512_min_ps(_mm512_max_ps(x[v], c->low), c->high);
+    if (panel->group->kernel->dst == TT_F32) {
+        store_channels((float *)(void *)panel->dst + at, x, c->mask);
+        return;
+    }
     _mm512_mask_storeu_epi8(panel->dst + at, c->mask,
                             _mm512_xor_si512(to_bytes(x), c->dst_sign));
 }

@@ -104,8 +104,9 @@ def network(channels: int, dst: int, *, residual: bool, relu: bool = True) -> Mo
     return prepare_graph(net.done(y))
 
 
-def quantized(graph: Model, x: Any, middle: str) -> Model:
-    choices = {"first": "int8", "middle": middle, "last": "int8"}
+def quantized(graph: Model, x: Any, middle: str, *, alone: bool = False) -> Model:
+    others = "f32" if alone else "int8"
+    choices = {"first": others, "middle": middle, "last": others}
     with runnable(graph) as model:
         seen = calibrate(model, [{"x": x}], tensors_to_observe(graph, choices))
     return quantize_graph(graph, choices, seen, ranges="minmax")
@@ -164,6 +165,18 @@ def test_noise_is_a_little_more_than_that_of_int8(
     assert sqnr_db(want, got) > min(least - 10, 25)
 
 
+@pytest.mark.skipif(not IS_FAST, reason="such layers are plain int8 here")
+def test_beside_float_layers_it_is_done_too() -> None:
+    graph, x = network(64, 64, residual=False), pictures()
+    want, noise = run(graph, {"x": x}), {}
+    for precision in ("int8", "int8_winograd"):
+        with engine(quantized(graph, x, precision, alone=True)) as model:
+            noise[precision] = sqnr_db(want, model(x))
+            made = implementation(model, x)
+        assert ("winograd_u8s8:" in made) == (precision != "int8")
+    assert noise["int8"] - 12 < noise["int8_winograd"] < noise["int8"] - 3
+
+
 def test_files_that_do_not_ask_for_it_do_not_get_it() -> None:
     graph, x = network(64, 64, residual=False), pictures()
     with engine(quantized(graph, x, "int8")) as model:
@@ -218,15 +231,27 @@ class Among(FakeTimer):
         return super().layers(models, names, inputs)
 
 
+class Blind(TableBackend):
+    """Winograd's noise shows among layers of int8 alone."""
+
+    def answers(self, choices: Any) -> Any:
+        found = super().answers(choices)
+        if list(choices.values()).count("int8") < 2:
+            plain = {k: p.removesuffix("_winograd") for k, p in choices.items()}
+            found = super().answers(plain)
+        return found
+
+
+@pytest.mark.parametrize("backend_of", [TableBackend, Blind])
 @pytest.mark.parametrize(
     ("scale", "wanted"), [(0.01, "int8_winograd"), (0.2, "int8"), (30.0, "f32")]
 )
 def test_a_layer_goes_back_to_int8_first(
-    monkeypatch: pytest.MonkeyPatch, scale: float, wanted: str
+    monkeypatch: pytest.MonkeyPatch, backend_of: Any, scale: float, wanted: str
 ) -> None:
     monkeypatch.setitem(SHARES, "int8_winograd", 0.2)
     monkeypatch.setitem(NOISES, "int8_winograd", 10.0)
-    backend = TableBackend(TABLE, [0.01, scale, 0.01])
+    backend = backend_of(TABLE, [0.01, scale, 0.01])
     three = ("f32", "int8", "int8_winograd")
     backend.layers = [
         replace(layer, precisions=three if layer.name == "layer1" else three[:2])
@@ -236,6 +261,8 @@ def test_a_layer_goes_back_to_int8_first(
     goal = Goal(0.02, precisions=three)
     outcome = make_search(backend, LABELS, SEARCH, GUARD, goal, timer=timer).run()
     assert outcome.choices["layer1"] == wanted
+    noises = outcome.noises
+    assert noises["layer1", "int8_winograd"] > 10 * noises["layer1", "int8"]
     assert timer.seen == {
         "layer0": "int8",
         "layer1": "int8_winograd",

@@ -31,7 +31,7 @@ from trimtab.optimize.places import Places
 from trimtab.optimize.precision import INTEGER
 from trimtab.optimize.progress import Deadline, Progress
 from trimtab.optimize.quantizer import Backend
-from trimtab.optimize.samples import run_samples
+from trimtab.optimize.samples import Samples, run_samples
 from trimtab.types import Array
 
 __all__ = ["Search"]
@@ -228,9 +228,7 @@ class Search:
             if known is None and self._deadline.is_over_share(_SENSITIVITY_SHARE):
                 break
             if known is None:
-                model = self._backend.build({name: precision}, quick=True)
-                outputs = run_samples(model, samples, output=self._output)
-                known = min(self._search.noise(outputs), 1e9)
+                known = self._noise(name, precision, samples)
                 self._journal.put("noise", f"{precision}:{name}", known)
             noises[name, precision] = float(known)
             self._progress.step()
@@ -241,6 +239,23 @@ class Search:
                 noises[name, precision] = float(np.median(alike)) if alike else 1e-3
         self.outcome.noises = noises
         return noises
+
+    def _noise(self, name: str, precision: str, samples: Samples) -> float:
+        """Noise of a layer alone; of Winograd's what it adds to int8, among such."""
+        if precision == "int8" or precision not in INTEGER:
+            return self._noise_with({name: precision}, samples)
+        among = {y.name: "int8" for y in self._backend.layers if "int8" in y.precisions}
+        before = self._journal.get("noise", "int8")
+        if before is None:
+            before = self._noise_with(among, samples)
+            self._journal.put("noise", "int8", before)
+        more = self._noise_with({**among, name: precision}, samples) - before
+        return self._noise_with({name: "int8"}, samples) + float(max(more, 0.0))
+
+    def _noise_with(self, choices: Choices, samples: Samples) -> float:
+        model = self._backend.build(choices, quick=True)
+        outputs = run_samples(model, samples, output=self._output)
+        return min(self._search.noise(outputs), 1e9)
 
     def _places(self) -> Places:
         return Places(

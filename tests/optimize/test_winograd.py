@@ -268,3 +268,29 @@ def test_a_layer_goes_back_to_int8_first(
         "layer1": "int8_winograd",
         "layer2": "int8",
     }
+
+
+class Together(TableBackend):
+    """Two layers whose noise shows only where both are Winograd's."""
+
+    def answers(self, choices: Any) -> Any:
+        plain = {k: p.removesuffix("_winograd") for k, p in choices.items()}
+        found = super().answers(plain)
+        if list(choices.values()).count("int8_winograd") < 2:
+            return found
+        return found + 30 * self.noise["layer0"]
+
+
+def test_no_more_is_given_up_for_it_than_it_saves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(SHARES, "int8_winograd", 0.29)
+    backend = Together(TABLE, [0.03, 0.03, 0.06, 0.06, 0.06])
+    three = ("f32", "int8", "int8_winograd")
+    backend.layers = [
+        replace(layer, precisions=three if layer.name < "layer2" else three[:2])
+        for layer in backend.layers
+    ]
+    goal = Goal(0.02, precisions=three)
+    outcome = make_search(backend, LABELS, SEARCH, GUARD, goal).run()
+    assert outcome.choices == {layer.name: "int8" for layer in backend.layers}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Move", "Option", "cheapest", "configuration", "plan_moves"]
+__all__ = ["Move", "Option", "cheapest", "configuration", "plan_moves", "without"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,31 @@ def cheapest(options: Mapping[str, Sequence[Option]]) -> dict[str, str]:
     {'a': 'int8'}
     """
     return {layer: _hull(given)[0].precision for layer, given in options.items()}
+
+
+def without(
+    options: Mapping[str, Sequence[Option]], precision: str
+) -> dict[str, list[Option]]:
+    """Leave a precision out.
+
+    Parameters
+    ----------
+    options : mapping of str to sequence of Option
+    precision : str
+
+    Returns
+    -------
+    options : dict of str to list of Option
+
+    Examples
+    --------
+    >>> without({"a": [Option("f32", 4.0, 0.0), Option("int8", 1.0, 0.1)]}, "int8")
+    {'a': [Option(precision='f32', cost=4.0, noise=0.0)]}
+    """
+    return {
+        layer: [option for option in given if option.precision != precision]
+        for layer, given in options.items()
+    }
 
 
 def plan_moves(options: Mapping[str, Sequence[Option]]) -> list[Move]:

@@ -18,7 +18,14 @@ import numpy as np
 from trimtab.optimize.guard import Bound, bound_drop, drop_of, predict_bound
 from trimtab.optimize.journal import Journal
 from trimtab.optimize.latency import LayerTime
-from trimtab.optimize.moves import Move, Option, cheapest, configuration, plan_moves
+from trimtab.optimize.moves import (
+    Move,
+    Option,
+    cheapest,
+    configuration,
+    plan_moves,
+    without,
+)
 from trimtab.optimize.outcome import (
     Choices,
     Goal,
@@ -120,14 +127,23 @@ class Search:
         outcome.times = self._layer_table()
         options = self._options()
         every = {name: list(row) for name, row in options.items()}
-        places = self._places()
-        start = cheapest(options)
-        if is_timed:
-            start = places.without_slow(places.settled(start, options), options)
+        places = self._places() if is_timed else None
+        start = self._start(options, places)
         if set(start.values()) <= {"f32"}:
             return self._stay("no layer is faster in another precision than in f32")
         moves = plan_moves(options)
         position = self._bisect(start, moves)
+        plain = without(options, "int8_winograd")
+        if position and plain != options:
+            # what is given up for it may cost more than it saves
+            others = self._start(plain, places), plan_moves(plain)
+            at = self._bisect(*others)
+            ends = (
+                configuration(start, moves[:position]),
+                configuration(others[0], others[1][:at]),
+            )
+            if self._estimate(ends[1]) < self._estimate(ends[0]):
+                start, moves, position, options = *others, at, plain
         if position == len(moves):
             why = (
                 " found in time" if self._deadline.is_over_share(_SEARCH_SHARE) else ""
@@ -137,7 +153,7 @@ class Search:
             )
         chosen = self._back(start, moves, position)
         ladder = self._ladder(chosen, start, moves, position)
-        if is_timed:
+        if places is not None:
             ladder = [
                 places.without_slow(places.fast_again(rung, every), options)
                 for rung in ladder
@@ -146,6 +162,15 @@ class Search:
         if not ladder:
             return self._stay("no candidate as a whole is faster than f32")
         return self._prove(ladder)
+
+    def _start(
+        self, options: dict[str, list[Option]], places: Places | None
+    ) -> Choices:
+        """Where the search begins: what is fastest, each layer in its place."""
+        start = cheapest(options)
+        if places is None:
+            return start
+        return places.without_slow(places.settled(start, options), options)
 
     def _stay(self, reason: str) -> Outcome:
         self.outcome.reason = f"f32: {reason}"

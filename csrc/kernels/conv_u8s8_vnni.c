@@ -7,7 +7,7 @@
 #ifdef __x86_64__
 #include "kernels/u8s8_vnni.inc.h"
 
-enum { VECTOR_BYTES = 64, LANES = 16, LINES = 6 };
+enum { LINES = 6 };
 /* Tiles of panels in L1; for larger ones a line read serves more lines of sums. */
 enum { FEW_LINES = 4, FEW_GROUPS = 40 };
 

@@ -8,7 +8,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define LOOP static __attribute__((noinline))
 
-enum { VECTORS = 4 };
+enum { VECTOR_BYTES = 64, LANES = 16, VECTORS = 4 };
 
 /* Adds sum_scale times bytes. */
 INLINE void add_bytes(__m512 sum_scale, __m512i bytes, __m512 *x)

@@ -11,10 +11,10 @@
 
 enum {
     PLANES = TT_WINOGRAD_PLANES,
+    TILES = TT_WINOGRAD_TILES,
     WIDE = TT_CONV_U8S8_WIDE,
-    GROUP = 4,      /* bytes of a dot product */
-    ALIGNMENT = 64, /* of rows; and what keeps planes off each other's sets */
-    TILES = 6       /* that products take at once */
+    GROUP = 4,     /* bytes of a dot product */
+    ALIGNMENT = 64 /* of rows; and what keeps planes off each other's sets */
 };
 
 bool tt_winograd_u8s8_is_fast(void)

@@ -35,6 +35,7 @@ const char *tt_winograd_u8s8_name(void);
 
 enum {
     TT_WINOGRAD_PLANES = 16,
+    TT_WINOGRAD_TILES = 6, /* that products take at once */
     TT_WINOGRAD_SUMS = 5,  /* the plane of sums, which are not negative .. */
     TT_WINOGRAD_ZERO = 128 /* .. and the zero point of all others */
 };

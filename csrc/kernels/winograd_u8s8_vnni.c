@@ -4,7 +4,7 @@
 #ifdef __x86_64__
 #include "kernels/u8s8_vnni.inc.h"
 
-enum { PLANES = TT_WINOGRAD_PLANES, VECTOR_BYTES = 64, LANES = 16, TILES = 6 };
+enum { PLANES = TT_WINOGRAD_PLANES, TILES = TT_WINOGRAD_TILES };
 
 /* ---- inputs ----------------------------------------------------------------------- */
 

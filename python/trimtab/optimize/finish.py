@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trimtab.optimize.quantizer import PRECISIONS
-from trimtab.optimize.report import LayerReport, OptimizationReport, Point
+from trimtab.optimize.report import (
+    LayerReport,
+    OptimizationReport,
+    Point,
+    count_precisions,
+)
 from trimtab.optimize.samples import Samples, join_samples
 
 if TYPE_CHECKING:
@@ -211,11 +215,6 @@ def _why(layer: Any, precision: str, outcome: Outcome, goal: Goal) -> str:
     return outcome.reason if worst else ""
 
 
-def _counts(choices: Mapping[str, str]) -> dict[str, int]:
-    names = list(choices.values())
-    return {p: names.count(p) for p in reversed(PRECISIONS) if p in names}
-
-
 def _curve(
     backend: Any, outcome: Outcome, goal: Goal, f32_ms: float
 ) -> tuple[Point, ...]:
@@ -240,7 +239,13 @@ def _curve(
     plain = {layer.name: "f32" for layer in backend.layers}
     chosen = outcome.choices or plain
     points = [
-        Point(cost(t.choices), t.drop, t.predicted, "search", _counts(t.choices))
+        Point(
+            cost(t.choices),
+            t.drop,
+            t.predicted,
+            "search",
+            count_precisions(t.choices.values()),
+        )
         for t in outcome.trials
     ]
     points += [
@@ -249,13 +254,17 @@ def _curve(
             bound.drop,
             bound.upper,
             "guard",
-            _counts(choices),
+            count_precisions(choices.values()),
             choices == chosen,
         )
         for choices, bound in outcome.judged
     ]
     is_plain = set(chosen.values()) <= {"f32"}
-    points.append(Point(cost(plain), 0.0, 0.0, "search", _counts(plain), is_plain))
+    points.append(
+        Point(
+            cost(plain), 0.0, 0.0, "search", count_precisions(plain.values()), is_plain
+        )
+    )
     return tuple(points)
 
 

@@ -6,6 +6,7 @@ import html
 import json
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from trimtab.report import bytes_text, html_table, text_table, write_report
 if TYPE_CHECKING:
     from trimtab.model import Model
 
-__all__ = ["LayerReport", "OptimizationReport", "Point"]
+__all__ = ["LayerReport", "OptimizationReport", "Point", "count_precisions"]
 
 _HEADERS = ["layer", "op", "precision", "us f32", "us now", "SQNR dB", "sum dB", "why"]
 
@@ -141,9 +142,8 @@ class OptimizationReport:
     # ---- as text ------------------------------------------------------------
 
     def _counts(self) -> str:
-        names = [layer.precision for layer in self.layers]
-        found = [(p, names.count(p)) for p in reversed(PRECISIONS) if p in names]
-        return ", ".join(f"{n} {p}" for p, n in found) or "no layers"
+        found = count_precisions(layer.precision for layer in self.layers)
+        return ", ".join(f"{n} {p}" for p, n in found.items()) or "no layers"
 
     def _lines(self) -> list[str]:
         low, high = self.speedup_low, self.speedup_high
@@ -250,6 +250,27 @@ class OptimizationReport:
         from trimtab.optimize.report_plot import draw_curve
 
         return draw_curve(self, ax)
+
+
+def count_precisions(precisions: Iterable[str]) -> dict[str, int]:
+    """Count layers by precision, the fastest first.
+
+    Parameters
+    ----------
+    precisions : iterable of str
+        Of each layer.
+
+    Returns
+    -------
+    counts : dict of str to int
+
+    Examples
+    --------
+    >>> count_precisions(["f32", "int8", "int8"])
+    {'int8': 2, 'f32': 1}
+    """
+    names = list(precisions)
+    return {p: names.count(p) for p in reversed(PRECISIONS) if p in names}
 
 
 def _number(value: float | None) -> str | float:

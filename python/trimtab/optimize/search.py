@@ -274,8 +274,11 @@ class Search:
         if before is None:
             before = self._noise_with(among, samples)
             self._journal.put("noise", "int8", before)
+        alone = self._journal.get("noise", f"int8:{name}")
+        if alone is None:
+            alone = self._noise_with({name: "int8"}, samples)
         more = self._noise_with({**among, name: precision}, samples) - before
-        return self._noise_with({name: "int8"}, samples) + float(max(more, 0.0))
+        return float(alone + max(more, 0.0))
 
     def _noise_with(self, choices: Choices, samples: Samples) -> float:
         model = self._backend.build(choices, quick=True)
